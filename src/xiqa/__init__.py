@@ -1,0 +1,28 @@
+"""Explainable image quality assessment for medical images.
+
+>>> import xiqa
+>>> xiqa.__version__.count(".")
+2
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Looked up on first use, so that `import xiqa` stays quick and needs no torch.
+_LAZY: dict[str, str] = {}
+
+__all__ = ["__version__", *_LAZY]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'xiqa' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

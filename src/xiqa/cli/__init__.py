@@ -1,0 +1,52 @@
+"""The command line: one file a command, found by its file name.
+
+A module ``cli/NAME.py`` gives either a function ``command`` (then ``xiqa NAME``) or a Typer object
+``app`` (then ``xiqa NAME SUBCOMMAND``). It imports what it needs inside the function, so that
+``xiqa --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; an expected error becomes one readable line and exit status 2."""
+    import typer
+
+    from xiqa import __version__
+    from xiqa.errors import XiqaError
+
+    app = typer.Typer(
+        name="xiqa",
+        help="Explainable image quality assessment for medical images.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_show_locals=False,
+    )
+
+    @app.callback(invoke_without_command=True)
+    def options(version: bool = typer.Option(False, "--version", help="Show the version and leave.")) -> None:
+        if version:
+            typer.echo(f"xiqa {__version__}")
+            raise typer.Exit
+
+    for module_info in iter_modules(__path__):
+        if module_info.name.startswith("_"):
+            continue
+        module = import_module(f"{__name__}.{module_info.name}")
+        name = module_info.name.replace("_", "-")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.command)
+
+    try:
+        app()
+    except XiqaError as error:
+        typer.secho(f"xiqa: {error}", fg="red", err=True)
+        sys.exit(2)

@@ -1,0 +1,97 @@
+"""One family of errors: what was expected, what came, and what to do next."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BundleError",
+    "ConfigError",
+    "DatasetError",
+    "GeometryError",
+    "ImageReadError",
+    "MetricError",
+    "MissingDependencyError",
+    "ModelError",
+    "SaliencyError",
+    "UnsupportedOperationError",
+    "XiqaError",
+]
+
+
+class XiqaError(Exception):
+    """Base of every error that xiqa raises on purpose.
+
+    The message is one readable sentence, put together from its parts so that no raise forgets one.
+
+    Args:
+        problem: What went wrong, without a full stop.
+        expected: What would have been right.
+        got: What came instead.
+        todo: What the reader can do now.
+
+    >>> print(XiqaError("cannot read scan.dcm", expected="a DICOM file", got="HTML", todo="export it again"))
+    cannot read scan.dcm: expected a DICOM file, got HTML; export it again
+    """
+
+    def __init__(
+        self, problem: str, *, expected: str | None = None, got: str | None = None, todo: str | None = None
+    ) -> None:
+        self.problem, self.expected, self.got, self.todo = problem, expected, got, todo
+        found = [f"expected {expected}"] if expected else []
+        found += [f"got {got}"] if got else []
+        message = f"{problem}: {', '.join(found)}" if found else problem
+        super().__init__(f"{message}; {todo}" if todo else message)
+
+
+class ImageReadError(XiqaError):
+    """A file cannot become an image.
+
+    ``code`` is one short stable word for machines (``empty``, ``truncated``, ``too_large``, ...).
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        code: str = "unreadable",
+        expected: str | None = None,
+        got: str | None = None,
+        todo: str | None = None,
+    ) -> None:
+        self.code = code
+        super().__init__(problem, expected=expected, got=got, todo=todo)
+
+
+class GeometryError(XiqaError):
+    """Sizes, boxes or points that do not fit the grid they are told in."""
+
+
+class DatasetError(XiqaError):
+    """A data set whose layout, annotations or splits are not as documented."""
+
+
+class ModelError(XiqaError):
+    """A network, layer or head that does not fit what is asked of it."""
+
+
+class BundleError(ModelError):
+    """A model bundle that is incomplete, tampered with, or of another version."""
+
+
+class SaliencyError(XiqaError):
+    """A saliency method, target or layer that cannot be used as asked."""
+
+
+class UnsupportedOperationError(SaliencyError):
+    """A propagation rule that does not know an operation of the network; names the module."""
+
+
+class MetricError(XiqaError):
+    """A metric asked of inputs on which it is not defined."""
+
+
+class ConfigError(XiqaError):
+    """A recipe or an option with a wrong value."""
+
+
+class MissingDependencyError(XiqaError):
+    """An optional part that is not installed; the message gives the pip command."""

@@ -1,0 +1,233 @@
+"""What travels between the rooms: frozen values, NumPy arrays inside, no torch.
+
+One convention for coordinates holds everywhere. A point ``(x, y)`` is (column, row) and the *centre* of
+the top-left pixel is ``(0, 0)``; the pixel's area reaches from -0.5 to 0.5. A box ``(x0, y0, x1, y1)``
+names the first and last pixel it covers, both inclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from xiqa.imaging.frame import Frame
+
+__all__ = [
+    "Annotation",
+    "Assessment",
+    "Box",
+    "Finding",
+    "FloatArray",
+    "Image",
+    "MaskArray",
+    "Point",
+    "SaliencyMap",
+    "Source",
+    "Verdict",
+]
+
+FloatArray = NDArray[np.float32]
+MaskArray = NDArray[np.bool_]
+
+
+class Point(NamedTuple):
+    """A place in an image, in pixels: column ``x``, row ``y``; pixel centres are whole numbers."""
+
+    x: float
+    y: float
+
+
+class Box(NamedTuple):
+    """An upright rectangle of pixels, first and last included.
+
+    >>> Box(10, 20, 19, 24).width, Box(10, 20, 19, 24).height
+    (10, 5)
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        """Number of columns covered."""
+        return self.x1 - self.x0 + 1
+
+    @property
+    def height(self) -> float:
+        """Number of rows covered."""
+        return self.y1 - self.y0 + 1
+
+    @property
+    def centre(self) -> Point:
+        """The middle of the box."""
+        return Point((self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an image came from, and what a reader should know of the way it was read.
+
+    Attributes:
+        path: The file, or an empty string for an array.
+        format: ``dicom``, ``png``, ``jpeg``, ``tiff``, ``numpy``, ``nifti`` or ``array``.
+        frame: Index of the frame or slice inside the file.
+        frames: How many frames the file holds.
+        identifiers: DICOM identifiers that later objects need (SOPInstanceUID, PatientID, ...).
+        notes: What was chosen or assumed while reading (which window of several, ...).
+    """
+
+    path: str = ""
+    format: str = "array"
+    frame: int = 0
+    frames: int = 1
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """One image in display order, bright is high.
+
+    Attributes:
+        pixels: ``(H, W)`` or ``(H, W, 3)`` float32 in [0, 1], scaled by the bits that carry a signal.
+        bits: Bits stored a sample in the file.
+        spacing: Millimetres a pixel as (row, column), where the file says.
+        mask: ``(H, W)``, False on padding and outside the shutter; None when every pixel counts.
+        modality: DICOM modality (``DX``, ``MR``, ...), or an empty string.
+        source: Where it came from.
+    """
+
+    pixels: FloatArray
+    bits: int = 8
+    spacing: tuple[float, float] | None = None
+    mask: MaskArray | None = None
+    modality: str = ""
+    source: Source = field(default_factory=Source)
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.height, self.width
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotation:
+    """One annotated object, the truth that localisation metrics look at.
+
+    Attributes:
+        box: Tightest box, in the image's pixels.
+        kind: What it is (``button``, ``electrode``, ...).
+        polygon: Corners of a polygonal shape, else empty.
+        ellipse: True when the shape is the ellipse inscribed in ``box``.
+        mask: Exact pixels, image-sized, where known.
+        removable: False for implanted devices and markers, which are no reason to repeat an image.
+        zone: Where it lies (``thorax``, ``outside``), where known.
+    """
+
+    box: Box
+    kind: str = "object"
+    polygon: tuple[Point, ...] = ()
+    ellipse: bool = False
+    mask: MaskArray | None = None
+    removable: bool = True
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SaliencyMap:
+    """One saliency map of one image, raw, with what is needed to make it again.
+
+    Attributes:
+        values: ``(h, w)`` float32 at layer or model-input size; signed where the method is signed.
+        method: Registry name of the method.
+        target: Index of the explained class.
+        params: The method's parameters, layers included.
+        input_size: (rows, columns) of the model's input, the grid that ``frame`` maps from.
+        frame: Map between the original image and the model's input; None when they are the same.
+        steps: What was done to the raw values, in order (``upsample``, ``smooth(sigma=1.0)``, ...).
+    """
+
+    values: FloatArray
+    method: str
+    target: int
+    params: Mapping[str, Any] = field(default_factory=dict)
+    input_size: tuple[int, int] = (0, 0)
+    frame: Frame | None = None
+    steps: tuple[str, ...] = ()
+
+    def then(self, step: str, values: FloatArray) -> SaliencyMap:
+        """The map after one more step, which is recorded."""
+        return replace(self, values=values, steps=(*self.steps, step))
+
+
+class Verdict(StrEnum):
+    """What to do with an image."""
+
+    ACCEPT = "accept"
+    REACQUIRE = "reacquire"
+    REVIEW = "review"
+    NOT_ASSESSED = "not_assessed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place that speaks for poor quality.
+
+    Attributes:
+        peak: The map's maximum (first in row-major order).
+        box: Box around the peak's region.
+        score: Height of the peak relative to the map's highest peak, in (0, 1].
+        ties: How many pixels share the peak's value (1: the peak is unique).
+        label: What is suspected there.
+    """
+
+    peak: Point
+    box: Box
+    score: float
+    ties: int = 1
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The verdict on one image and its evidence, in the original image's pixels.
+
+    Attributes:
+        file: Path as given, or an empty string.
+        verdict: What to do.
+        reason: Why, in one sentence.
+        probability: Calibrated probability of poor quality; None when not assessed.
+        threshold: Probability from which an image is poor.
+        findings: Places, most salient first; empty when nothing can be localised.
+        provenance: Model hash, recipe, method, versions: what makes the result repeatable.
+        saliency: The map behind the findings, where it was kept.
+        image_size: (rows, columns) of the original; (0, 0) when it could not be read.
+    """
+
+    file: str
+    verdict: Verdict
+    reason: str
+    probability: float | None = None
+    threshold: float | None = None
+    findings: tuple[Finding, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    saliency: SaliencyMap | None = field(default=None, repr=False, compare=False)
+    image_size: tuple[int, int] = (0, 0)
