@@ -1,4 +1,4 @@
-"""Shared fixtures: where the real films are, and the cure that lets torchvision load."""
+"""Shared fixtures: where the real films are, the cure that lets torchvision load, and strict skips."""
 
 import os
 from pathlib import Path
@@ -9,13 +9,28 @@ import xiqa._torchvision  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The one reason for which a test may be skipped in continuous integration.
+DATA_ABSENT = "REAL DATA ABSENT"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With XIQA_STRICT_SKIPS=1, a test skipped for want of an installable part is a failure."""
+    report = yield
+    if report.skipped and os.environ.get("XIQA_STRICT_SKIPS") == "1":
+        reason = str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if DATA_ABSENT not in reason:
+            report.outcome = "failed"
+            report.longrepr = f"skipped where nothing may be: {reason}"
+    return report
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Folder with the real data sets; they are not part of the project."""
     folder = Path(os.environ.get("XIQA_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"REAL DATA ABSENT: no folder {folder}; set XIQA_DATA to test on real films")
+        pytest.skip(f"{DATA_ABSENT}: no folder {folder}; set XIQA_DATA to test on real films")
     return folder
 
 
