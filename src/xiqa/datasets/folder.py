@@ -1,0 +1,101 @@
+"""A plain folder of classes, or a CSV file: the layouts of those who begin with their own images.
+
+A folder::
+
+    accept/001.dcm   reacquire/002.png                 classes by folder, in alphabetical order
+    train/accept/001.dcm   val/accept/...   test/...   the same with given splits
+
+A CSV file with a header: ``image,label`` (or ``image,class``) and, as you have them,
+``patient`` and ``split``. Paths are relative to the file; labels are class names or numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from xiqa.datasets.collection import SPLITS, Collection, assign_splits, require_no_leak
+from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.tables import read_rows
+from xiqa.errors import DatasetError
+
+__all__ = ["read_class_folders", "read_csv"]
+
+SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
+
+
+def read_class_folders(folder: Path, *, seed: int = 0) -> Collection:
+    """Images in one folder a class, with or without a level of splits above.
+
+    Without given splits the files are split 80/10/10. Patients are unknown in this layout: a patient with
+    several images can leak between splits, and a note says so.
+
+    Raises:
+        DatasetError: Fewer than two classes, or a class without images.
+    """
+    roots = [folder / split for split in SPLITS if (folder / split).is_dir()]
+    classes = sorted({path.name for root in roots or [folder] for path in root.iterdir() if path.is_dir()})
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{folder} has no class folders", expected="two or more folders of images", got=str(classes)
+        )
+    samples = []
+    for root in roots or [folder]:
+        for label, name in enumerate(classes):
+            files = sorted(p for p in (root / name).rglob("*") if p.name.lower().endswith(SUFFIXES))
+            split: Split = cast("Split", root.name) if roots else "train"
+            samples += [
+                Sample(file.relative_to(folder).as_posix(), file, label, split, surveyed="none")
+                for file in files
+            ]
+    empty = [name for label, name in enumerate(classes) if not any(s.label == label for s in samples)]
+    if empty:
+        raise DatasetError(f"no image of class {', '.join(empty)}", expected=f"files such as {SUFFIXES}")
+    if not roots:
+        splits = assign_splits([sample.key for sample in samples], seed=seed)
+        samples = [replace(sample, split=part) for sample, part in zip(samples, splits, strict=True)]
+    notes = ("patients are unknown: images of one patient may lie in several splits",)
+    return Collection("class-folders", tuple(classes), tuple(samples), notes)
+
+
+def read_csv(table: Path, *, seed: int = 0) -> Collection:
+    """Images listed in a CSV file.
+
+    Splits are taken from the column ``split``; without it they are drawn 80/10/10, by patient where the
+    column ``patient`` is there.
+
+    Raises:
+        DatasetError: A column is missing, a split is unknown, or a patient lies in two splits.
+    """
+    rows = read_rows(table, ("image",))
+    if not rows:
+        raise DatasetError(f"{table.name} lists no image")
+    name = next((name for name in ("label", "class") if name in rows[0]), None)
+    if name is None:
+        raise DatasetError(f"{table.name} lacks a column", expected="label or class", got=", ".join(rows[0]))
+    classes = sorted({row[name] for row in rows}, key=_numbers_first)
+    given = [row.get("split", "") for row in rows]
+    unknown = {split for split in given if split and split not in SPLITS}
+    if unknown:
+        raise DatasetError(f"{table.name}: unknown split", expected="train, val or test", got=str(unknown))
+    owners = [row.get("patient") or row["image"] for row in rows]
+    splits = [cast("Split", split) for split in given] if all(given) else assign_splits(owners, seed=seed)
+    samples = tuple(
+        Sample(
+            key=row["image"],
+            path=table.parent / row["image"],
+            label=classes.index(row[name]),
+            split=split,
+            patient=row.get("patient") or "",
+            surveyed="none",
+        )
+        for row, split in zip(rows, splits, strict=True)
+    )
+    require_no_leak(samples)
+    return Collection("csv", tuple(classes), samples)
+
+
+def _numbers_first(name: str) -> tuple[int, str]:
+    """Sorts class numbers by value and before names."""
+    return (int(name), "") if name.isdigit() else (1 << 62, name)

@@ -1,0 +1,34 @@
+"""Annotations from mask images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from xiqa.types import Annotation, Box, MaskArray
+
+__all__ = ["annotation_from_mask", "read_mask", "tightest_box"]
+
+
+def tightest_box(mask: MaskArray) -> Box:
+    """The smallest box around the true pixels; there must be at least one.
+
+    >>> tightest_box(np.array([[False, False, False], [False, True, True]]))
+    Box(x0=1.0, y0=1.0, x1=2.0, y1=1.0)
+    """
+    rows, columns = np.nonzero(mask)
+    return Box(float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max()))
+
+
+def read_mask(path: Path, frame: int = 0) -> MaskArray:
+    """True where the mask file is non-zero."""
+    from xiqa.imaging import read_image  # noqa: PLC0415 - decoders load only when a file is read
+
+    pixels = read_image(path, frame=frame).pixels
+    return np.asarray((pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0)
+
+
+def annotation_from_mask(mask: MaskArray, kind: str) -> tuple[Annotation, ...]:
+    """One annotation with the mask and its tightest box; none for an empty mask."""
+    return (Annotation(tightest_box(mask), kind=kind, mask=mask),) if mask.any() else ()
