@@ -1,0 +1,192 @@
+import json
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from tests.datasets import layouts
+
+from xiqa.datasets.coco import read_coco, write_coco
+from xiqa.datasets.covid_radiography import read_covid_radiography
+from xiqa.datasets.detect import read_dataset
+from xiqa.datasets.folder import read_class_folders, read_csv
+from xiqa.datasets.lvot import read_lvot
+from xiqa.datasets.nih_chestxray14 import read_nih_chestxray14
+from xiqa.errors import DatasetError
+
+
+@pytest.mark.parametrize("column", ["image_name", "image_path"])
+def test_object_cxr(tmp_path, column):
+    found = read_dataset(layouts.object_cxr(tmp_path, column))
+    assert found.name == "object-cxr"
+    assert {s.key: (s.label, s.split) for s in found.samples} == {
+        "a.jpg": (0, "train"),
+        "b.jpg": (1, "train"),
+        "c.jpg": (1, "val"),
+        "d.jpg": (0, "test"),
+    }
+    box, ellipse = found.samples[1].annotations
+    assert box.box == (2, 3, 7, 9)
+    assert ellipse.ellipse
+    (polygon,) = found.samples[2].annotations
+    assert polygon.box == (1, 1, 9, 8)
+    assert polygon.polygon[2] == (5, 8)
+    assert all(s.path.is_file() for s in found.samples)
+
+
+def test_nih(tmp_path):
+    found = read_dataset(layouts.nih(tmp_path))
+    by_key = {s.key: s for s in found.samples}
+    assert found.name == "nih-chestxray14"
+    assert by_key["00000001_001.png"].tags == ("Cardiomegaly", "Emphysema")
+    assert by_key["00000001_000.png"].annotations[0].box == (3, 4.5, 12, 9.5)
+    assert by_key["00000002_000.png"].split == "test"
+    assert by_key["00000002_000.png"].label == 0
+    assert by_key["00000001_000.png"].split == by_key["00000001_001.png"].split != "test"
+
+
+def test_nih_errors(tmp_path):
+    layouts.nih(tmp_path)
+    table = tmp_path / "Data_Entry_2017.csv"
+    table.write_text(table.read_text().replace("Hernia", "Cough"))
+    with pytest.raises(DatasetError, match=r"unknown finding.*Cough"):
+        read_nih_chestxray14(tmp_path)
+    (tmp_path / "test_list.txt").unlink()
+    with pytest.raises(DatasetError, match="test list"):
+        read_nih_chestxray14(tmp_path)
+
+
+def test_covid(tmp_path):
+    found = read_dataset(layouts.covid(tmp_path))
+    assert found.classes == ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+    normal = [s for s in found.samples if s.label == 2]
+    assert [sum(s.split == part for s in normal) for part in ("train", "val", "test")] == [8, 1, 1]
+    assert all(s.organ_mask and s.organ_mask.is_file() for s in found.samples)
+    for file in (tmp_path / "Normal" / "images").iterdir():
+        file.unlink()
+    with pytest.raises(DatasetError, match="no film of class Normal"):
+        read_covid_radiography(tmp_path)
+
+
+def test_lvot_masks_labels_and_patients(tmp_path):
+    found = read_dataset(layouts.lvot(tmp_path))
+    assert found.name == "lvot"
+    with_mask = [s for s in found.samples if s.key.endswith("slice0.png")]
+    assert all(s.label == 1 and s.annotations[0].box == (3, 5, 6, 8) for s in with_mask)
+    assert all(s.label == 0 for s in found.samples if s.key.endswith("slice1.png"))
+    splits = {}
+    for s in found.samples:
+        assert splits.setdefault(s.patient, s.split) == s.split
+    assert sorted(splits.values()).count("train") == 8
+    (tmp_path / "labels.csv").write_text("image,label\nP00/slice1.png,1\n")
+    assert {s.key: s.label for s in read_lvot(tmp_path).samples}["P00/slice1.png"] == 1
+    (tmp_path / "labels.csv").write_text("image,label\nP00/slice1.png,yes\n")
+    with pytest.raises(DatasetError, match="label 0 or 1"):
+        read_lvot(tmp_path)
+
+
+def test_lvot_volume_gives_every_slice(tmp_path):
+    volume = np.random.default_rng(0).random((20, 24, 3)).astype(np.float32)
+    for kind, values in (
+        ("images", volume),
+        ("masks", (volume > 0.99).astype(np.uint8) * np.array([0, 1, 0])),
+    ):
+        file = tmp_path / kind / "P1" / "cine.nii.gz"
+        file.parent.mkdir(parents=True)
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), np.eye(4)), file)
+    samples = read_lvot(tmp_path).samples
+    assert [s.key for s in samples] == [f"P1/cine.nii.gz#{i}" for i in range(3)]
+    assert [s.label for s in samples] == [0, 1, 0]
+    assert samples[0].read().size == samples[1].annotations[0].mask.shape
+
+
+def test_lvot_without_truth_or_with_a_wrong_mask_is_refused(tmp_path):
+    layouts.png(tmp_path / "images" / "P1" / "a.png")
+    with pytest.raises(DatasetError, match="no label for"):
+        read_lvot(tmp_path)
+    layouts.png(tmp_path / "masks" / "P1" / "a.png", size=(12, 12))
+    with pytest.raises(DatasetError, match="mask of"):
+        read_lvot(tmp_path)
+
+
+def test_class_folders_with_and_without_splits(tmp_path):
+    for split in ("train", "val", "test"):
+        for name in ("accept", "reacquire"):
+            layouts.png(tmp_path / "given" / split / name / "x.png")
+    given = read_dataset(tmp_path / "given")
+    assert given.classes == ("accept", "reacquire")
+    assert sorted(s.split for s in given.samples) == ["test", "test", "train", "train", "val", "val"]
+    for index in range(20):
+        layouts.png(tmp_path / "drawn" / ("accept" if index % 2 else "reacquire") / f"{index}.png", index)
+    drawn = read_class_folders(tmp_path / "drawn")
+    assert [sum(s.split == p for s in drawn.samples) for p in ("train", "val", "test")] == [16, 2, 2]
+    assert any("patients are unknown" in note for note in drawn.notes)
+    with pytest.raises(DatasetError, match="class folders"):
+        read_class_folders(tmp_path / "drawn" / "accept")
+
+
+def test_csv(tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text("image,label,patient\na.png,good,1\nb.png,poor,1\nc.png,good,2\n")
+    found = read_csv(table)
+    assert found.classes == ("good", "poor")
+    assert found.samples[0].split == found.samples[1].split
+    table.write_text("image,class,patient,split\na.png,10,1,train\nb.png,2,1,val\n")
+    with pytest.raises(DatasetError, match="more than one split"):
+        read_csv(table)
+    table.write_text("image,class,patient,split\na.png,10,1,train\nb.png,2,2,val\n")
+    assert read_csv(table).classes == ("2", "10")
+    table.write_text("image,colour\na.png,red\n")
+    with pytest.raises(DatasetError, match="label or class"):
+        read_csv(table)
+    table.write_text("image,label,split\na.png,1,training\n")
+    with pytest.raises(DatasetError, match="unknown split"):
+        read_csv(table)
+
+
+def test_coco_round_trip_keeps_everything(tmp_path):
+    source = read_dataset(layouts.object_cxr(tmp_path))
+    write_coco(source, tmp_path / "annotations.json")
+    back = read_coco(tmp_path / "annotations.json")
+    for before, after in zip(source.samples, back.samples, strict=True):
+        assert (before.label, before.split, before.patient) == (after.label, after.split, after.patient)
+        assert before.path.resolve() == after.path.resolve()
+        assert [(a.box, a.polygon, a.ellipse, a.kind) for a in before.annotations] == [
+            (a.box, a.polygon, a.ellipse, a.kind) for a in after.annotations
+        ]
+
+
+def test_coco_masks_survive(tmp_path):
+    source = read_lvot(layouts.lvot(tmp_path))
+    write_coco(source, tmp_path / "annotations.json")
+    back = read_coco(tmp_path / "annotations.json")
+    for before, after in zip(source.samples, back.samples, strict=True):
+        for a, b in zip(before.annotations, after.annotations, strict=True):
+            assert np.array_equal(a.mask, b.mask)
+
+
+def test_coco_errors(tmp_path):
+    file = tmp_path / "annotations.json"
+    file.write_text("{")
+    with pytest.raises(DatasetError, match="cannot read"):
+        read_coco(file)
+    file.write_text(json.dumps({"images": [], "annotations": []}))
+    with pytest.raises(DatasetError, match="categories"):
+        read_coco(file)
+    with pytest.raises(DatasetError, match="no COCO file"):
+        read_coco(tmp_path / "nothing")
+
+
+def test_unknown_places_are_refused(tmp_path):
+    with pytest.raises(DatasetError, match="no data set"):
+        read_dataset(tmp_path / "absent")
+    (tmp_path / "x.txt").write_text("")
+    with pytest.raises(DatasetError, match="no known layout"):
+        read_dataset(tmp_path / "x.txt")
+
+
+def test_three_classes_of_the_real_set(data_folder):
+    found = read_dataset(data_folder / "cxr-three-class")
+    assert len(found.classes) == 3
+    assert all(s.path.is_file() for s in found.samples)
+    assert Picture.open(found.samples[0].path).size[0] <= 640
