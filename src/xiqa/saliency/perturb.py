@@ -1,0 +1,98 @@
+r"""What all perturbation methods share: what replaces a pixel, and scoring many altered copies of an image.
+
+A *score* here is a function of altered copies ``(M, C, H, W)`` of one image that gives the explained class's
+score of each, ``(M,)``. It hides the network, the target and the batch size from the methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from xiqa.errors import SaliencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Score", "baseline", "blend", "chunks", "generator", "score_all"]
+
+Score = Callable[[Tensor], Tensor]
+
+_CHUNK_PIXELS = 8 * 600 * 600  # pixels that pass at once, whatever the image's size
+
+
+def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh source of noise; one an image, so that a batch's other images do not change its map.
+
+    >>> torch.equal(torch.rand(3, generator=generator(7)), torch.rand(3, generator=generator(7)))
+    True
+    """
+    return torch.Generator(device).manual_seed(seed)
+
+
+def chunks(total: int, size: tuple[int, int]) -> Iterator[slice]:
+    """Slices of ``range(total)`` that bound the pixels in memory at once for images of one size.
+
+    >>> [(part.start, part.stop) for part in chunks(3, (1200, 1200))]
+    [(0, 2), (2, 3)]
+    """
+    step = max(1, min(64, _CHUNK_PIXELS // (size[0] * size[1])))
+    for start in range(0, total, step):
+        yield slice(start, min(start + step, total))
+
+
+def baseline(image: Tensor, kind: str | float = 0.0, *, sigma: float = 10.0) -> Tensor:
+    """What an image looks like where nothing is told: the value that replaces hidden pixels.
+
+    Args:
+        image: ``(..., C, H, W)`` as the network takes it (normalised).
+        kind: A number (0 is the training set's mean where inputs are standardised), ``"mean"``: each
+            channel's mean over the image, ``"min"`` likewise, or ``"blur"``: a Gaussian blur.
+        sigma: Width of the blur in pixels.
+
+    Returns:
+        A tensor like ``image``.
+
+    Raises:
+        SaliencyError: The kind is not known.
+
+    >>> baseline(torch.tensor([[[1.0, 3.0]]]), "mean")
+    tensor([[[2., 2.]]])
+    """
+    if kind == "mean":
+        return image.mean(dim=(-2, -1), keepdim=True).expand_as(image)
+    if kind == "min":
+        return image.amin(dim=(-2, -1), keepdim=True).expand_as(image)
+    if kind == "blur":
+        blurred = gaussian_filter(image.detach().cpu().numpy(), sigma, axes=(-2, -1), mode="reflect")
+        return torch.as_tensor(np.ascontiguousarray(blurred), dtype=image.dtype, device=image.device)
+    if isinstance(kind, str):
+        raise SaliencyError("unknown baseline", expected="a number, 'mean', 'min' or 'blur'", got=repr(kind))
+    return torch.full_like(image, float(kind))
+
+
+def blend(image: Tensor, hidden: Tensor, masks: Tensor) -> Tensor:
+    r"""Masked copies, :math:`m \circ x + (1 - m) \circ b`.
+
+    Args:
+        image: ``(C, H, W)``, seen where a mask is 1.
+        hidden: ``(C, H, W)``, seen where a mask is 0.
+        masks: ``(M, H, W)`` in [0, 1].
+
+    Returns:
+        ``(M, C, H, W)``.
+    """
+    return torch.lerp(hidden, image, masks[:, None])
+
+
+def score_all(
+    score: Score, image: Tensor, hidden: Tensor, masks: Callable[[slice], Tensor], total: int
+) -> Tensor:
+    """Scores ``(total,)`` of masked copies of ``(C, H, W)``; the masks of a slice are made when needed."""
+    parts = chunks(total, (image.shape[-2], image.shape[-1]))
+    return torch.cat([score(blend(image, hidden, masks(part))) for part in parts])
