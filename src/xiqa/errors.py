@@ -11,6 +11,7 @@ __all__ = [
     "MetricError",
     "MissingDependencyError",
     "ModelError",
+    "OutputError",
     "SaliencyError",
     "UnsupportedOperationError",
     "XiqaError",
@@ -95,3 +96,7 @@ class ConfigError(XiqaError):
 
 class MissingDependencyError(XiqaError):
     """An optional part that is not installed; the message gives the pip command."""
+
+
+class OutputError(XiqaError):
+    """Results that cannot be written: a read-only or full disk, a folder that another run is using."""

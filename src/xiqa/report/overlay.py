@@ -1,0 +1,150 @@
+r"""Pictures of an image and of its saliency map, for people.
+
+A map is scaled to its own maximum *for display only*: :math:`v = \max(M, 0) / \max_u M_u`. Colour and opacity
+both rise with :math:`v`, so the image stays visible where the map is low. The colours are ``inferno``:
+perceptually uniform, rising in lightness, and legible with every kind of colour vision. Boxes and peaks
+are drawn as a light line inside a dark one, which shows on bright and on dark ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from xiqa.types import Finding, FloatArray, Image, SaliencyMap
+
+__all__ = ["bounded_size", "film_picture", "heat_picture", "overlay_picture", "place_on_original"]
+
+Bytes = NDArray[np.uint8]
+
+OPACITY = 0.8
+LIGHT, DARK = (120, 240, 255), (10, 20, 40)
+
+
+def bounded_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(rows, columns) with the same shape and at most ``long_side`` pixels on the longer side.
+
+    >>> bounded_size((3000, 2000), 1500), bounded_size((64, 48), 1500)
+    ((1500, 1000), (64, 48))
+    """
+    factor = min(1.0, long_side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def film_picture(image: Image, long_side: int) -> Pillow.Image:
+    """The image in 8 bits, grey or RGB, in display order."""
+    pixels = np.clip(np.nan_to_num(image.pixels) * 255 + 0.5, 0, 255).astype(np.uint8)
+    rows, columns = bounded_size(image.size, long_side)
+    picture = Pillow.fromarray(pixels)
+    if (rows, columns) == image.size:
+        return picture
+    return picture.resize((columns, rows), Pillow.Resampling.BOX, reducing_gap=2.0)
+
+
+def place_on_original(saliency: SaliencyMap, original: tuple[int, int], size: tuple[int, int]) -> FloatArray:
+    """The raw map on a picture of the whole original image, bilinear; 0 where the model saw nothing.
+
+    Args:
+        saliency: Map at layer or input size, with its frame.
+        original: (rows, columns) of the original image.
+        size: (rows, columns) of the picture.
+    """
+    edges = np.array([[-0.5, -0.5], [original[1] - 0.5, original[0] - 0.5]])
+    rows, columns = saliency.values.shape
+    if saliency.frame is None:
+        area = np.array([[0.0, 0.0], [columns, rows]])
+    else:
+        model_rows, model_columns = saliency.frame.model_size
+        in_model = np.asarray(saliency.frame.points_to_model(edges), dtype=float) + 0.5
+        area = in_model * (columns / model_columns, rows / model_rows)
+    (left, top), (right, bottom) = area
+    step_x, step_y = (right - left) / size[1], (bottom - top) / size[0]
+    source = Pillow.fromarray(np.ascontiguousarray(saliency.values, dtype=np.float32))
+    placed = source.transform(
+        (size[1], size[0]),
+        Pillow.Transform.AFFINE,
+        (step_x, 0.0, left, 0.0, step_y, top),
+        Pillow.Resampling.BILINEAR,
+    )
+    return np.asarray(placed, dtype=np.float32)
+
+
+def for_display(values: FloatArray) -> FloatArray:
+    """The positive part over its maximum; all zeros for a map without a finite maximum above zero."""
+    positive = np.maximum(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
+    top = float(positive.max(initial=0.0))
+    return cast("FloatArray", (positive / top if top > 0 else np.zeros_like(positive)).astype(np.float32))
+
+
+@cache
+def palette() -> Bytes:
+    """256 RGBA colours, from transparent black to nearly opaque light yellow."""
+    from matplotlib import colormaps  # noqa: PLC0415 - costs a third of a second, needed with pictures only
+
+    value = np.linspace(0.0, 1.0, 256)
+    colours = np.asarray(colormaps["inferno"](value))
+    colours[:, 3] = OPACITY * value**0.7
+    return (colours * 255 + 0.5).astype(np.uint8)
+
+
+def heat_picture(
+    saliency: SaliencyMap, original: tuple[int, int], long_side: int, top: float | None = None
+) -> Pillow.Image:
+    """The map as a transparent RGBA picture with the shape of the original image.
+
+    Args:
+        saliency: The map.
+        original: (rows, columns) of the original image.
+        long_side: Bound of the picture's longer side in pixels.
+        top: Value shown in full colour; the map's own maximum unless told.
+    """
+    placed = place_on_original(saliency, original, bounded_size(original, long_side))
+    shown = for_display(placed) if top is None else np.clip(placed / top, 0.0, 1.0)
+    return Pillow.fromarray(palette()[(shown * 255 + 0.5).astype(np.uint8)])
+
+
+def overlay_picture(
+    image: Image, saliency: SaliencyMap | None, findings: Sequence[Finding] = (), long_side: int = 1600
+) -> Pillow.Image:
+    """The image with its map laid over it and its findings drawn, as RGB.
+
+    Args:
+        image: The original image.
+        saliency: Its map; without one only the findings are drawn.
+        findings: Boxes and peaks in original pixels.
+        long_side: Bound of the picture's longer side in pixels.
+    """
+    picture = film_picture(image, long_side).convert("RGB")
+    if saliency is not None:
+        heat = heat_picture(saliency, image.size, long_side)
+        picture.paste(heat, (0, 0), heat)
+    draw_findings(picture, image.size, findings)
+    return picture
+
+
+def draw_findings(picture: Pillow.Image, original: tuple[int, int], findings: Sequence[Finding]) -> None:
+    """Draw boxes and peak crosses of findings, told in original pixels, onto a picture of the whole image."""
+    scale = np.array([picture.width / original[1], picture.height / original[0]])
+    line = max(1, round(max(picture.size) / 500))
+    arm = 5 * line
+    draw = ImageDraw.Draw(picture)
+    for finding in findings:
+        # pixel areas reach half a pixel beyond their centres
+        x0, y0 = (np.array(finding.box[:2]) + 0.5 - 0.5) * scale
+        x1, y1 = (np.array(finding.box[2:]) + 0.5 + 0.5) * scale
+        x, y = (np.array(finding.peak) + 0.5) * scale
+        for colour, grow in ((DARK, line), (LIGHT, 0)):
+            draw.rectangle(
+                (x0 - line - grow, y0 - line - grow, x1 + line + grow, y1 + line + grow),
+                outline=colour,
+                width=line + 2 * grow,
+            )
+            width = line + 2 * grow
+            draw.line((x - arm - grow, y, x + arm + grow, y), fill=colour, width=width)
+            draw.line((x, y - arm - grow, x, y + arm + grow), fill=colour, width=width)
