@@ -1,0 +1,60 @@
+r"""Occlusion: how far the score falls when a sliding window hides a part of the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from xiqa.saliency.perturb import chunks
+
+if TYPE_CHECKING:
+    from xiqa.saliency.perturb import Score
+
+__all__ = ["occlude", "starts"]
+
+
+def starts(side: int, window: int, stride: int) -> list[int]:
+    """Where windows begin so that they cover a side: every stride, and one flush with the end.
+
+    >>> starts(10, 4, 4)
+    [0, 4, 6]
+    """
+    last = max(0, side - window)
+    places = list(range(0, last + 1, stride))
+    return places if places[-1] == last else [*places, last]
+
+
+def occlude(
+    score: Score, image: Tensor, hidden: Tensor, *, window: tuple[int, int], stride: tuple[int, int]
+) -> Tensor:
+    r"""The mean drop of the score over the windows that hide a pixel.
+
+    .. math:: S(\lambda) = \frac{1}{|W_\lambda|} \sum_{w \in W_\lambda} f(x) - f(x_{\setminus w})
+
+    Args:
+        score: The class's score of altered copies.
+        image: ``(C, H, W)``.
+        hidden: ``(C, H, W)``, what a window shows.
+        window: (rows, columns) of the window.
+        stride: Its steps, (down, right). The last window of a row or column is flush with the border, so that
+            every pixel is hidden at least once (the source leaves the border open).
+
+    Returns:
+        ``(H, W)``, positive where hiding lowers the score. Source: zeiler2014visualizing, section 4.2.
+    """
+    rows, columns = int(image.shape[-2]), int(image.shape[-1])
+    tall, wide = min(window[0], rows), min(window[1], columns)
+    corners = [(y, x) for y in starts(rows, tall, stride[0]) for x in starts(columns, wide, stride[1])]
+    whole = score(image[None])[0].double()
+    drops = torch.zeros(rows, columns, dtype=torch.float64)
+    cover = torch.zeros(rows, columns, dtype=torch.float64)
+    for part in chunks(len(corners), (rows, columns)):
+        copies = image.repeat(len(corners[part]), 1, 1, 1)
+        for copy, (y, x) in zip(copies, corners[part], strict=True):
+            copy[:, y : y + tall, x : x + wide] = hidden[:, y : y + tall, x : x + wide]
+        for value, (y, x) in zip((whole - score(copies).double()).tolist(), corners[part], strict=True):
+            drops[y : y + tall, x : x + wide] += value
+            cover[y : y + tall, x : x + wide] += 1
+    return (drops / cover).to(image)

@@ -1,0 +1,82 @@
+r"""RISE: the mean of random masks, each weighted by the score that the image keeps under it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xiqa.saliency.perturb import blend, chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xiqa.saliency.perturb import Score
+
+__all__ = ["RiseMasks", "weighted_masks"]
+
+
+class RiseMasks:
+    r"""RISE's random masks: small random grids, enlarged bilinearly and shifted.
+
+    Cells of a ``grid x grid`` pattern are kept with probability ``keep``; the pattern is enlarged to
+    :math:`(g + 1)` cells a side, bilinearly, and cropped at a random offset within one cell. All random
+    numbers are drawn at once, so that the masks do not depend on how they are cut into chunks.
+
+    Args:
+        count: How many masks.
+        size: (rows, columns) of the image.
+        grid: Cells a side.
+        keep: Probability that a cell stays visible.
+        generator: Where the random numbers come from.
+    """
+
+    def __init__(
+        self, count: int, size: tuple[int, int], *, grid: int, keep: float, generator: torch.Generator
+    ) -> None:
+        self.size = size
+        self.cell = (math.ceil(size[0] / grid), math.ceil(size[1] / grid))
+        self.patterns = (torch.rand(count, grid, grid, generator=generator) < keep).float()
+        draws = torch.rand(count, 2, generator=generator)
+        self.shifts = (draws * torch.tensor(self.cell)).long()
+        self.enlarged = ((grid + 1) * self.cell[0], (grid + 1) * self.cell[1])
+
+    def __call__(self, part: slice) -> Tensor:
+        """The masks of one chunk, ``(M, H, W)`` in [0, 1]."""
+        large = F.interpolate(self.patterns[part, None], self.enlarged, mode="bilinear", align_corners=False)
+        rows, columns = self.size
+        crops = [
+            mask[0, top : top + rows, left : left + columns]
+            for mask, (top, left) in zip(large, self.shifts[part].tolist(), strict=True)
+        ]
+        return torch.stack(crops)
+
+
+def weighted_masks(
+    score: Score, image: Tensor, hidden: Tensor, masks: Callable[[slice], Tensor], count: int, *, keep: float
+) -> Tensor:
+    r"""RISE's estimate of each pixel's importance.
+
+    .. math:: S(\lambda) = \frac{1}{N p} \sum_{i=1}^{N} f(x \circ m_i)\, m_i(\lambda)
+
+    Args:
+        score: The class's score of altered copies.
+        image: ``(C, H, W)``.
+        hidden: ``(C, H, W)``, what shows where a mask is 0.
+        masks: Gives the masks ``(M, H, W)`` of a slice.
+        count: How many masks, :math:`N`.
+        keep: Their mean, :math:`p`.
+
+    Returns:
+        ``(H, W)``, in the score's unit. Source: petsiuk2018rise, eq. 6.
+    """
+    rows, columns = int(image.shape[-2]), int(image.shape[-1])
+    total = torch.zeros(rows * columns, dtype=torch.float64)
+    for part in chunks(count, (rows, columns)):
+        mask = masks(part).to(image)
+        kept = score(blend(image, hidden, mask))
+        total += (kept @ mask.flatten(1)).double().cpu()
+    return (total / (count * keep)).reshape(rows, columns).to(image)
