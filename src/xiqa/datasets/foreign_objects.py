@@ -1,0 +1,92 @@
+"""Chest radiographs with and without foreign objects, boxed by kind, use and place.
+
+Two tables describe a folder of films:
+
+- ``images.csv``: image, patient, split, label (``foreign``, ``clean``, ``uncertain``), outside_surveyed;
+- ``objects.csv``: image, x0, y0, x1, y1, kind, removable, zone.
+
+A film is poor (label 1) when a removable object lies over the lungs or the mediastinum.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+from typing import Literal, cast
+
+from xiqa.datasets.sample import Sample, Split
+from xiqa.errors import DatasetError
+from xiqa.types import Annotation, Box
+
+__all__ = ["COMPACT_KINDS", "read_foreign_objects"]
+
+COMPACT_KINDS = frozenset({"electrode", "button", "clip", "hook", "pin", "jewellery"})
+"""Kinds whose boxes are tight; leads, tubes and wires have coarse boxes that are mostly background."""
+
+_LABELS = {"clean": 0, "foreign": 1}
+_IMAGE_COLUMNS = {"image", "patient", "split", "label", "outside_surveyed"}
+_OBJECT_COLUMNS = {"image", "x0", "y0", "x1", "y1", "kind", "removable", "zone"}
+
+
+def read_foreign_objects(folder: Path) -> list[Sample]:
+    """The films with a certain label, in the order of ``images.csv``.
+
+    Args:
+        folder: The data set's folder, with ``images.csv``, ``objects.csv`` and ``images/``.
+
+    Returns:
+        Samples with label 0 (clean) or 1 (foreign); implanted devices are annotated with
+        ``removable=False``. ``surveyed`` is ``"thorax"`` for a film on which removable objects outside the
+        thorax were not boxed.
+
+    Raises:
+        DatasetError: A table is absent or has other columns, or a value is not as documented.
+    """
+    objects: dict[str, list[Annotation]] = defaultdict(list)
+    for row in _rows(folder / "objects.csv", _OBJECT_COLUMNS):
+        objects[row["image"]].append(_annotation(row))
+    samples = []
+    for row in _rows(folder / "images.csv", _IMAGE_COLUMNS):
+        if row["label"] == "uncertain":
+            continue
+        if row["label"] not in _LABELS or row["split"] not in ("train", "val", "test"):
+            raise DatasetError(
+                f"images.csv, {row['image']}: unknown label or split",
+                expected="clean, foreign or uncertain; train, val or test",
+                got=f"{row['label']!r}, {row['split']!r}",
+            )
+        surveyed: Literal["all", "thorax"] = "all" if row["outside_surveyed"] == "1" else "thorax"
+        samples.append(
+            Sample(
+                key=row["image"],
+                path=folder / "images" / row["image"],
+                label=_LABELS[row["label"]],
+                split=cast("Split", row["split"]),
+                patient=row["patient"],
+                annotations=tuple(objects[row["image"]]),
+                surveyed=surveyed,
+            )
+        )
+    return samples
+
+
+def _rows(table: Path, columns: set[str]) -> list[dict[str, str]]:
+    """A table's rows, after a look at its columns."""
+    if not table.is_file():
+        raise DatasetError("no table of the data set", expected=str(table), todo="check the folder")
+    with table.open(newline="", encoding="utf-8") as lines:
+        reader = csv.DictReader(lines)
+        missing = columns - set(reader.fieldnames or [])
+        if missing:
+            raise DatasetError(f"{table.name} lacks columns", expected=", ".join(sorted(missing)))
+        return list(reader)
+
+
+def _annotation(row: dict[str, str]) -> Annotation:
+    """One row of ``objects.csv``."""
+    try:
+        box = Box(*(float(row[name]) for name in ("x0", "y0", "x1", "y1")))
+    except ValueError:
+        raise DatasetError(f"objects.csv, {row['image']}: a corner is not a number") from None
+    return Annotation(box, kind=row["kind"], removable=row["removable"] == "1", zone=row["zone"])

@@ -1,0 +1,112 @@
+"""Object-CXR: foreign objects on chest radiographs, and the layout that others borrow from it.
+
+A CSV file with the header ``image_name,annotation`` (or ``image_path,annotation``), one row an image. The
+annotation is empty (no object) or ``object;object;...`` with
+
+- ``0 x1 y1 x2 y2``: a rectangle,
+- ``1 x1 y1 x2 y2``: the ellipse inscribed in that rectangle,
+- ``2 x1 y1 x2 y2 x3 y3 ...``: a polygon,
+
+in pixels of the original image, origin at the top left.
+"""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from xiqa.datasets.sample import Sample, Split
+from xiqa.errors import DatasetError
+from xiqa.types import Annotation, Box, Point
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["parse_annotation", "read_object_cxr"]
+
+RECTANGLE, ELLIPSE, POLYGON = "0", "1", "2"
+_NAME_COLUMNS = ("image_name", "image_path")
+
+
+def parse_annotation(text: str) -> tuple[Annotation, ...]:
+    """The objects of one annotation cell.
+
+    Corners may come in any order; a polygon's box is its tightest one.
+
+    Args:
+        text: The cell, such as ``"0 10 20 30 40;2 1 1 5 1 3 6"``.
+
+    Returns:
+        One annotation an object.
+
+    Raises:
+        DatasetError: An unknown shape, a corner without its pair, a word that is no number.
+
+    >>> [annotation.box.width for annotation in parse_annotation("0 10 20 30 40;2 1 1 5 1 3 6")]
+    [21.0, 5.0]
+    """
+    return tuple(_parse_object(part) for part in text.split(";") if part.strip())
+
+
+def _parse_object(text: str) -> Annotation:
+    """One object of an annotation cell."""
+    shape, *words = text.split()
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        raise DatasetError("cannot read an annotation", expected="numbers", got=repr(text)) from None
+    if shape not in (RECTANGLE, ELLIPSE, POLYGON):
+        raise DatasetError(
+            "unknown annotation shape", expected="0 (rectangle), 1 (ellipse) or 2 (polygon)", got=repr(text)
+        )
+    enough = len(numbers) == 4 if shape != POLYGON else len(numbers) >= 6 and len(numbers) % 2 == 0
+    if not enough:
+        wanted = "three or more corners" if shape == POLYGON else "two corners"
+        raise DatasetError("an annotation has too few or too many numbers", expected=wanted, got=repr(text))
+    columns, rows = numbers[0::2], numbers[1::2]
+    box = Box(min(columns), min(rows), max(columns), max(rows))
+    corners = tuple(map(Point, columns, rows)) if shape == POLYGON else ()
+    return Annotation(box, polygon=corners, ellipse=shape == ELLIPSE)
+
+
+def read_object_cxr(table: Path, images: Path, split: Split, classes: Sequence[int] = (0, 1)) -> list[Sample]:
+    """The samples of one Object-CXR table.
+
+    Args:
+        table: ``train.csv``, ``dev.csv`` or ``test.csv``.
+        images: Folder with the image files.
+        split: The split that the table stands for.
+        classes: Label of an image without and with objects.
+
+    Returns:
+        One sample a row; the file's name stands for the patient, whom the set does not name.
+
+    Raises:
+        DatasetError: The table is absent, has other columns, or a row cannot be read.
+    """
+    if not table.is_file():
+        raise DatasetError("no table of the data set", expected=str(table), todo="check the folder")
+    with table.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        columns = reader.fieldnames or []
+        name = next((column for column in _NAME_COLUMNS if column in columns), None)
+        if name is None or "annotation" not in columns:
+            raise DatasetError(
+                f"{table.name} is not an Object-CXR table",
+                expected="columns image_name,annotation",
+                got=",".join(columns),
+            )
+        samples = []
+        for row in reader:
+            try:
+                annotations = parse_annotation(row["annotation"] or "")
+            except DatasetError as error:
+                raise DatasetError(f"{table.name}, line {reader.line_num}: {error}") from None
+            label = classes[bool(annotations)]
+            samples.append(
+                Sample(
+                    row[name], images / row[name], label, split, patient=row[name], annotations=annotations
+                )
+            )
+    return samples

@@ -1,0 +1,59 @@
+"""One labelled image of a data set, told apart from its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from xiqa.types import Annotation, Image
+
+__all__ = ["Sample", "Split", "by_split"]
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One image with what is known of it.
+
+    Attributes:
+        key: Name that is unique within the data set.
+        path: The file; an empty path for an image made in memory.
+        label: Index of the class (for two classes, 1 is the poor one).
+        split: ``train``, ``val`` or ``test``.
+        patient: Who it shows, so that splits and intervals go by patient.
+        annotations: The annotated objects.
+        surveyed: ``"all"`` when every object in the image is annotated, ``"thorax"`` when those outside
+            the thorax may be missing, ``"none"`` when no object was looked for.
+        tags: Further class names, for multi-label sets.
+        organ_mask: File with the mask of the organ of interest (lungs), where the set has one.
+        source: Gives the image where there is no file (simulated films); None: read `path`.
+    """
+
+    key: str
+    path: Path
+    label: int
+    split: Split
+    patient: str = ""
+    annotations: tuple[Annotation, ...] = ()
+    surveyed: Literal["all", "thorax", "none"] = "all"
+    tags: tuple[str, ...] = ()
+    organ_mask: Path | None = None
+    source: Callable[[], Image] | None = field(default=None, repr=False)
+
+    def read(self) -> Image:
+        """The image, from its source or its file."""
+        if self.source is not None:
+            return self.source()
+        from xiqa.imaging import read_image  # noqa: PLC0415 - decoders load only when a file is read
+
+        return read_image(self.path)
+
+
+def by_split(samples: Iterable[Sample], split: Split) -> list[Sample]:
+    """The samples of one split, in their order."""
+    return [sample for sample in samples if sample.split == split]

@@ -1,0 +1,220 @@
+"""A bundle: a folder with a network's weights and its card, which loads without running code.
+
+``model.json`` is the card, ``model.safetensors`` the weights (and the guard's numbers). The card holds the
+weights' hash and its own, so that a changed or mixed-up file is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from xiqa.errors import BundleError, ModelError
+from xiqa.models.backbones import build_network
+from xiqa.models.calibration import probability_of
+from xiqa.models.card import BundleCard
+from xiqa.models.guard import Guard
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from xiqa.imaging.frame import Frame
+    from xiqa.types import FloatArray, Image
+
+__all__ = ["LoadedModel", "load_model", "read_card", "save_bundle", "shipped_models"]
+
+CARD, WEIGHTS = "model.json", "model.safetensors"
+SHIPPED = Path(__file__).parent / "bundles"
+MOST_CARD_BYTES, MOST_WEIGHT_BYTES = 4 << 20, 2 << 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A network ready to assess images, with its card.
+
+    Attributes:
+        network: In evaluation mode, float32.
+        card: What it is.
+        guard: Tells images that it was not made for; None where the bundle has none.
+    """
+
+    network: nn.Module
+    card: BundleCard
+    guard: Guard | None = None
+
+    def prepare(self, image: Image) -> tuple[FloatArray, Frame]:
+        """The network's input ``(C, h, w)`` for one image, and the frame that leads back to it."""
+        return self.card.preprocessing.prepare(image)
+
+    def probability(self, logits: Tensor) -> NDArray:  # type: ignore[type-arg]
+        """Calibrated probabilities ``(N,)`` of poor quality of logits ``(N, K)``."""
+        return probability_of(
+            logits.detach().double().cpu().numpy(), self.card.poor_class, self.card.temperature
+        )
+
+
+def shipped_models() -> list[str]:
+    """Names of the bundles that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CARD}"))
+
+
+def load_model(name_or_path: str | os.PathLike[str] = "cxr-foreign-objects") -> LoadedModel:
+    """Load a bundle, shipped or from a folder; every part is checked before it is used.
+
+    Args:
+        name_or_path: Name of a shipped bundle, or a bundle's folder.
+
+    Returns:
+        The model.
+
+    Raises:
+        BundleError: There is no such bundle, or it is incomplete, changed, or of another version.
+    """
+    folder = _folder(name_or_path)
+    card = read_card(folder)
+    content = _read(folder / WEIGHTS, MOST_WEIGHT_BYTES)
+    _check(f"{folder / WEIGHTS} was changed", card.weights_sha256, hashlib.sha256(content).hexdigest())
+    try:
+        tensors = safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise BundleError(f"{folder / WEIGHTS} is no safetensors file", got=str(error)) from error
+    try:
+        network = build_network(card.architecture)
+        _fill(network, _part(tensors, "network."))
+        guard = Guard.from_tensors(card.guard_layers, _part(tensors, "guard.")) if card.guard_layers else None
+        for layer in (card.layers.last, *card.layers.multi, *card.guard_layers):
+            network.get_submodule(layer)
+    except (ModelError, AttributeError, RuntimeError) as error:
+        raise BundleError(f"the bundle {folder} does not fit together", got=str(error)) from error
+    return LoadedModel(network.eval(), card, guard)
+
+
+def read_card(name_or_path: str | os.PathLike[str]) -> BundleCard:
+    """Read and check a bundle's card without its weights.
+
+    Raises:
+        BundleError: It is absent, unreadable, changed, or of another version.
+    """
+    path = _folder(name_or_path) / CARD
+    try:
+        card = BundleCard.model_validate_json(_read(path, MOST_CARD_BYTES))
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleError(
+            f"{path} is not a card that this version reads", got=f"{entry}: {first['msg']}"
+        ) from error
+    _check(f"{path} was changed", card.card_sha256, card.digest())
+    return card
+
+
+def save_bundle(
+    folder: Path, network: nn.Module, card: BundleCard, guard: Guard | None = None, *, half: bool = True
+) -> BundleCard:
+    """Write a bundle; both files appear whole or not at all.
+
+    Args:
+        folder: Where; made if needed.
+        network: The network that ``card.architecture`` describes.
+        card: Its card; the hashes are filled in here.
+        guard: Its guard.
+        half: Store matrices and kernels as float16, which halves the file; vectors stay float32.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        BundleError: A weight is not finite, or does not fit into float16.
+    """
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    if guard is not None:
+        tensors |= {f"guard.{name}": value for name, value in guard.to_tensors().items()}
+    stored = {name: _stored(name, value, half) for name, value in tensors.items()}
+    content = safetensors.torch.save(stored)
+    layers = guard.layers if guard is not None else ()
+    sealed = card.model_copy(update={"guard_layers": layers}).sealed(hashlib.sha256(content).hexdigest())
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / WEIGHTS, content)
+    text = json.dumps(sealed.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    _write(folder / CARD, f"{text}\n".encode())
+    return sealed
+
+
+def _stored(name: str, value: Tensor, half: bool) -> Tensor:
+    """A tensor as it lies in the file."""
+    value = value.detach().cpu().contiguous()
+    if half and value.ndim >= 2 and value.is_floating_point():
+        value = value.to(torch.float16)
+    if value.is_floating_point() and not bool(value.isfinite().all()):
+        raise BundleError(f"the weight {name} is not finite", todo="train again, or save with half=False")
+    return value
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load weights into a network, all of them and no others."""
+    wanted = network.state_dict()
+    if set(wanted) != set(tensors):
+        other = sorted(set(wanted) ^ set(tensors))
+        raise BundleError("the weights belong to another network", got=", ".join(other[:3]))
+    network.load_state_dict({name: tensors[name].to(value.dtype) for name, value in wanted.items()})
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _folder(name_or_path: str | os.PathLike[str]) -> Path:
+    """The folder of a shipped bundle's name, or of a path."""
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    if str(name_or_path) in shipped_models():
+        return SHIPPED / str(name_or_path)
+    raise BundleError(
+        f"no bundle {str(name_or_path)!r}",
+        expected=f"a folder, or one of {', '.join(shipped_models()) or 'none shipped'}",
+    )
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A file's bytes, unless it is absent or too large."""
+    try:
+        size = path.stat().st_size
+        if size > most:
+            raise BundleError(f"{path} is too large", expected=f"at most {most} bytes", got=str(size))
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}", got=error.strerror or str(error)) from error
+
+
+def _check(problem: str, expected: str, got: str) -> None:
+    """Compare two hashes."""
+    if expected != got:
+        raise BundleError(
+            problem, expected=f"SHA-256 {expected[:12]}", got=got[:12], todo="get the bundle again"
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file beside its place, then move it there."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

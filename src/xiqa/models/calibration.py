@@ -1,0 +1,170 @@
+"""Probabilities that mean what they say, and a threshold with a stated sensitivity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from xiqa.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "ReliabilityBin",
+    "band_around",
+    "calibration_error",
+    "fit_temperature",
+    "probability_of",
+    "reliability",
+    "threshold_at_sensitivity",
+]
+
+
+class ReliabilityBin(NamedTuple):
+    """Films whose predicted probability lies in one interval: how many, the mean prediction, the truth."""
+
+    low: float
+    high: float
+    count: int
+    predicted: float
+    observed: float
+
+
+def probability_of(logits: ArrayLike, index: int, temperature: float = 1.0) -> NDArray[np.float64]:
+    r"""Calibrated probability of one class, :math:`p_c = \mathrm{softmax}(z / T)_c`.
+
+    Args:
+        logits: ``(N, K)``; with one column, class 1 is :math:`\sigma(z / T)`.
+        index: The class.
+        temperature: :math:`T > 0`.
+
+    Returns:
+        ``(N,)`` probabilities.
+
+    >>> probability_of([[0.0, 2.0]], 1, temperature=2.0).round(3).tolist()
+    [0.731]
+    """
+    return np.asarray(softmax(_two_sided(logits) / temperature, axis=1)[:, index], dtype=np.float64)
+
+
+def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
+    r"""The temperature that makes held-out labels most likely.
+
+    .. math:: \hat T = \arg\min_T -\sum_n \log \mathrm{softmax}(z_n / T)_{y_n}
+
+    One number cannot change the order of the films, only how sure the network sounds. Source:
+    ``guo2017calibration``; here the minimum is searched on :math:`\log T` within [-4, 4].
+
+    Args:
+        logits: ``(N, K)`` of films that were not trained on.
+        labels: ``(N,)`` classes.
+
+    Returns:
+        The temperature.
+
+    Raises:
+        ModelError: There are no films, or only one class among them.
+    """
+    scores, classes = _two_sided(logits), np.asarray(labels, dtype=np.int64)
+    if len(np.unique(classes)) < 2:
+        raise ModelError("cannot fit a temperature", expected="films of two classes or more")
+
+    def loss(log_temperature: float) -> float:
+        logs = log_softmax(scores / np.exp(log_temperature), axis=1)
+        return -float(logs[np.arange(len(classes)), classes].mean())
+
+    best = minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(best.x))
+
+
+def reliability(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> list[ReliabilityBin]:
+    """The reliability diagram: equal intervals of predicted probability, the empty ones left out.
+
+    Args:
+        probabilities: ``(N,)`` in [0, 1], of the poor class.
+        outcomes: ``(N,)`` of 0 and 1, whether it was poor.
+        bins: How many intervals.
+
+    Returns:
+        The bins that hold a film, in order.
+    """
+    predicted, observed = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.digitize(predicted, edges) - 1, 0, bins - 1)
+    return [
+        ReliabilityBin(
+            float(edges[index]),
+            float(edges[index + 1]),
+            int(inside.sum()),
+            float(predicted[inside].mean()),
+            float(observed[inside].mean()),
+        )
+        for index in range(bins)
+        if (inside := place == index).any()
+    ]
+
+
+def calibration_error(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> float:
+    r"""Expected calibration error.
+
+    .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N} \, |\bar p_b - \bar y_b|
+
+    over the bins of `reliability`, in [0, 1], 0 is best. Source: ``naeini2015ece``.
+
+    >>> calibration_error([0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0])
+    0.0
+    """
+    diagram = reliability(probabilities, outcomes, bins)
+    total = sum(row.count for row in diagram)
+    return sum(row.count * abs(row.predicted - row.observed) for row in diagram) / total
+
+
+def threshold_at_sensitivity(probabilities: ArrayLike, outcomes: ArrayLike, sensitivity: float) -> float:
+    """The highest threshold at which at least this share of the poor films is found.
+
+    A film counts as poor from the threshold on (``p >= threshold``).
+
+    Args:
+        probabilities: ``(N,)`` of the poor class.
+        outcomes: ``(N,)`` of 0 and 1.
+        sensitivity: Wanted, in (0, 1].
+
+    Returns:
+        The threshold: halfway to the next lower probability of any film, so that rounding moves no film.
+
+    Raises:
+        ModelError: No film is poor.
+
+    >>> threshold_at_sensitivity([0.9, 0.8, 0.4, 0.3, 0.1], [1, 1, 1, 0, 0], 0.66)
+    0.6
+    """
+    predicted, poor = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=bool)
+    if not poor.any():
+        raise ModelError("cannot choose a threshold", expected="at least one poor film")
+    found = np.sort(predicted[poor])[::-1]
+    lowest = found[int(np.ceil(sensitivity * len(found) - 1e-9)) - 1]
+    below = predicted[predicted < lowest]
+    return float(round((lowest + (below.max() if len(below) else 0.0)) / 2, 6))
+
+
+def band_around(threshold: float, half_width: float) -> tuple[float, float]:
+    r"""The probabilities ``half_width`` away from a threshold on the log-odds scale, on either side.
+
+    .. math:: \sigma(\log\frac{t}{1 - t} \pm w)
+
+    >>> [round(p, 3) for p in band_around(0.5, 1.0)]
+    [0.269, 0.731]
+    """
+    odds = threshold / (1 - threshold)
+    low, high = odds * np.exp(-half_width), odds * np.exp(half_width)
+    return float(low / (1 + low)), float(high / (1 + high))
+
+
+def _two_sided(logits: ArrayLike) -> NDArray[np.float64]:
+    """Logits ``(N, K)``, ``K >= 2``: one sigmoid logit becomes the pair (0, z)."""
+    scores = np.asarray(logits, dtype=np.float64)
+    return np.column_stack((np.zeros(len(scores)), scores)) if scores.shape[1] == 1 else scores

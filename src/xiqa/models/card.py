@@ -1,0 +1,165 @@
+"""The model card: what a bundle is, how it was made, what it scores and what it must not be used for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from xiqa.models.backbones import Architecture
+from xiqa.models.preprocess import Preprocessing
+
+__all__ = ["BundleCard", "Estimate", "Evaluation", "GuardReport", "Layers", "Localisation", "Reliability"]
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Estimate(_Section):
+    """A measured value with its 95 % interval, where one was made."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        """Three digits, and the interval in brackets."""
+        interval = (
+            f" [{self.low:.3f}, {self.high:.3f}]" if self.low is not None and self.high is not None else ""
+        )
+        return f"{self.value:.3f}{interval}"
+
+
+class Reliability(_Section):
+    """One bin of the reliability diagram."""
+
+    low: Probability
+    high: Probability
+    count: int = Field(ge=0)
+    predicted: Probability
+    observed: Probability
+
+
+class Localisation(_Section):
+    """Where a detector's peak falls on the poor films, as fractions of hits."""
+
+    method: str
+    anywhere: Estimate | None = None
+    thorax: Estimate | None = None
+    compact: Estimate | None = None
+    recall: Estimate | None = None
+    froc: Estimate | None = None
+
+
+class Evaluation(_Section):
+    """Scores on one set of films.
+
+    Attributes:
+        films: What they are (``validation``, ``test``, ``simulated``).
+        tolerance: Pixels of the original around a box that still count as a hit.
+    """
+
+    films: str
+    images: int
+    poor: int
+    patients: int
+    auc: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    calibration_error: Estimate
+    reliability: tuple[Reliability, ...] = ()
+    tolerance: float | None = None
+    localisation: tuple[Localisation, ...] = ()
+    guard_caught: Estimate | None = None
+
+
+class GuardReport(_Section):
+    """How many images of a kind that the network was not made for are caught."""
+
+    kind: str
+    images: int
+    caught: Probability
+
+
+class Layers(_Section):
+    """Modules that saliency methods read: one for a last-layer map, several for a multi-layer one."""
+
+    last: str
+    multi: tuple[str, ...]
+
+
+class BundleCard(_Section):
+    """Everything in a bundle but the weights; ``model.json``.
+
+    Attributes:
+        format: Version of this layout.
+        temperature: The logits are divided by it.
+        threshold: Calibrated probability of the poor class from which a film is poor.
+        review_band: Calibrated probabilities between which a person looks at the film.
+        method: Saliency method that an assessment uses unless told otherwise.
+        guard_layers: Modules whose pooled outputs the guard looks at; empty: no guard.
+        recipe: The resolved training recipe.
+        versions: Packages that the training ran on.
+        weights_sha256: Of ``model.safetensors``.
+        card_sha256: Of this card without this entry.
+    """
+
+    format: Literal[1] = 1
+    name: str
+    created: str
+    architecture: Architecture
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    poor_class: int = Field(ge=0)
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    threshold: Probability
+    review_band: tuple[Probability, Probability]
+    layers: Layers
+    method: str
+    guard_layers: tuple[str, ...] = ()
+    intended_use: str
+    limits: str
+    not_for: str
+    training_data: str
+    licence: str
+    recipe: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    evaluations: tuple[Evaluation, ...] = ()
+    guard_reports: tuple[GuardReport, ...] = ()
+    weights_sha256: str = ""
+    card_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _agree(self) -> BundleCard:
+        """The entries that speak of one another agree."""
+        outputs = self.architecture.classes
+        if len(self.classes) != outputs and (len(self.classes), outputs) != (2, 1):
+            raise ValueError(f"{len(self.classes)} class names for {outputs} outputs")
+        if self.poor_class >= len(self.classes):
+            raise ValueError("poor_class is none of the classes")
+        if not self.review_band[0] <= self.threshold <= self.review_band[1]:
+            raise ValueError("the threshold lies outside the review band")
+        if len(self.preprocessing.mean) != len(self.preprocessing.std):
+            raise ValueError("mean and std differ in length")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Short name of exactly this model: the first 16 digits of the card's hash, which covers the weights'."""
+        return self.card_sha256[:16]
+
+    def sealed(self, weights_sha256: str) -> BundleCard:
+        """The card with both hashes filled in."""
+        open_card = self.model_copy(update={"weights_sha256": weights_sha256, "card_sha256": ""})
+        return open_card.model_copy(update={"card_sha256": open_card.digest()})
+
+    def digest(self) -> str:
+        """SHA-256 of the card's canonical JSON without its own hash."""
+        content = self.model_dump(mode="json", exclude={"card_sha256"})
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()

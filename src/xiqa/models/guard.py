@@ -1,0 +1,188 @@
+"""The guard: how far an image lies from what the network was made for."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import torch
+
+from xiqa.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
+
+__all__ = ["FeatureTap", "Guard", "fit_guard", "out_of_fold_distances"]
+
+
+class FeatureTap(AbstractContextManager["FeatureTap"]):
+    """Keeps the pooled outputs of some modules during the forward passes inside a ``with`` block.
+
+    Args:
+        network: The network.
+        layers: Names of its submodules; each must return ``(N, C, h, w)``.
+    """
+
+    def __init__(self, network: nn.Module, layers: Sequence[str]) -> None:
+        self._network, self._layers = network, tuple(layers)
+        self._pooled: dict[str, Tensor] = {}
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> Self:
+        for name in self._layers:
+            module = self._network.get_submodule(name)
+            self._handles.append(module.register_forward_hook(self._keep(name)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _keep(self, name: str):  # type: ignore[no-untyped-def]
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            grid = output.detach().float()
+            deviation, mean = torch.std_mean(grid, dim=(-2, -1), correction=0)
+            self._pooled[name] = torch.cat((mean, deviation), dim=1)
+
+        return hook
+
+    @property
+    def features(self) -> Tensor:
+        """``(N, F)``: mean and standard deviation over the grid of every channel, latest forward pass."""
+        return torch.cat([self._pooled[name] for name in self._layers], dim=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guard:
+    r"""A Gaussian around the training films' features, as a few principal axes and an even rest.
+
+    With standardised features :math:`f`, axes :math:`U` with variances :math:`\lambda_k` and the rest's mean
+    variance :math:`\sigma^2`, the squared distance is
+
+    .. math:: d^2 = \sum_k \frac{(u_k^\top f)^2}{\lambda_k} + \frac{\|f - U U^\top f\|^2}{\sigma^2},
+
+    the Mahalanobis distance under probabilistic principal components (``tipping1999ppca``; for networks:
+    ``lee2018simple``, here with one class).
+
+    Attributes:
+        layers: Modules whose pooled outputs are the features.
+        centre: ``(F,)`` mean.
+        spread: ``(F,)`` standard deviation.
+        axes: ``(K, F)`` principal axes, of unit length.
+        variances: ``(K,)`` along them.
+        rest: Variance along every other direction.
+        threshold: Distance from which an image is not what the network was made for.
+    """
+
+    layers: tuple[str, ...]
+    centre: Tensor
+    spread: Tensor
+    axes: Tensor
+    variances: Tensor
+    rest: float
+    threshold: float
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Distances ``(N,)`` of features ``(N, F)``; infinite where a feature is not finite."""
+        standard = (features.to(self.centre) - self.centre) / self.spread
+        along = standard @ self.axes.T
+        beside = (standard.square().sum(1) - along.square().sum(1)).clamp_min(0)
+        squared = (along.square() / self.variances).sum(1) + beside / self.rest
+        return squared.sqrt().nan_to_num(torch.inf, posinf=torch.inf)
+
+    def tap(self, network: nn.Module) -> FeatureTap:
+        """A tap on the guard's layers of a network."""
+        return FeatureTap(network, self.layers)
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The guard's numbers as named tensors; the layers' names are kept elsewhere."""
+        scalars = torch.tensor([self.rest, self.threshold])
+        return {
+            "centre": self.centre,
+            "spread": self.spread,
+            "axes": self.axes,
+            "variances": self.variances,
+            "scalars": scalars,
+        }
+
+    @classmethod
+    def from_tensors(cls, layers: Sequence[str], tensors: Mapping[str, Tensor]) -> Guard:
+        """The guard that `to_tensors` wrote.
+
+        Raises:
+            ModelError: A tensor is missing.
+        """
+        names = {"centre", "spread", "axes", "variances", "scalars"}
+        if set(tensors) != names:
+            raise ModelError("the guard is incomplete", expected=", ".join(sorted(names)))
+        numbers = {name: tensors[name].float() for name in names}
+        rest, threshold = numbers.pop("scalars").tolist()
+        return cls(tuple(layers), **numbers, rest=rest, threshold=threshold)
+
+
+def fit_guard(features: Tensor, layers: Sequence[str], threshold: float, axes: int = 48) -> Guard:
+    """Fit a guard to training films' features.
+
+    Args:
+        features: ``(N, F)`` of the films that the network was made for.
+        layers: Where they come from.
+        threshold: Distance from which an image is caught.
+        axes: How many principal axes to keep; fewer where there are fewer films.
+
+    Returns:
+        The guard.
+
+    Raises:
+        ModelError: Fewer than three films.
+    """
+    if len(features) < 3:
+        raise ModelError("cannot fit a guard", expected="three films or more", got=str(len(features)))
+    features = features.double()
+    centre = features.mean(0)
+    spread = features.std(0).clamp_min(1e-4 * features.std().clamp_min(1e-8))
+    standard = (features - centre) / spread
+    _, singular, directions = torch.linalg.svd(standard, full_matrices=False)
+    variances = singular.square() / (len(features) - 1)
+    kept = min(axes, len(variances) - 2)
+    # the sample's small variances are too small: spread what is left evenly over all other directions
+    rest = variances[kept:].sum() / (features.shape[1] - kept)
+    return Guard(
+        tuple(layers),
+        centre.float(),
+        spread.float(),
+        directions[:kept].float(),
+        variances[:kept].clamp_min(rest).float(),
+        float(rest.clamp_min(1e-8)),
+        threshold,
+    )
+
+
+def out_of_fold_distances(features: Tensor, groups: Sequence[str], folds: int = 5, axes: int = 48) -> Tensor:
+    """Each film's distance to a guard fitted without its patient: honest numbers for a threshold.
+
+    Args:
+        features: ``(N, F)``.
+        groups: ``(N,)`` patients.
+        folds: How many parts.
+        axes: See `fit_guard`.
+
+    Returns:
+        ``(N,)`` distances.
+    """
+    order = {group: index % folds for index, group in enumerate(dict.fromkeys(groups))}
+    fold = torch.tensor([order[group] for group in groups])
+    distances = torch.empty(len(features))
+    for part in range(folds):
+        held = fold == part
+        if held.any():
+            guard = fit_guard(features[~held], (), torch.inf, axes)
+            distances[held] = guard.distances(features[held])
+    return distances

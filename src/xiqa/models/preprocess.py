@@ -1,0 +1,69 @@
+"""From an image to a network's input, with the frame that leads back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from xiqa.imaging.frame import Frame
+
+if TYPE_CHECKING:
+    from xiqa.types import FloatArray, Image
+
+__all__ = ["Preprocessing", "to_grey"]
+
+_LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+
+
+class Preprocessing(BaseModel):
+    r"""How pixels in [0, 1] become a network's input: grid, channels, normalisation.
+
+    .. math:: x_c = (v_c - \text{mean}_c) / \text{std}_c
+
+    Attributes:
+        size: (rows, columns) of the network's input.
+        fit: ``letterbox`` keeps the aspect and pads with ``fill``; ``resize`` stretches.
+        fill: Value in [0, 1] of the padding.
+        mean: Subtracted, one a channel; its length is the number of channels.
+        std: Divided by, one a channel.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[int, int] = (512, 512)
+    fit: Literal["letterbox", "resize"] = "letterbox"
+    fill: float = Field(default=0.0, ge=0, le=1)
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def frame(self, original: tuple[int, int]) -> Frame:
+        """The map between an image of ``original`` (rows, columns) and the network's input."""
+        make = Frame.letterbox if self.fit == "letterbox" else Frame.resize
+        return make(original=original, model=self.size)
+
+    def grid(self, image: Image) -> tuple[FloatArray, Frame]:
+        """The grey image ``(h, w)`` in [0, 1] on the network's grid, and the frame."""
+        frame = self.frame(image.size)
+        return frame.image_to_model(to_grey(image.pixels), fill=self.fill), frame
+
+    def normalise(self, grey: FloatArray) -> FloatArray:
+        """A grey image ``(h, w)`` in [0, 1] as the network's input ``(C, h, w)``."""
+        mean = np.asarray(self.mean, dtype=np.float32)[:, None, None]
+        std = np.asarray(self.std, dtype=np.float32)[:, None, None]
+        return ((grey[None] - mean) / std).astype(np.float32)
+
+    def prepare(self, image: Image) -> tuple[FloatArray, Frame]:
+        """The network's input ``(C, h, w)`` for one image, and the frame that leads back to it."""
+        grey, frame = self.grid(image)
+        return self.normalise(grey), frame
+
+
+def to_grey(pixels: FloatArray) -> FloatArray:
+    """Grey values ``(H, W)`` of grey or RGB pixels (ITU-R BT.709 luma).
+
+    >>> float(to_grey(np.ones((1, 1, 3), dtype=np.float32))[0, 0])
+    1.0
+    """
+    return pixels if pixels.ndim == 2 else (pixels @ _LUMA).astype(np.float32)

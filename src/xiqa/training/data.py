@@ -1,0 +1,173 @@
+"""Films in memory and batches of them, the same ones after a restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from xiqa.training.augment import affine_boxes, affine_matrix, augment, warp
+from xiqa.training.targets import Truth, dense_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from xiqa.datasets import Sample
+    from xiqa.models.preprocess import Preprocessing
+    from xiqa.training.recipe import Recipe
+
+__all__ = ["Batch", "EpochLoader", "Film", "FilmSet", "load_films"]
+
+STRIDE = 8  # of the evidence map: the finest stage that the pyramid reads
+
+
+class Film(NamedTuple):
+    """A prepared film: uint8 grey values on the cache's grid, the removable objects there, its label."""
+
+    grey: NDArray[np.uint8]
+    truths: tuple[Truth, ...]
+    label: int
+    trusted: bool
+
+
+class Batch(NamedTuple):
+    """What one step sees; ``images`` are normalised."""
+
+    images: Tensor
+    labels: Tensor
+    target: Tensor
+    weight: Tensor
+    regions: Tensor
+
+
+def load_films(
+    samples: Sequence[Sample], preprocessing: Preprocessing, tick: Callable[[], object] = lambda: None
+) -> list[Film]:
+    """Read films and keep them as uint8 on the grid of ``preprocessing``.
+
+    Args:
+        samples: What to read.
+        preprocessing: Grid to keep them on.
+        tick: Called after every film, for a progress bar.
+
+    Returns:
+        One film a sample.
+    """
+    films = []
+    for sample in samples:
+        grey, frame = preprocessing.grid(sample.read())
+        truths = tuple(
+            Truth(frame.box_to_model(annotation.box), Truth.is_compact(annotation.kind))
+            for annotation in sample.annotations
+            if annotation.removable and annotation.zone != "outside"
+        )
+        quantised = np.round(grey * 255).astype(np.uint8)
+        films.append(Film(quantised, truths, sample.label, trusted=sample.surveyed != "thorax" or not truths))
+        tick()
+    return films
+
+
+class FilmSet(Dataset[Batch]):
+    """Films as single-image batches at one size, changed at random for training.
+
+    An item is asked for by ``(epoch, index)``: its random changes depend on these and the seed alone, so
+    they are the same in any process and after a restart.
+    """
+
+    def __init__(
+        self, films: Sequence[Film], recipe: Recipe, size: tuple[int, int], *, training: bool
+    ) -> None:
+        self.films, self.recipe, self.size, self.training = films, recipe, size, training
+        self.cells = (-(-size[0] // STRIDE), -(-size[1] // STRIDE))
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, draw: tuple[int, int]) -> Batch:
+        epoch, index = draw
+        film, recipe = self.films[index], self.recipe
+        rng = np.random.default_rng((recipe.seed, epoch, index))
+        options = recipe.augmentation if self.training else None
+        grey = film.grey.astype(np.float32) / 255
+        boxes = [truth.box for truth in film.truths]
+        if options is not None or grey.shape != self.size:
+            matrix = affine_matrix((grey.shape[0], grey.shape[1]), self.size, options, rng)
+            grey = warp(grey, matrix, self.size)
+            boxes = affine_boxes(boxes, matrix)
+        if options is not None:
+            grey = augment(grey, options, rng)
+        truths = [Truth(box, truth.compact) for box, truth in zip(boxes, film.truths, strict=True)]
+        trusted = None if film.trusted else recipe.loss.survey
+        dense = dense_target(truths, self.size, self.cells, trusted)
+        return Batch(
+            torch.from_numpy(recipe.preprocessing.normalise(grey)),
+            torch.tensor(film.label),
+            *map(torch.from_numpy, dense),
+        )
+
+
+class EpochLoader:
+    """Batches of an epoch in an order that seed and epoch decide, resumable inside an epoch.
+
+    Lightning keeps `state_dict` in its checkpoints. Each process of a distributed run sees its share.
+
+    Args:
+        films: The films.
+        batch_size: How many a step.
+        seed: Of the order.
+        shuffle: False: in the films' order.
+        workers: Processes that prepare batches; 0: this one.
+    """
+
+    def __init__(
+        self, films: FilmSet, batch_size: int, *, seed: int = 0, shuffle: bool = True, workers: int = 0
+    ) -> None:
+        self.films, self.batch_size, self.seed = films, batch_size, seed
+        self.shuffle, self.workers = shuffle, workers
+        self.epoch, self.served = 0, 0
+
+    def __len__(self) -> int:
+        return len(self._batches(0))
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.served >= len(self):  # the last epoch was served to its end
+            self.epoch, self.served = self.epoch + 1, 0
+        batches = self._batches(self.epoch)[self.served :]
+        loader: Any = DataLoader(
+            self.films, batch_sampler=batches, collate_fn=_collate, num_workers=self.workers
+        )
+        for batch in loader:
+            self.served += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the loader stands."""
+        return {"epoch": self.epoch, "served": self.served}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Stand there again."""
+        self.epoch, self.served = state["epoch"], state["served"]
+
+    def _batches(self, epoch: int) -> list[list[tuple[int, int]]]:
+        """The draws of every batch of this process; all processes get equally many."""
+        order = np.arange(len(self.films))
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, epoch)).permutation(order)
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank, world = (
+            (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
+        )
+        share = np.resize(order, -(-len(order) // world) * world)[rank::world]
+        draws = [(epoch if self.shuffle else 0, int(index)) for index in share]
+        return [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
+
+
+def _collate(items: list[Batch]) -> Batch:
+    """Stack single images to one batch."""
+    return Batch(*(torch.stack(parts) for parts in zip(*items, strict=True)))

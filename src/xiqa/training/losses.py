@@ -1,0 +1,64 @@
+"""The loss: the image's class, and where the evidence for it must and must not lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["dense_loss", "region_loss"]
+
+
+def dense_loss(evidence: Tensor, target: Tensor, weight: Tensor, focus: float = 2.0) -> Tensor:
+    r"""Focal cross-entropy of the evidence at every place that is known.
+
+    .. math:: L = \frac{1}{\max(1, n_+)} \sum_u w_u (1 - p_u)^\gamma \, (-\log p_u)
+
+    with :math:`p_u = \sigma(E_u)` where the target is 1 and :math:`1 - \sigma(E_u)` where it is 0, and
+    :math:`n_+` the places in the batch whose target is 1. Source: ``lin2017focal``, without the class weight.
+
+    Args:
+        evidence: ``(N, h, w)`` logits.
+        target: ``(N, h, w)`` of 0 and 1.
+        weight: ``(N, h, w)``, 0 where nothing is known.
+        focus: :math:`\gamma \ge 0`.
+
+    Returns:
+        The loss, at least 0.
+
+    >>> dense_loss(torch.zeros(1, 1, 1), torch.ones(1, 1, 1), torch.ones(1, 1, 1), focus=0.0)
+    tensor(0.6931)
+    """
+    cross_entropy = F.binary_cross_entropy_with_logits(evidence, target, reduction="none")
+    focal = (1 - torch.exp(-cross_entropy)) ** focus
+    positives = (target * weight).sum().clamp_min(1)
+    return (weight * focal * cross_entropy).sum() / positives
+
+
+def region_loss(evidence: Tensor, regions: Tensor) -> Tensor:
+    r"""Cross-entropy of the strongest evidence in each box: some of it must lie inside, it need not fill it.
+
+    .. math:: L = \frac{1}{|R|} \sum_{R} -\log \sigma\Big(\max_{u \in R} E_u\Big)
+
+    Args:
+        evidence: ``(N, h, w)`` logits.
+        regions: ``(N, R, 4)`` cells (x0, y0, x1, y1), last excluded; empty boxes do not count.
+
+    Returns:
+        The mean over boxes; 0 when there is none.
+    """
+    rows = torch.arange(evidence.shape[1], device=evidence.device)
+    columns = torch.arange(evidence.shape[2], device=evidence.device)
+    x0, y0, x1, y1 = regions.unbind(-1)
+    in_rows = (rows >= y0[..., None]) & (rows < y1[..., None])
+    in_columns = (columns >= x0[..., None]) & (columns < x1[..., None])
+    inside = in_rows[..., :, None] & in_columns[..., None, :]
+    counts = inside.flatten(2).any(-1)
+    if not counts.any():
+        return evidence.sum() * 0
+    strongest = evidence[:, None].masked_fill(~inside, -torch.inf).flatten(2).amax(-1)
+    return F.softplus(-strongest[counts]).mean()
