@@ -15,7 +15,7 @@ help: ## Show this list
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[torch]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python

@@ -13,6 +13,18 @@ from pkgutil import iter_modules
 
 __all__ = ["main"]
 
+# What an install without the extra `torch` lacks.
+OPTIONAL = {
+    "torch",
+    "torchvision",
+    "timm",
+    "safetensors",
+    "lightning",
+    "torchmetrics",
+    "pandas",
+    "matplotlib",
+}
+
 
 def main() -> None:
     """Run the command line; an expected error becomes one readable line and exit status 2."""
@@ -49,4 +61,9 @@ def main() -> None:
         app()
     except XiqaError as error:
         typer.secho(f"xiqa: {error}", fg="red", err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        typer.secho(f'xiqa: this needs {error.name}; pip install "xiqa[torch]"', fg="red", err=True)
         sys.exit(2)
