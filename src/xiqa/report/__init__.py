@@ -1,1 +1,1 @@
-"""To be described."""
+"""What a person gets: rows, overlays, and one page that needs nothing else."""

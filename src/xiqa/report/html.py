@@ -65,7 +65,6 @@ def report_html(entries: Iterable[Entry], pictures: Pictures, *, made: datetime 
     share = PAGE_BYTES // max(1, len(rows))
     encoded = [_case(by_row[id(row)], pictures, share) for row in rows]
     provenance = _provenance(row["provenance"] for row in rows)
-    told = dict(provenance)
     page = files("xiqa.report").joinpath("page")
     style, script = (page.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
     environment = Environment(autoescape=True, trim_blocks=True)
@@ -74,8 +73,7 @@ def report_html(entries: Iterable[Entry], pictures: Pictures, *, made: datetime 
         cases=encoded,
         total=len(rows),
         verdicts=[{"name": v.value, "word": WORDS[v], "count": number} for v, number in counts(rows).items()],
-        model=told.get(PROVENANCE["model"]),
-        method=told.get(PROVENANCE["method"]),
+        model=dict(provenance).get(PROVENANCE["model"]),
         provenance=provenance,
         made=(made or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M"),
         side=SIDES[0],
@@ -142,7 +140,7 @@ def _place(finding: Mapping[str, Any], long_side: int) -> dict[str, Any]:
     """One finding as numbers for the drawing and words for the list."""
     x0, y0, x1, y1 = finding["box"]
     x, y = finding["peak"]
-    arm = 0.018 * long_side
+    arm = 0.012 * long_side
     return {
         "x": x0 - 0.5,
         "y": y0 - 0.5,

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from xiqa.types import Finding, FloatArray, Image, SaliencyMap
+from xiqa.imaging.frame import Frame
+from xiqa.types import Box, Finding, FloatArray, Image, SaliencyMap
 
 __all__ = ["bounded_size", "film_picture", "heat_picture", "overlay_picture", "place_on_original"]
 
@@ -55,24 +56,19 @@ def place_on_original(saliency: SaliencyMap, original: tuple[int, int], size: tu
         original: (rows, columns) of the original image.
         size: (rows, columns) of the picture.
     """
-    edges = np.array([[-0.5, -0.5], [original[1] - 0.5, original[0] - 0.5]])
-    rows, columns = saliency.values.shape
-    if saliency.frame is None:
-        area = np.array([[0.0, 0.0], [columns, rows]])
-    else:
-        model_rows, model_columns = saliency.frame.model_size
-        in_model = np.asarray(saliency.frame.points_to_model(edges), dtype=float) + 0.5
-        area = in_model * (columns / model_columns, rows / model_rows)
-    (left, top), (right, bottom) = area
-    step_x, step_y = (right - left) / size[1], (bottom - top) / size[0]
-    source = Pillow.fromarray(np.ascontiguousarray(saliency.values, dtype=np.float32))
-    placed = source.transform(
-        (size[1], size[0]),
-        Pillow.Transform.AFFINE,
-        (step_x, 0.0, left, 0.0, step_y, top),
-        Pillow.Resampling.BILINEAR,
+    layer_size = saliency.values.shape[0], saliency.values.shape[1]
+    frame = saliency.frame or Frame.resize(original, layer_size)
+    on_input = Frame.resize(frame.model_size, layer_size).map_to_original(saliency.values)
+    # the same window of the model's grid, filled by the same region told in the picture's pixels
+    y, x = size[0] / original[0], size[1] / original[1]
+    seen = frame.region
+    region = Box(
+        seen.x0 * x,
+        seen.y0 * y,
+        min((seen.x1 + 1) * x, size[1]) - 1,
+        min((seen.y1 + 1) * y, size[0]) - 1,
     )
-    return np.asarray(placed, dtype=np.float32)
+    return Frame(size, frame.model_size, region, frame.window).map_to_original(on_input)
 
 
 def for_display(values: FloatArray) -> FloatArray:
@@ -89,7 +85,7 @@ def palette() -> Bytes:
 
     value = np.linspace(0.0, 1.0, 256)
     colours = np.asarray(colormaps["inferno"](value))
-    colours[:, 3] = OPACITY * value**0.7
+    colours[:, 3] = OPACITY * value
     return (colours * 255 + 0.5).astype(np.uint8)
 
 
