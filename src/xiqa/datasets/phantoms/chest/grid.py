@@ -1,0 +1,154 @@
+"""The plane of the detector: millimetres of the patient, pixels of the film, and ways to fill them.
+
+Patient millimetres have their origin at the middle of the film: ``x`` to the patient's left (right in the
+image), ``y`` downwards, ``z`` towards the back. Smooth anatomy is computed on a *work grid* of half the
+film's resolution and enlarged once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image as Pillow
+
+from xiqa.types import FloatArray
+
+__all__ = ["Grid", "enlarge", "noise_bank", "splat"]
+
+# Above this size the anatomy is computed at half resolution.
+HALVE_FROM = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A film of ``size`` pixels over a patient who is turned in the plane and not quite in the middle.
+
+    Attributes:
+        size: Rows and columns of the film.
+        spacing: Millimetres a pixel of the film.
+        tilt: Radians by which the patient leans.
+        shift: Millimetres (x, y) from the film's middle to the patient's origin.
+    """
+
+    size: tuple[int, int]
+    spacing: float
+    tilt: float = 0.0
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def factor(self) -> int:
+        """Film pixels a work pixel, along each axis."""
+        return 2 if min(self.size) >= HALVE_FROM else 1
+
+    @property
+    def work_size(self) -> tuple[int, int]:
+        """Rows and columns of the work grid; it may reach a pixel over the film."""
+        return -(-self.size[0] // self.factor), -(-self.size[1] // self.factor)
+
+    @property
+    def work_spacing(self) -> float:
+        """Millimetres a pixel of the work grid."""
+        return self.spacing * self.factor
+
+    def patient_axes(self) -> tuple[FloatArray, FloatArray]:
+        """Patient ``x`` and ``y`` of every work pixel, ``(h, w)`` each, in millimetres."""
+        rows, columns = self.work_size
+        offset = (self.factor - 1) / 2
+        across = (np.arange(columns) * self.factor + offset - (self.size[1] - 1) / 2) * self.spacing
+        down = (np.arange(rows) * self.factor + offset - (self.size[0] - 1) / 2) * self.spacing
+        u = (across - self.shift[0]).astype(np.float32)[None, :]
+        v = (down - self.shift[1]).astype(np.float32)[:, None]
+        cos, sin = np.float32(np.cos(self.tilt)), np.float32(np.sin(self.tilt))
+        return cos * u + sin * v, cos * v - sin * u
+
+    def to_film(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Film pixels (column, row) of patient millimetres."""
+        cos, sin = np.float32(np.cos(self.tilt)), np.float32(np.sin(self.tilt))
+        column = (cos * x - sin * y + np.float32(self.shift[0])) / np.float32(self.spacing)
+        row = (sin * x + cos * y + np.float32(self.shift[1])) / np.float32(self.spacing)
+        return column + np.float32((self.size[1] - 1) / 2), row + np.float32((self.size[0] - 1) / 2)
+
+    def deposit(self, x: FloatArray, y: FloatArray, volume: FloatArray) -> FloatArray:
+        """Path lengths ``(h, w)`` in mm of matter given as points of so many cubic millimetres."""
+        column, row = self.to_film(x, y)
+        offset = np.float32((self.factor - 1) / 2)
+        scale = np.float32(1 / self.factor)
+        laid = splat(self.work_size, (column - offset) * scale, (row - offset) * scale, volume)
+        return laid / np.float32(self.work_spacing**2)
+
+
+def splat(size: tuple[int, int], x: FloatArray, y: FloatArray, weight: FloatArray) -> FloatArray:
+    """Lay weights down between the four pixels around each point; the sum is kept inside the image.
+
+    >>> splat((2, 3), np.float32([0.5]), np.float32([0.0]), np.float32([2.0])).tolist()
+    [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    rows, columns = size
+    x, y, weight = x.ravel(), y.ravel(), weight.ravel()
+    inside = (x > -1) & (x < columns) & (y > -1) & (y < rows)
+    if not inside.all():
+        x, y, weight = x[inside], y[inside], weight[inside]
+    # one pixel of margin all round takes what falls half outside
+    left, top = np.floor(x), np.floor(y)
+    right_part, lower_part = x - left, y - top
+    width = columns + 2
+    index = (top.astype(np.int32) + 1) * width + (left.astype(np.int32) + 1)
+    lower = weight * lower_part
+    upper = weight - lower
+    total = np.zeros((rows + 2) * width + width + 2)
+    for step, part in (
+        (0, upper * (1 - right_part)),
+        (1, upper * right_part),
+        (width, lower * (1 - right_part)),
+        (width + 1, lower * right_part),
+    ):
+        counts = np.bincount(index, part)
+        total[step : step + counts.size] += counts
+    laid = total[: (rows + 2) * width].reshape(rows + 2, width)
+    return laid[1:-1, 1:-1].astype(np.float32)
+
+
+def enlarge(values: FloatArray, grid: Grid) -> FloatArray:
+    """A work-grid array at the film's size, by cubic interpolation."""
+    if grid.factor == 1:
+        return values
+    rows, columns = values.shape
+    full = Pillow.fromarray(values).resize(
+        (columns * grid.factor, rows * grid.factor), Pillow.Resampling.BICUBIC
+    )
+    return np.asarray(full)[: grid.size[0], : grid.size[1]]
+
+
+@lru_cache(maxsize=8)
+def noise_bank(edge: int, slope: float, cutoff: float) -> FloatArray:
+    r"""A square, periodic field of unit variance with amplitude :math:`\propto f^{-s}\,e^{-(f/f_c)^2}`.
+
+    Made once a process; an image takes a window of it at a random place.
+
+    Args:
+        edge: Pixels along each side.
+        slope: ``s``, the steepness of the amplitude spectrum.
+        cutoff: ``f_c`` in cycles a pixel.
+    """
+    rng = np.random.default_rng(20_000 + edge)
+    spectrum = np.fft.rfft2(rng.standard_normal((edge, edge)))
+    frequency = np.hypot(np.fft.fftfreq(edge)[:, None], np.fft.rfftfreq(edge)[None, :])
+    frequency[0, 0] = np.inf
+    spectrum *= np.maximum(frequency, 4 / edge) ** -slope * np.exp(-((frequency / cutoff) ** 2))
+    field = np.fft.irfft2(spectrum, (edge, edge))
+    bank: FloatArray = (field / field.std()).astype(np.float32)
+    bank.setflags(write=False)
+    return bank
+
+
+def texture(size: tuple[int, int], rng: np.random.Generator, slope: float, cutoff: float = 1.0) -> FloatArray:
+    """A window of a `noise_bank` at a random place, in one of eight poses."""
+    edge = 256 * -(-(max(size) + 128) // 256)
+    bank = noise_bank(edge, slope, cutoff)
+    pose, top, left = rng.integers(8), rng.integers(edge - size[0] + 1), rng.integers(edge - size[1] + 1)
+    bank = bank.T if pose & 1 else bank
+    window = bank[top : top + size[0], left : left + size[1]]
+    window = window[::-1] if pose & 2 else window
+    return np.asarray(window[:, ::-1] if pose & 4 else window)
