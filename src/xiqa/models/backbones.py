@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,7 +75,9 @@ def build_network(
     if architecture.head == "evidence" and architecture.classes != 2:
         raise ModelError("the evidence head tells poor from good", expected="2 classes")
     offline = weights == "imagenet" and architecture.backbone in PACKAGES
-    options = {} if architecture.output_stride == 32 else {"output_stride": architecture.output_stride}
+    options: dict[str, Any] = (
+        {} if architecture.output_stride == 32 else {"output_stride": architecture.output_stride}
+    )
     pretrained = weights != "none" and not offline
     try:
         if architecture.head == "pooled":
@@ -91,7 +93,7 @@ def build_network(
                 out_indices=architecture.stages,
                 **options,
             )
-            channels = body.feature_info.channels()
+            channels = cast("Any", body.feature_info).channels()
             network = EvidenceNet(body, channels, architecture.width, architecture.sharpness)
     except (NotImplementedError, TypeError, RuntimeError, AssertionError) as error:
         raise ModelError(f"cannot build {architecture.backbone}", got=str(error)) from error

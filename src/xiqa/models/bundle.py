@@ -26,6 +26,7 @@ from xiqa.models.card import BundleCard
 from xiqa.models.guard import Guard
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ class LoadedModel:
         """The network's input ``(C, h, w)`` for one image, and the frame that leads back to it."""
         return self.card.preprocessing.prepare(image)
 
-    def probability(self, logits: Tensor) -> NDArray:  # type: ignore[type-arg]
+    def probability(self, logits: Tensor) -> NDArray[np.float64]:
         """Calibrated probabilities ``(N,)`` of poor quality of logits ``(N, K)``."""
         return probability_of(
             logits.detach().double().cpu().numpy(), self.card.poor_class, self.card.temperature

@@ -29,7 +29,7 @@ class ReliabilityBin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    films: int
     predicted: float
     observed: float
 
@@ -119,8 +119,8 @@ def calibration_error(probabilities: ArrayLike, outcomes: ArrayLike, bins: int =
     0.0
     """
     diagram = reliability(probabilities, outcomes, bins)
-    total = sum(row.count for row in diagram)
-    return sum(row.count * abs(row.predicted - row.observed) for row in diagram) / total
+    total = sum(row.films for row in diagram)
+    return sum(row.films * abs(row.predicted - row.observed) for row in diagram) / total
 
 
 def threshold_at_sensitivity(probabilities: ArrayLike, outcomes: ArrayLike, sensitivity: float) -> float:

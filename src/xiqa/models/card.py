@@ -40,7 +40,7 @@ class Reliability(_Section):
 
     low: Probability
     high: Probability
-    count: int = Field(ge=0)
+    films: int = Field(ge=0)
     predicted: Probability
     observed: Probability
 
@@ -150,7 +150,7 @@ class BundleCard(_Section):
 
     @property
     def hash(self) -> str:
-        """Short name of exactly this model: the first 16 digits of the card's hash, which covers the weights'."""
+        """Short name of exactly this model: the start of the card's hash, which covers the weights'."""
         return self.card_sha256[:16]
 
     def sealed(self, weights_sha256: str) -> BundleCard:

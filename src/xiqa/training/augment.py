@@ -70,7 +70,7 @@ def warp(pixels: FloatArray, matrix: Matrix, size: tuple[int, int]) -> FloatArra
     unit = (to_unit @ np.vstack((matrix, [0, 0, 1])) @ from_unit)[:2]
     grid = F.affine_grid(torch.from_numpy(unit).float()[None], [1, 1, *size], align_corners=False)
     sampled = F.grid_sample(torch.from_numpy(pixels)[None, None], grid, align_corners=False)
-    return sampled[0, 0].numpy()
+    return np.asarray(sampled[0, 0].numpy(), dtype=np.float32)
 
 
 def affine_boxes(boxes: Sequence[Box], matrix: Matrix) -> list[Box]:
@@ -103,4 +103,4 @@ def augment(pixels: FloatArray, options: Augmentation, rng: np.random.Generator)
     sigma = rng.uniform(0, options.noise)
     changed = (np.power(pixels, np.float32(gamma)) - 0.5) * np.float32(gain) + np.float32(0.5 + shift)
     changed += np.float32(sigma) * rng.standard_normal(pixels.shape, dtype=np.float32)
-    return np.clip(changed, 0, 1, dtype=np.float32)
+    return np.clip(changed, 0, 1).astype(np.float32)

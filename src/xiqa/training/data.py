@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xiqa.datasets import Sample
     from xiqa.models.preprocess import Preprocessing
     from xiqa.training.recipe import Recipe
+    from xiqa.types import FloatArray
 
 __all__ = ["Batch", "EpochLoader", "Film", "FilmSet", "load_films"]
 
@@ -33,7 +34,7 @@ class Film(NamedTuple):
     grey: NDArray[np.uint8]
     truths: tuple[Truth, ...]
     label: int
-    trusted: bool
+    surveyed: bool
 
 
 class Batch(NamedTuple):
@@ -68,7 +69,9 @@ def load_films(
             if annotation.removable and annotation.zone != "outside"
         )
         quantised = np.round(grey * 255).astype(np.uint8)
-        films.append(Film(quantised, truths, sample.label, trusted=sample.surveyed != "thorax" or not truths))
+        films.append(
+            Film(quantised, truths, sample.label, surveyed=sample.surveyed != "thorax" or not truths)
+        )
         tick()
     return films
 
@@ -94,7 +97,7 @@ class FilmSet(Dataset[Batch]):
         film, recipe = self.films[index], self.recipe
         rng = np.random.default_rng((recipe.seed, epoch, index))
         options = recipe.augmentation if self.training else None
-        grey = film.grey.astype(np.float32) / 255
+        grey: FloatArray = film.grey.astype(np.float32) / np.float32(255)
         boxes = [truth.box for truth in film.truths]
         if options is not None or grey.shape != self.size:
             matrix = affine_matrix((grey.shape[0], grey.shape[1]), self.size, options, rng)
@@ -103,8 +106,8 @@ class FilmSet(Dataset[Batch]):
         if options is not None:
             grey = augment(grey, options, rng)
         truths = [Truth(box, truth.compact) for box, truth in zip(boxes, film.truths, strict=True)]
-        trusted = None if film.trusted else recipe.loss.survey
-        dense = dense_target(truths, self.size, self.cells, trusted)
+        survey = None if film.surveyed else recipe.loss.survey
+        dense = dense_target(truths, self.size, self.cells, survey, recipe.loss.unsurveyed)
         return Batch(
             torch.from_numpy(recipe.preprocessing.normalise(grey)),
             torch.tensor(film.label),

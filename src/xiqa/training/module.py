@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning
 import torch
@@ -91,7 +91,7 @@ class QualityModule(lightning.LightningModule):
         """Gather the validation films' scores."""
         columns = [torch.cat(column) for column in zip(*self._seen, strict=True)]
         self._seen.clear()
-        poor, labels, hits = (self.all_gather(column).flatten() for column in columns)
+        poor, labels, hits = (cast("Tensor", self.all_gather(column)).flatten() for column in columns)
         auc = binary_auroc(poor, labels)
         known = hits[~hits.isnan()]
         watched = {"val_auc": auc, "val_score": auc}

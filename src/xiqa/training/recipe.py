@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xiqa.errors import ConfigError
 from xiqa.models.backbones import Architecture
+from xiqa.models.card import Layers
 from xiqa.models.preprocess import Preprocessing
 
 __all__ = ["Augmentation", "CardText", "Data", "Loss", "Phase", "Recipe"]
@@ -24,14 +25,10 @@ class Data(_Section):
 
     Attributes:
         layout: ``foreign_objects``: the boxed films with kinds and zones; ``object_cxr``: ``train.csv``,
-            ``dev.csv`` and an optional ``test.csv`` beside the images; ``simulated``: no folder needed.
-        simulated: How many simulated films to add to the training split.
-        inserted: Probability with which a clean training film gets simulated objects put into it.
+            ``dev.csv`` and an optional ``test.csv`` beside the images.
     """
 
-    layout: Literal["foreign_objects", "object_cxr", "simulated"] = "foreign_objects"
-    simulated: int = Field(default=0, ge=0)
-    inserted: float = Field(default=0.0, ge=0, le=1)
+    layout: Literal["foreign_objects", "object_cxr"] = "foreign_objects"
 
 
 class Augmentation(_Section):
@@ -65,7 +62,9 @@ class Loss(_Section):
         region: Cross-entropy of each coarse box's strongest evidence (evidence head only).
         focus: Exponent of the focal loss.
         survey: (x0, y0, x1, y1) as fractions of the film: where a film surveyed only over the thorax is
-            trusted to show no object that is not boxed.
+            sure to show no object that is not boxed.
+        unsurveyed: Weight of such a film's places outside ``survey``. An object that was not boxed there
+            lies outside the thorax and is no evidence either, but where the thorax ends is not so clear.
     """
 
     image: float = Field(default=1.0, ge=0)
@@ -73,6 +72,7 @@ class Loss(_Section):
     region: float = Field(default=0.5, ge=0)
     focus: float = Field(default=2.0, ge=0)
     survey: tuple[float, float, float, float] = (0.2, 0.15, 0.8, 0.8)
+    unsurveyed: float = Field(default=0.3, ge=0, le=1)
 
 
 class Phase(_Section):
@@ -111,8 +111,11 @@ class Recipe(_Section):
         classes: Names of the classes.
         poor_class: Index of the poor-quality class.
         sensitivity: Wanted on the validation split; the threshold follows from it.
-        review_band: Half-width of the band of probabilities around the threshold that a person looks at.
-        layers: Modules that a last-layer and a multi-layer map read; empty: found by themselves.
+        review_band: Half-width, in log-odds, of the band around the threshold that a person looks at.
+        method: Saliency method that an assessment uses unless told otherwise.
+        layers: Modules that a last-layer and a multi-layer map read; None: found by themselves.
+        guard_layers: Modules whose pooled outputs the guard looks at; empty: no guard.
+        guard_caught: Share of the films it is made for that the guard may catch.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -124,8 +127,11 @@ class Recipe(_Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     weight_decay: float = Field(default=0.02, ge=0)
     sensitivity: float = Field(default=0.95, gt=0, le=1)
-    review_band: float = Field(default=0.15, ge=0, lt=0.5)
-    layers: tuple[str, ...] = ()
+    review_band: float = Field(default=0.5, ge=0)
+    method: str = "normgrad_conv1x1"
+    layers: Layers | None = None
+    guard_layers: tuple[str, ...] = ()
+    guard_caught: float = Field(default=0.015, gt=0, lt=1)
     data: Data = Data()
     architecture: Architecture = Architecture()
     preprocessing: Preprocessing = Preprocessing()

@@ -39,7 +39,7 @@ class DenseTarget(NamedTuple):
     Attributes:
         target: ``(h, w)``: 1 in compact boxes, else 0.
         weight: ``(h, w)``: 0 where nothing is known (in and around coarse boxes, around compact ones,
-            outside the surveyed zone), else 1.
+            perhaps outside the surveyed zone), else 1.
         regions: ``(MAX_REGIONS, 4)`` cells (x0, y0, x1, y1), last excluded, of boxes in which at least one
             place must show evidence; unused rows are empty boxes.
     """
@@ -53,7 +53,8 @@ def dense_target(
     truths: Sequence[Truth],
     size: tuple[int, int],
     cells: tuple[int, int],
-    trusted: tuple[float, float, float, float] | None = None,
+    survey: tuple[float, float, float, float] | None = None,
+    unsurveyed: float = 0.0,
 ) -> DenseTarget:
     """Draw the objects on the evidence map's grid.
 
@@ -64,19 +65,20 @@ def dense_target(
         truths: The removable objects, on the input grid.
         size: (rows, columns) of the input.
         cells: (rows, columns) of the evidence map.
-        trusted: (x0, y0, x1, y1) as fractions of the input outside which unboxed objects may lie; None:
+        survey: (x0, y0, x1, y1) as fractions of the input outside which unboxed objects may lie; None:
             every object is boxed.
+        unsurveyed: Weight of the places outside ``survey``.
 
     Returns:
         Target, weight and regions.
     """
     target = np.zeros(cells, dtype=np.float32)
     weight = np.ones(cells, dtype=np.float32)
-    if trusted is not None:
+    if survey is not None:
         inside = np.zeros(cells, dtype=bool)
-        x0, y0, x1, y1 = trusted
+        x0, y0, x1, y1 = survey
         inside[int(y0 * cells[0]) : int(y1 * cells[0]), int(x0 * cells[1]) : int(x1 * cells[1])] = True
-        weight[~inside] = 0
+        weight[~inside] = unsurveyed
     regions = np.zeros((MAX_REGIONS, 4), dtype=np.int64)
     visible = [(truth, cell) for truth in truths if (cell := _cells(truth.box, size, cells)) is not None]
     for _, (x0c, y0c, x1c, y1c) in visible:

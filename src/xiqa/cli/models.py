@@ -1,0 +1,69 @@
+"""``xiqa models``: the bundles at hand and their cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from xiqa.models.card import BundleCard
+
+__all__ = ["app", "show_card"]
+
+app = typer.Typer(help="List the shipped models, show a model's card.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that come with the package."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xiqa.models.bundle import SHIPPED, WEIGHTS, read_card, shipped_models
+
+    table = Table("model", "classes", "input", "AUC", "MB", "what it is for")
+    for name in shipped_models():
+        card = read_card(name)
+        size = (SHIPPED / name / WEIGHTS).stat().st_size / 1e6
+        latest = card.evaluations[-1]
+        table.add_row(
+            name,
+            ", ".join(card.classes),
+            "x".join(map(str, card.preprocessing.size)),
+            f"{latest.auc.value:.3f} ({latest.films})",
+            f"{size:.1f}",
+            card.intended_use,
+        )
+    Console().print(table)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a shipped model, or a bundle's folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the card as a Markdown page.")] = None,
+) -> None:
+    """Show a model's card: what it is, what it scores, what it must not be used for."""
+    from xiqa.models.bundle import read_card
+    from xiqa.models.page import card_page
+
+    card = read_card(name)
+    if out is not None:
+        out.write_text(card_page(card), encoding="utf-8")
+        typer.echo(f"Wrote {out}")
+    elif as_json:
+        typer.echo(card.model_dump_json(indent=1))
+    else:
+        show_card(card)
+
+
+def show_card(card: BundleCard) -> None:
+    """Print a card on the terminal."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from xiqa.models.page import card_page
+
+    Console().print(Markdown(card_page(card)))

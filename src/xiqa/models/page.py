@@ -1,0 +1,98 @@
+"""A model card as a Markdown page, for the terminal and the documentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xiqa.models.card import BundleCard, Evaluation
+
+__all__ = ["card_page"]
+
+
+def card_page(card: BundleCard) -> str:
+    """The page of a card; every number comes from it.
+
+    Args:
+        card: The card.
+
+    Returns:
+        Markdown with tables.
+    """
+    architecture = card.architecture
+    facts = [
+        ("Hash", f"`{card.hash}`"),
+        ("Made", card.created),
+        ("Network", f"{architecture.backbone} ({architecture.library}), {architecture.head} head"),
+        ("Input", f"{' x '.join(map(str, card.preprocessing.size))} pixels, {card.preprocessing.fit}"),
+        ("Classes", ", ".join(card.classes)),
+        ("Poor quality", card.classes[card.poor_class]),
+        ("Threshold", f"{card.threshold:.3f}"),
+        ("Review band", f"{card.review_band[0]:.3f} to {card.review_band[1]:.3f}"),
+        ("Temperature", f"{card.temperature:.3f}"),
+        ("Method", f"`{card.method}`"),
+        ("Layers", f"last `{card.layers.last}`; multi {', '.join(f'`{x}`' for x in card.layers.multi)}"),
+    ]
+    parts = [
+        f"# Model card: {card.name}",
+        f"**Made for.** {card.intended_use}",
+        f"**Limits.** {card.limits}",
+        f"**Not for.** {card.not_for}",
+        f"**Training data.** {card.training_data}",
+        f"**Licence.** {card.licence}",
+        _table(("", ""), facts),
+        *(part for evaluation in card.evaluations for part in _evaluation(evaluation)),
+    ]
+    if card.guard_reports:
+        rows = [(row.kind, str(row.images), f"{row.caught:.1%}") for row in card.guard_reports]
+        parts += ["## The guard", _table(("Images of another kind", "How many", "Caught"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _evaluation(scores: Evaluation) -> list[str]:
+    """The section of one set of films."""
+    rows = [
+        ("AUC", str(scores.auc)),
+        ("Sensitivity at the threshold", str(scores.sensitivity)),
+        ("Specificity at the threshold", str(scores.specificity)),
+        ("Calibration error", str(scores.calibration_error)),
+    ]
+    if scores.guard_caught is not None:
+        rows.append(("Caught by the guard", str(scores.guard_caught)))
+    parts = [
+        f"## On {scores.films} films",
+        f"{scores.images} films of {scores.patients} patients, {scores.poor} of them poor; "
+        "95 % intervals, where given, by patient.",
+        _table(("Measure", "Value"), rows),
+    ]
+    if scores.reliability:
+        bins = [
+            (
+                f"{row.low:.1f} to {row.high:.1f}",
+                str(row.films),
+                f"{row.predicted:.3f}",
+                f"{row.observed:.3f}",
+            )
+            for row in scores.reliability
+        ]
+        parts.append(_table(("Predicted probability", "Films", "Mean predicted", "Share poor"), bins))
+    if scores.localisation:
+        found = [
+            (
+                f"`{row.method}`",
+                *(str(x or "") for x in (row.anywhere, row.thorax, row.compact, row.recall, row.froc)),
+            )
+            for row in scores.localisation
+        ]
+        head = ("Peak on a removable object", "anywhere", "over the thorax", "compact", "recall", "FROC")
+        parts += [f"A peak counts within {scores.tolerance:g} pixels of a box.", _table(head, found)]
+    return parts
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

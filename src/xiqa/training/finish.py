@@ -1,0 +1,172 @@
+"""From a trained network to a bundle: calibration, threshold, guard and card in one go."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc
+
+from xiqa.models.bundle import save_bundle
+from xiqa.models.calibration import (
+    band_around,
+    calibration_error,
+    fit_temperature,
+    probability_of,
+    reliability,
+    threshold_at_sensitivity,
+)
+from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers, Reliability
+from xiqa.models.guard import FeatureTap, fit_guard, out_of_fold_distances
+from xiqa.training.data import EpochLoader, FilmSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from xiqa.datasets import Sample
+    from xiqa.models.guard import Guard
+    from xiqa.training.data import Film
+    from xiqa.training.recipe import Recipe
+
+__all__ = ["Scored", "evaluate", "finish", "score_films"]
+
+PACKAGES = ("xiqa", "torch", "timm", "lightning", "numpy")
+
+
+class Scored(NamedTuple):
+    """A network's outputs on films: logits ``(N, K)``, labels ``(N,)``, guard features ``(N, F)``."""
+
+    logits: Tensor
+    labels: Tensor
+    features: Tensor
+
+
+def score_films(
+    network: nn.Module,
+    recipe: Recipe,
+    films: Sequence[Film],
+    tick: Callable[[int], object] = lambda done: None,  # noqa: ARG005
+) -> Scored:
+    """Run a network over prepared films.
+
+    Args:
+        network: In evaluation mode.
+        recipe: Says how films are normalised and which layers the guard looks at.
+        films: On the grid of ``recipe.preprocessing``.
+        tick: Called with the number of films done in each step, for a progress bar.
+
+    Returns:
+        The outputs, in the films' order.
+    """
+    loader = EpochLoader(
+        FilmSet(films, recipe, recipe.preprocessing.size, training=False), recipe.batch_size, shuffle=False
+    )
+    logits, labels, features = [], [], []
+    with torch.inference_mode(), FeatureTap(network, recipe.guard_layers) as tap:
+        for batch in loader:
+            logits.append(network(batch.images.contiguous(memory_format=torch.channels_last)))
+            labels.append(batch.labels)
+            features.append(tap.features if recipe.guard_layers else torch.zeros(len(batch.labels), 0))
+            tick(len(batch.labels))
+    return Scored(*(torch.cat(parts).clone() for parts in (logits, labels, features)))
+
+
+def evaluate(
+    films: str, probabilities: NDArray, poor: NDArray, patients: Sequence[str], threshold: float
+) -> Evaluation:
+    """Score calibrated probabilities against the truth.
+
+    Args:
+        films: Name of the set of films.
+        probabilities: ``(N,)`` of poor quality.
+        poor: ``(N,)`` of 0 and 1.
+        patients: Whom each film shows.
+        threshold: Probability from which a film counts as poor.
+
+    Returns:
+        AUC, sensitivity, specificity and calibration, without intervals.
+    """
+    called = probabilities >= threshold
+    auc = binary_auroc(torch.as_tensor(probabilities), torch.as_tensor(poor).long())
+    return Evaluation(
+        films=films,
+        images=len(poor),
+        poor=int(poor.sum()),
+        patients=len(set(patients)),
+        auc=Estimate(value=float(auc)),
+        sensitivity=Estimate(value=float(called[poor == 1].mean())),
+        specificity=Estimate(value=float((~called[poor == 0]).mean())),
+        calibration_error=Estimate(value=calibration_error(probabilities, poor)),
+        reliability=tuple(Reliability(**row._asdict()) for row in reliability(probabilities, poor)),
+    )
+
+
+def finish(
+    network: nn.Module,
+    recipe: Recipe,
+    scored: tuple[Scored, Scored],
+    samples: tuple[Sequence[Sample], Sequence[Sample]],
+    folder: Path,
+) -> BundleCard:
+    """Calibrate a trained network on the validation films and write its bundle.
+
+    Args:
+        network: The trained network.
+        recipe: Its recipe.
+        scored: Its outputs on the training and the validation films.
+        samples: These films, for their patients.
+        folder: The bundle's folder.
+
+    Returns:
+        The card as written.
+    """
+    val, val_samples = scored[1], samples[1]
+    temperature = fit_temperature(val.logits, val.labels)
+    probabilities = probability_of(val.logits, recipe.poor_class, temperature)
+    poor = (val.labels == recipe.poor_class).numpy().astype(int)
+    threshold = threshold_at_sensitivity(probabilities, poor, recipe.sensitivity)
+    patients = [sample.patient for sample in val_samples]
+    layers = recipe.layers
+    if layers is None:
+        from xiqa.models.layers import target_layers
+
+        found = target_layers(network)
+        layers = Layers(last=found.last, multi=found.stages)
+    card = BundleCard(
+        name=recipe.name,
+        created=datetime.now(UTC).date().isoformat(),
+        architecture=recipe.architecture,
+        preprocessing=recipe.preprocessing,
+        classes=recipe.classes,
+        poor_class=recipe.poor_class,
+        temperature=temperature,
+        threshold=threshold,
+        review_band=band_around(threshold, recipe.review_band),
+        layers=layers,
+        method=recipe.method,
+        recipe=recipe.model_dump(mode="json"),
+        versions={package: version(package) for package in PACKAGES},
+        evaluations=(evaluate("validation", probabilities, poor, patients, threshold),),
+        **recipe.card.model_dump(),
+    )
+    return save_bundle(folder, network, card, _guard(recipe, scored, samples))
+
+
+def _guard(
+    recipe: Recipe, scored: tuple[Scored, Scored], samples: tuple[Sequence[Sample], Sequence[Sample]]
+) -> Guard | None:
+    """A guard on all films at hand; its threshold comes from films of patients that it did not see."""
+    if not recipe.guard_layers:
+        return None
+    features = torch.cat([part.features for part in scored])
+    patients = [sample.patient for part in samples for sample in part]
+    distances = out_of_fold_distances(features, patients)
+    threshold = float(torch.quantile(distances, 1 - recipe.guard_caught))
+    return fit_guard(features, recipe.guard_layers, threshold)
