@@ -123,10 +123,8 @@ def test_recall_counts_objects_not_peaks():
 def test_recall_with_one_peak_and_one_object_is_the_pointing_game(seed):
     saliency = random_map(seed)
     for tolerance in (1, 4, 8):
-        one = partial(pointing_recall, count=1)
-        assert one(saliency, [BOX], tolerance=tolerance) == pointing_game(
-            saliency, [BOX], tolerance=tolerance
-        )
+        one = pointing_recall(saliency, [BOX], tolerance=tolerance, count=1)
+        assert one == pointing_game(saliency, [BOX], tolerance=tolerance)
 
 
 @pytest.mark.parametrize("seed", range(4))
