@@ -1,0 +1,113 @@
+"""Plan, capture once, read many: maps of any number of methods from as few passes as they need.
+
+`attribute` gives raw maps as tensors, `explain` the same as `SaliencyMap`s that say how to make them again.
+All methods together share one forward pass, and one backward pass for each backward rule and target that
+differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from xiqa.errors import SaliencyError
+from xiqa.models.layers import TargetLayers
+from xiqa.saliency.probe import Probe
+from xiqa.saliency.registry import Method, bind
+from xiqa.saliency.session import Session
+from xiqa.saliency.state import evaluating
+from xiqa.saliency.targets import Target
+from xiqa.types import SaliencyMap
+
+if TYPE_CHECKING:
+    from xiqa.imaging.frame import Frame
+
+__all__ = ["attribute", "explain"]
+
+
+def attribute(
+    network: nn.Module | Probe,
+    images: Tensor,
+    methods: Sequence[Method | str] | Method | str,
+    *,
+    target: Target = "predicted",
+    layers: TargetLayers | None = None,
+    multilabel: bool = False,
+) -> dict[str, Tensor]:
+    """Raw maps of a batch by several methods.
+
+    Args:
+        network: Any module that maps images to logits ``(N, K)``, or a `Probe` on something else, for probe
+            methods that need no layer.
+        images: ``(N, C, H, W)``, as the network takes them.
+        methods: Methods, or their texts.
+        target: ``"predicted"``, one class for the batch, or ``(N,)`` classes.
+        layers: What ``layers="last"`` and ``"multi"`` mean; by default `target_layers` of the network.
+        multilabel: Whether the classes do not exclude one another, for scores that are probabilities.
+
+    Returns:
+        Maps ``(N, h, w)`` by ``str(method)``, at the layer's or the image's size, nothing stretched.
+
+    Raises:
+        SaliencyError: An unknown method, parameter, layer or target.
+    """
+    texts = [methods] if isinstance(methods, (str, Method)) else list(methods)
+    session = Session(network, images, target, layers, multilabel)
+    bound = [bind(method) for method in texts]
+    with evaluating(network):
+        session.capture(bound)
+        return {str(one.method): session.read(one) for one in bound}
+
+
+def explain(
+    network: nn.Module | Probe,
+    images: Tensor,
+    methods: Sequence[Method | str] | Method | str,
+    *,
+    target: Target = "predicted",
+    layers: TargetLayers | None = None,
+    multilabel: bool = False,
+    frames: Sequence[Frame | None] | None = None,
+) -> dict[str, list[SaliencyMap]]:
+    """The maps of `attribute`, each with its method, parameters, target and frame.
+
+    Args:
+        network: See `attribute`.
+        images: See `attribute`.
+        methods: See `attribute`.
+        target: See `attribute`.
+        layers: See `attribute`.
+        multilabel: See `attribute`.
+        frames: How each image's grid follows from the original's.
+
+    Returns:
+        One map an image, by ``str(method)``.
+
+    Raises:
+        SaliencyError: As `attribute`, or frames that do not fit the batch.
+    """
+    if frames is not None and len(frames) != len(images):
+        raise SaliencyError("frames do not fit the batch", expected=str(len(images)), got=str(len(frames)))
+    texts = [methods] if isinstance(methods, (str, Method)) else list(methods)
+    session = Session(network, images, target, layers, multilabel)
+    bound = [bind(method) for method in texts]
+    size = (int(images.shape[-2]), int(images.shape[-1]))
+    results = {}
+    with evaluating(network):
+        session.capture(bound)
+        for one in bound:
+            classes, params = session.classes(one), session.named(one)
+            results[str(one.method)] = [
+                SaliencyMap(
+                    values=values.float().cpu().numpy(),
+                    method=one.info.name,
+                    target=int(classes[place]),
+                    params=params,
+                    input_size=size,
+                    frame=frames[place] if frames else None,
+                )
+                for place, values in enumerate(session.read(one))
+            ]
+    return results

@@ -1,0 +1,259 @@
+"""Every saliency method by name; writing a decorated function in any module of this package adds one.
+
+Three kinds of method and what wraps them, each a plain function:
+
+===========  ======================================================  ===============
+decorator    the function                                            its result
+===========  ======================================================  ===============
+layer        ``f(layer: LayerRecord, **params)``                     ``(N, h, w)``
+image        ``f(image: ImageRecord, **params)``                     ``(N, H, W)``
+probe        ``f(sample: ProbeRecord, **params)``, one image         ``(h, w)``
+composed     ``f(map, map, ..., **params)``, the maps of its parts   ``(N, H, W)``
+wrapper      ``f(inner: Inner, images: Tensor, **params)``           ``(N, h, w)``
+===========  ======================================================  ===============
+
+Nothing here needs torch; `methods` imports the modules that do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Flag, StrEnum, auto
+from functools import cache
+from importlib import import_module
+from typing import Any, TypeVar
+
+from xiqa.errors import SaliencyError
+from xiqa.saliency.method import Method
+
+__all__ = [
+    "Bound",
+    "Kind",
+    "Method",
+    "MethodInfo",
+    "Needs",
+    "bind",
+    "composed_method",
+    "image_method",
+    "layer_method",
+    "method_info",
+    "methods",
+    "probe_method",
+    "wrapper",
+]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Needs(Flag):
+    """What a method reads; what is cheap stays cheap."""
+
+    NONE = 0
+    OUTPUT = auto()  #: a layer's output: one forward pass
+    GRAD = auto()  #: the gradient at a layer's output: a backward pass that is cut there
+    INPUT = auto()  #: the image
+    IMAGE_GRAD = auto()  #: the gradient at the image: a full backward pass
+    NETWORK = auto()  #: the network itself, to run it again or to read its head; no exported model
+
+
+class Kind(StrEnum):
+    """How a method is called."""
+
+    LAYER = "layer"
+    IMAGE = "image"
+    PROBE = "probe"
+    COMPOSED = "composed"
+    WRAPPER = "wrapper"
+
+
+#: Parameters that every method which reads layers has besides its own.
+_LAYER_PARAMS: Mapping[str, Any] = {
+    "layers": "last",
+    "combine": "geometric",
+    "weights": None,
+    "profile": "paper",
+}
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What the registry knows of a method.
+
+    Attributes:
+        name: The field's name for it, in lower case.
+        kind: How it is called.
+        needs: What it reads.
+        cite: Key in the bibliography.
+        summary: First line of its docstring.
+        params: Its parameters with their defaults, those that all methods of the kind share included.
+        function: The function itself.
+        rule: Class of its backward rule, or None for the plain gradient; see `xiqa.saliency.capture.Rule`.
+        parts: Names of the methods that a composed one puts together, or of the one that a wrapper takes
+            where none is named.
+    """
+
+    name: str
+    kind: Kind
+    needs: Needs
+    cite: str
+    summary: str
+    params: Mapping[str, Any]
+    function: Callable[..., Any] = field(repr=False)
+    rule: Callable[..., Any] | None = None
+    parts: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Names of the parameters that the function itself takes."""
+        return frozenset(_parameters(self.function))
+
+
+_registry: dict[str, MethodInfo] = {}
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    """Keyword-only parameters of a function (or class) and their defaults."""
+    found = inspect.signature(function).parameters.values()
+    return {one.name: one.default for one in found if one.kind is one.KEYWORD_ONLY}
+
+
+def _register(
+    name: str,
+    kind: Kind,
+    needs: Needs,
+    cite: str,
+    rule: Callable[..., Any] | None = None,
+    parts: tuple[str, ...] = (),
+) -> Callable[[_Function], _Function]:
+    def add(function: _Function) -> _Function:
+        if name in _registry:
+            old = _registry[name].function
+            raise SaliencyError(
+                f"two methods are called {name!r}",
+                expected="one function a name",
+                got=f"{old.__module__}.{old.__qualname__} and {function.__module__}.{function.__qualname__}",
+            )
+        shared = _LAYER_PARAMS if kind is Kind.LAYER or (kind is Kind.PROBE and Needs.OUTPUT in needs) else {}
+        _registry[name] = MethodInfo(
+            name=name,
+            kind=kind,
+            needs=needs,
+            cite=cite,
+            summary=(inspect.getdoc(function) or "").partition("\n")[0],
+            params={**shared, **(_parameters(rule) if rule else {}), **_parameters(function)},
+            function=function,
+            rule=rule,
+            parts=parts,
+        )
+        return function
+
+    return add
+
+
+def layer_method(
+    name: str, *, needs: Needs, cite: str, rule: Callable[..., Any] | None = None
+) -> Callable[[_Function], _Function]:
+    """Register a method that reads the output of a layer and the gradient there; ``(N, h, w)``."""
+    return _register(name, Kind.LAYER, needs, cite, rule)
+
+
+def image_method(
+    name: str,
+    *,
+    cite: str,
+    needs: Needs = Needs.INPUT | Needs.IMAGE_GRAD,
+    rule: Callable[..., Any] | None = None,
+) -> Callable[[_Function], _Function]:
+    """Register a method that reads the image and the gradient there, under a rule; ``(N, H, W)``."""
+    return _register(name, Kind.IMAGE, needs, cite, rule)
+
+
+def probe_method(name: str, *, cite: str, needs: Needs = Needs.INPUT) -> Callable[[_Function], _Function]:
+    """Register a method that scores altered copies of one image at a time; ``(h, w)``."""
+    return _register(name, Kind.PROBE, needs, cite)
+
+
+def composed_method(name: str, *, cite: str, parts: tuple[str, ...]) -> Callable[[_Function], _Function]:
+    """Register a function of the maps of other methods, which share their passes; ``(N, H, W)``."""
+    return _register(name, Kind.COMPOSED, Needs.NONE, cite, parts=parts)
+
+
+def wrapper(name: str, *, cite: str, of: str = "gradcam") -> Callable[[_Function], _Function]:
+    """Register a function that runs any other method, once or on altered images; ``(N, h, w)``."""
+    return _register(name, Kind.WRAPPER, Needs.NONE, cite, parts=(of,))
+
+
+@cache
+def _load() -> None:
+    package = import_module("xiqa.saliency")
+    for module in pkgutil.walk_packages(package.__path__, "xiqa.saliency."):
+        import_module(module.name)
+
+
+def methods() -> list[MethodInfo]:
+    """All methods, by name."""
+    _load()
+    return [_registry[name] for name in sorted(_registry)]
+
+
+def method_info(name: str) -> MethodInfo:
+    """What is known of one method.
+
+    Raises:
+        SaliencyError: There is none of this name.
+    """
+    _load()
+    if name not in _registry:
+        near = difflib.get_close_matches(name, _registry, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`xiqa methods` lists them"
+        raise SaliencyError(
+            "unknown saliency method", expected="a registered name", got=repr(name), todo=hint
+        )
+    return _registry[name]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A method with all its parameters, ready to run."""
+
+    method: Method
+    info: MethodInfo
+    params: Mapping[str, Any]
+    inner: Bound | None = None
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The parameters for the function itself."""
+        return {key: value for key, value in self.params.items() if key in self.info.own}
+
+    @property
+    def rule(self) -> Any:
+        """The backward rule with its parameters, or None."""
+        if self.info.rule is None:
+            return None
+        return self.info.rule(**{key: self.params[key] for key in _parameters(self.info.rule)})
+
+
+def bind(method: Method | str) -> Bound:
+    """Look a method up and complete its parameters.
+
+    Raises:
+        SaliencyError: The name or a parameter is not known, or a method is wrapped that wraps none.
+    """
+    method = Method.parse(method)
+    info = method_info(method.name)
+    unknown = sorted(set(method.params) - set(info.params))
+    if unknown:
+        raise SaliencyError(
+            f"{info.name} has no parameter {', '.join(unknown)}",
+            expected=", ".join(info.params) or "no parameter",
+            todo=f"see `xiqa methods {info.name}`",
+        )
+    if method.of is not None and info.kind is not Kind.WRAPPER:
+        raise SaliencyError(f"{info.name} wraps no other method", got=str(method))
+    inner = bind(method.of or info.parts[0]) if info.kind is Kind.WRAPPER else None
+    return Bound(method, info, {**info.params, **method.params}, inner)

@@ -1,0 +1,292 @@
+"""One batch of images, the passes that were made for it, and the maps read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from xiqa.errors import SaliencyError
+from xiqa.models.layers import TargetLayers, target_layers
+from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule
+from xiqa.saliency.combine import combine_layers
+from xiqa.saliency.probe import Probe, TorchProbe, class_score
+from xiqa.saliency.registry import Bound, Kind, Needs, bind
+from xiqa.saliency.targets import Target, resolve_target
+
+__all__ = ["Inner", "ProbeRecord", "Session"]
+
+
+class Inner(Protocol):
+    """The method inside a wrapper, with its target fixed."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Maps ``(N, h, w)`` of images ``(N, C, H, W)``, as many as the wrapper was given."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeRecord:
+    """One image for a method that scores altered copies of it.
+
+    Attributes:
+        image: ``(C, H, W)``.
+        target: The explained class.
+        probe: Copies ``(M, C, H, W)`` to logits ``(M, K)``.
+        multilabel: Whether the classes do not exclude one another.
+        layer: The layer of this image, N = 1, for methods that need its output.
+        network: The network, for methods that need it.
+    """
+
+    image: Tensor
+    target: int
+    probe: Probe
+    multilabel: bool = False
+    layer: LayerRecord | None = None
+    network: nn.Module | None = None
+
+    def score(self, copies: Tensor) -> Tensor:
+        """The class's probability ``(M,)`` for copies ``(M, C, H, W)``: softmax, or its own sigmoid."""
+        output = "sigmoid" if self.multilabel else "probability"
+        return class_score(self.probe(copies), self.target, output=output)
+
+    def logit(self, copies: Tensor) -> Tensor:
+        """The class's logit ``(M,)``."""
+        return class_score(self.probe(copies), self.target, output="logit")
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Methods that share one backward pass."""
+
+    rule: Rule
+    predicted: bool
+
+
+@dataclass(eq=False)
+class _Records:
+    """What one backward pass gave."""
+
+    layers: dict[str, LayerRecord]
+    image: ImageRecord
+    context: Context
+
+
+class Session:
+    """One batch, its passes, and the maps read from them."""
+
+    def __init__(
+        self,
+        network: nn.Module | Probe,
+        images: Tensor,
+        target: Target,
+        layers: TargetLayers | None,
+        multilabel: bool,
+    ) -> None:
+        if images.dim() != 4 or not len(images):
+            raise SaliencyError(
+                "not a batch of images", expected="(N, C, H, W), N > 0", got=str(tuple(images.shape))
+            )
+        self.network, self.images, self.target = network, images.detach(), target
+        self.multilabel, self._named_layers = multilabel, layers
+        self._records: dict[_Group, _Records] = {}
+        self._classes: Tensor | None = None
+
+    # --- what is needed
+
+    @property
+    def module(self) -> nn.Module:
+        """The network, where it is one that can be looked into."""
+        if not isinstance(self.network, nn.Module):
+            raise SaliencyError(
+                "this method looks inside the network",
+                expected="a torch network",
+                got=type(self.network).__name__,
+                todo="choose a method that only scores images: occlusion, rise, lime",
+            )
+        return self.network
+
+    def layer_names(self, one: Bound) -> tuple[str, ...]:
+        """The layers that a method reads, by name."""
+        named = one.params.get("layers")
+        if named is None:
+            return ()
+        if named in ("last", "multi"):
+            known = self._named_layers or target_layers(self.module, self.images)
+            return (known.last,) if named == "last" else known.stages
+        return tuple(map(str, named)) if isinstance(named, tuple) else (str(named),)
+
+    def named(self, one: Bound) -> dict[str, Any]:
+        """A method's parameters with the layers' names in them, and those of the wrapped one."""
+        params = dict(one.params)
+        if "layers" in params:
+            params["layers"] = self.layer_names(one)
+        return {**params, "of": str(one.inner.method)} if one.inner else params
+
+    def _group(self, one: Bound) -> _Group:
+        return _Group(one.rule or Rule(), one.params.get("profile") == "reference")
+
+    # --- passes
+
+    def capture(self, methods: Sequence[Bound]) -> None:
+        """One forward pass for all methods (but for rules that change it), one backward pass a group."""
+        groups: dict[_Group, list[Bound]] = {}
+        for one in _passes(methods):
+            groups.setdefault(self._group(one), []).append(one)
+        plain = {group: members for group, members in groups.items() if not group.rule.own_forward}
+        if plain:
+            self._run(plain)
+        for group, members in groups.items():
+            if group.rule.own_forward:
+                self._run({group: members})
+
+    def _run(self, groups: dict[_Group, list[Bound]]) -> None:
+        every = [one for members in groups.values() for one in members]
+        names = self._layers_with(every, Needs.OUTPUT | Needs.GRAD)
+        passed = ForwardPass(
+            self.module,
+            self.images,
+            names,
+            grad=self._layers_with(every, Needs.GRAD),
+            image_grad=any(Needs.IMAGE_GRAD in one.info.needs for one in every),
+            rule=next(iter(groups)).rule,
+        )
+        for number, (group, members) in enumerate(groups.items(), start=1):
+            classes = resolve_target("predicted" if group.predicted else self.target, passed.logits)
+            layers, image = passed.backward(
+                classes,
+                rule=group.rule,
+                layers=self._layers_with(members, Needs.GRAD),
+                image_grad=any(Needs.IMAGE_GRAD in one.info.needs for one in members),
+                keep_graph=number < len(groups),
+            )
+            context = Context(self.module, self.images, passed.logits, classes, group.rule)
+            self._records[group] = _Records(layers, image, context)
+
+    def _layers_with(self, methods: Sequence[Bound], needs: Needs) -> list[str]:
+        found = [name for one in methods if one.info.needs & needs for name in self.layer_names(one)]
+        return list(dict.fromkeys(found))
+
+    def classes(self, one: Bound) -> Tensor:
+        """The class of each sample that a method explains."""
+        group = self._group(one)
+        if group in self._records:
+            return self._records[group].context.target
+        if self._classes is None:
+            if self._records:
+                logits = next(iter(self._records.values())).context.logits
+            else:
+                logits = self._probe()(self.images)
+            self._classes = resolve_target(self.target, logits)
+        return self._classes
+
+    def _probe(self) -> Probe:
+        return TorchProbe(self.network) if isinstance(self.network, nn.Module) else self.network
+
+    # --- maps
+
+    def read(self, one: Bound) -> Tensor:
+        """The maps of one method, ``(N, h, w)``."""
+        with torch.inference_mode(False), torch.no_grad():
+            maps = self._reader(one.info.kind)(one)
+        if maps.dim() != 3 or len(maps) != len(self.images):
+            raise SaliencyError(
+                f"{one.info.name} gave no map a sample",
+                expected=f"shape ({len(self.images)}, h, w)",
+                got=str(tuple(maps.shape)),
+            )
+        return maps.detach()
+
+    def _reader(self, kind: Kind) -> Callable[[Bound], Tensor]:
+        return {
+            Kind.LAYER: self._read_layers,
+            Kind.IMAGE: self._read_image,
+            Kind.PROBE: self._read_probe,
+            Kind.COMPOSED: self._read_composed,
+            Kind.WRAPPER: self._read_wrapper,
+        }[kind]
+
+    def _read_layers(self, one: Bound) -> Tensor:
+        records = self._records[self._group(one)].layers
+        return self._combined(
+            one, [one.info.function(records[name], **one.own) for name in self.layer_names(one)]
+        )
+
+    def _combined(self, one: Bound, maps: list[Tensor]) -> Tensor:
+        if len(maps) == 1:
+            return maps[0]
+        return combine_layers(
+            maps,
+            "reference" if one.params["profile"] == "reference" else str(one.params["combine"]),
+            weights=one.params["weights"],
+            image_size=(int(self.images.shape[-2]), int(self.images.shape[-1])),
+        )
+
+    def _read_image(self, one: Bound) -> Tensor:
+        maps: Tensor = one.info.function(self._records[self._group(one)].image, **one.own)
+        return maps
+
+    def _read_composed(self, one: Bound) -> Tensor:
+        maps: Tensor = one.info.function(*(self.read(part) for part in _parts(one)), **one.own)
+        return maps
+
+    def _read_probe(self, one: Bound) -> Tensor:
+        names = self.layer_names(one) if Needs.OUTPUT in one.info.needs else (None,)
+        return self._combined(one, [self._probe_maps(one, name) for name in names])
+
+    def _probe_maps(self, one: Bound, layer: str | None) -> Tensor:
+        network = self.module if Needs.NETWORK in one.info.needs else None
+        classes = self.classes(one)
+        maps = []
+        for place, image in enumerate(self.images):
+            record = self._records[self._group(one)].layers[layer] if layer else None
+            sample = ProbeRecord(
+                image=image,
+                target=int(classes[place]),
+                probe=self._probe(),
+                multilabel=self.multilabel,
+                layer=None if record is None else _single(record, place),
+                network=network,
+            )
+            maps.append(one.info.function(sample, **one.own))
+        return torch.stack(maps)
+
+    def _read_wrapper(self, one: Bound) -> Tensor:
+        assert one.inner is not None
+        maps: Tensor = one.info.function(
+            partial(self._again, one.inner, self.classes(one)), self.images, **one.own
+        )
+        return maps
+
+    def _again(self, inner: Bound, classes: Tensor, images: Tensor) -> Tensor:
+        session = Session(self.network, images, classes, self._named_layers, self.multilabel)
+        session.capture([inner])
+        return session.read(inner)
+
+
+def _parts(one: Bound) -> list[Bound]:
+    return [bind(part) for part in one.info.parts]
+
+
+def _passes(methods: Sequence[Bound]) -> Iterator[Bound]:
+    """The methods that read a shared pass, those inside composed ones included."""
+    for one in methods:
+        if one.info.kind is Kind.COMPOSED:
+            yield from _passes(_parts(one))
+        elif one.info.kind in (Kind.LAYER, Kind.IMAGE) or Needs.OUTPUT in one.info.needs:
+            yield one
+
+
+def _single(record: LayerRecord, place: int) -> LayerRecord:
+    """One sample of a layer's record."""
+    part = slice(place, place + 1)
+    grad = record.grad[part] if len(record.grad) else record.grad
+    context = record.context
+    if context is not None:
+        context = replace(
+            context, images=context.images[part], logits=context.logits[part], target=context.target[part]
+        )
+    return LayerRecord(record.output[part], grad, record.name, context)
