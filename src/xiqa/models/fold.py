@@ -16,8 +16,8 @@ __all__ = ["fold_batch_norm"]
 def fold_batch_norm(network: nn.Module, images: Tensor) -> nn.Module:
     r"""A copy of a network in evaluation mode whose batch norms are part of the convolutions before them.
 
-    With :math:`s = \gamma / \sqrt{\sigma^2 + \epsilon}` a convolution :math:`W x + b` and the batch norm behind
-    it become one convolution,
+    With :math:`s = \gamma / \sqrt{\sigma^2 + \epsilon}` a convolution :math:`W x + b` and the batch norm
+    behind it become one convolution,
 
     .. math:: (s W)\, x + s\,(b - \mu) + \beta .
 
