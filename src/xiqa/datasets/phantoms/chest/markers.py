@@ -19,12 +19,12 @@ class Marker:
 
     Attributes:
         ink: ``(H, W)`` from 0 (film) to 1 (white).
-        mask: Pixels covered.
+        masks: Pixels covered, a mask a word.
         place: Middle of the side marker, film pixels (x, y).
     """
 
     ink: FloatArray
-    mask: MaskArray
+    masks: tuple[MaskArray, ...]
     place: tuple[float, float]
 
 
@@ -65,30 +65,33 @@ def draw_marker(size: tuple[int, int], portable: bool, rng: np.random.Generator)
         rng: Source of place and kind.
     """
     rows, columns = size
-    ink = np.zeros(size, np.float32)
+    stamps: list[tuple[FloatArray, float, float]] = []
     left = bool(rng.random() < 0.7)
     x = columns * (rng.uniform(0.86, 0.95) if left else rng.uniform(0.05, 0.14))
     y = rows * rng.uniform(0.04, 0.16)
     letter, height = "L" if left else "R", rng.uniform(0.028, 0.042) * rows
     style = rng.random()
     if style < 0.35:
-        _lay(ink, _stamp(letter, 0.7 * height, 0, circle=True), x, y)
+        stamps.append((_stamp(letter, 0.7 * height, 0, circle=True), x, y))
     else:
         turn = rng.normal(0, 10) if rng.random() < 0.75 else rng.choice([90, -90, 45])
-        _lay(ink, _stamp(letter, height, float(turn)), x, y)
+        stamps.append((_stamp(letter, height, float(turn)), x, y))
         if rng.random() < 0.6:  # the technologist's initials
             initials = "".join(rng.choice(list("ABCDEGHJKLMRSTVW"), rng.integers(2, 4)))
             angle = np.deg2rad(turn)
             below = (x + 1.5 * height * np.sin(angle), y + 1.5 * height * np.cos(angle))
-            _lay(ink, _stamp(initials, 0.55 * height, float(turn)), *below)
+            stamps.append((_stamp(initials, 0.55 * height, float(turn)), *below))
     if portable and rng.random() < 0.7:
         words = ["AP", "PORTABLE"] + (["SUPINE"] if rng.random() < 0.3 else [])
         start = rows * rng.uniform(0.12, 0.35)
         for k, word in enumerate(words):
-            _lay(
-                ink,
-                _stamp(word, 0.014 * rows, 0),
-                columns * (0.93 if left else 0.07),
-                start + 0.08 * rows * k,
-            )
-    return Marker(ink=ink, mask=ink > 0.5, place=(float(x), float(y)))
+            at = (columns * (0.93 if left else 0.07), start + 0.08 * rows * k)
+            stamps.append((_stamp(word, 0.014 * rows, 0), *at))
+    ink, masks = np.zeros(size, np.float32), []
+    for stamp, across, down in stamps:
+        alone = np.zeros(size, np.float32)
+        _lay(alone, stamp, across, down)
+        masks.append(alone > 0.5)
+        np.maximum(ink, alone, out=ink)
+    shown = tuple(mask for mask in masks if mask.any())
+    return Marker(ink=ink, masks=shown, place=(float(x), float(y)))

@@ -101,7 +101,8 @@ def simulate_chest(
         valid = opening > 0.5
     if letters:
         pixels = np.maximum(pixels, np.float32(0.98) * letters.ink)
-        annotations = (*annotations, annotate_mask(letters.mask, "marker", marks, removable=False))
+        words = (annotate_mask(mask, "marker", marks, removable=False) for mask in letters.masks)
+        annotations = (*annotations, *words)
     image = Image(
         pixels=np.ascontiguousarray(pixels, np.float32),
         bits=12,
