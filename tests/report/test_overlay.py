@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib import colormaps
 
 from xiqa.imaging.frame import Frame
 from xiqa.report.overlay import (
@@ -71,6 +72,11 @@ def test_colours_rise_in_lightness_and_opacity():
     assert (np.diff(lightness) > -1).all()
     assert (np.diff(colours[:, 3]) >= 0).all()
     assert colours[0, 3] == 0
+
+
+def test_the_colours_are_inferno():
+    inferno = colormaps["inferno"](np.linspace(0, 1, 256))[:, :3] * 255
+    np.testing.assert_allclose(palette()[:, :3], inferno, atol=8)
 
 
 @pytest.mark.parametrize("ground", [0.0, 0.5, 1.0])

@@ -25,6 +25,11 @@ __all__ = ["bounded_size", "film_picture", "heat_picture", "overlay_picture", "p
 Bytes = NDArray[np.uint8]
 
 OPACITY = 0.8
+# matplotlib's ``inferno`` (CC0) at 17 places; what lies between is linear to within 7 of 255.
+INFERNO = (
+    "000004 0b0724 210c4a 3d0965 57106e 71196e 8a226a a32c61 bc3754 "
+    "d24644 e45a31 f1731d f98e09 fcac11 f9cb35 f2ea69 fcffa4"
+)
 LIGHT, DARK = (120, 240, 255), (10, 20, 40)
 
 
@@ -81,12 +86,11 @@ def for_display(values: FloatArray) -> FloatArray:
 @cache
 def palette() -> Bytes:
     """256 RGBA colours, from transparent black to nearly opaque light yellow."""
-    from matplotlib import colormaps  # noqa: PLC0415 - costs a third of a second, needed with pictures only
-
     value = np.linspace(0.0, 1.0, 256)
-    colours = np.asarray(colormaps["inferno"](value))
-    colours[:, 3] = OPACITY * value
-    return (colours * 255 + 0.5).astype(np.uint8)
+    known = np.array([list(bytes.fromhex(colour)) for colour in INFERNO.split()], dtype=float)
+    at = np.linspace(0.0, 1.0, len(known))
+    channels = [np.interp(value, at, known[:, channel]) for channel in range(3)]
+    return (np.stack([*channels, 255 * OPACITY * value], axis=1) + 0.5).astype(np.uint8)
 
 
 def heat_picture(
