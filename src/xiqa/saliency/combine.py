@@ -127,13 +127,13 @@ def _exponents(maps: Sequence[Tensor], combine: str, weights: Sequence[float] | 
             torch.stack([concentration(one) for one in maps])
             if weights is None
             else torch.tensor(weights, dtype=maps[0].dtype, device=maps[0].device)[:, None].expand(
-                -1, len(maps[0])
+                -1, maps[0].shape[0]
             )
         )
         total = raw.sum(dim=0, keepdim=True)
         return torch.where(total > 0, raw / torch.where(total > 0, total, torch.ones_like(total)), 1 / count)
     value = 1.0 if combine == "product" else 1 / count
-    return torch.full((count, len(maps[0])), value, dtype=maps[0].dtype, device=maps[0].device)
+    return torch.full((count, maps[0].shape[0]), value, dtype=maps[0].dtype, device=maps[0].device)
 
 
 def _power_product(maps: Sequence[Tensor], exponents: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def _power_product(maps: Sequence[Tensor], exponents: Tensor) -> Tensor:
 
 def _reference(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     product: Tensor | None = None
-    fresh = torch.zeros(len(maps[0]), 1, 1, dtype=torch.bool, device=maps[0].device)
+    fresh = torch.zeros(maps[0].shape[0], 1, 1, dtype=torch.bool, device=maps[0].device)
     for one in maps:
         layer = stretch(enlarge(one, size))
         product = layer if product is None else torch.where(fresh, layer, product * layer)
