@@ -43,7 +43,7 @@ class Rule:
         """What to call on the images, while the context lasts; modules are hooked on ``network``."""
         return nullcontext(network)
 
-    def backward(self, logits: Tensor) -> AbstractContextManager[None]:
+    def backward(self, logits: Tensor, network: nn.Module, images: Tensor) -> AbstractContextManager[None]:
         """Change the graph behind the logits for the one backward pass made while the context lasts."""
         return nullcontext()
 
@@ -58,6 +58,7 @@ class Context:
         logits: ``(N, K)``.
         target: ``(N,)`` explained classes.
         rule: The backward rule.
+        run: What the rule's `Rule.forward` called on the images; it may have kept what it saw.
     """
 
     network: nn.Module
@@ -65,6 +66,7 @@ class Context:
     logits: Tensor
     target: Tensor
     rule: Rule = field(default_factory=Rule)
+    run: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +156,9 @@ class ForwardPass:
             self.images = images.clone() if images.is_inference() else images.detach()
             for name in dict.fromkeys(layers):
                 undo.callback(_layer(network, name).register_forward_hook(self._keeper(name)).remove)
-            run = undo.enter_context(rule.forward(network))
+            self._run = undo.enter_context(rule.forward(network))
             self._leaf = self.images.clone().requires_grad_() if image_grad else self.images
-            self._logits = run(self._leaf)
+            self._logits = self._run(self._leaf)
         self._check(layers)
         self.logits = self._logits.detach()
 
@@ -222,7 +224,7 @@ class ForwardPass:
         if wanted:
             with torch.inference_mode(False), torch.enable_grad():
                 grads = self._gradients(target, wanted, names, rule, keep_graph)
-        context = Context(self.network, self.images, self.logits, target, rule)
+        context = Context(self.network, self.images, self.logits, target, rule, self._run)
         records = {}
         for name, output in self._outputs.items():
             raw = grads[names.index(name)] if name in names else None
@@ -246,7 +248,7 @@ class ForwardPass:
                 expected="a differentiable path from the layers to the logits",
                 todo="choose an earlier layer, or a method that needs no gradient",
             )
-        with rule.backward(self._logits):
+        with rule.backward(self._logits, self.network, self.images):
             grads = torch.autograd.grad(scores.sum(), wanted, retain_graph=keep_graph, allow_unused=True)
         for name, grad in zip([*names, "the image"], grads, strict=False):
             if grad is None:
