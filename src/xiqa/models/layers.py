@@ -46,7 +46,7 @@ def target_layers(network: nn.Module, images: Tensor | None = None) -> TargetLay
     Raises:
         ModelError: No layer has places, or a forward pass is needed and no image given.
 
-    >>> import timm
+    >>> import xiqa._torchvision, timm
     >>> target_layers(timm.create_model("resnet18")).stages
     ('layer2.0', 'layer3.0', 'layer4.0', 'layer4.1')
     """

@@ -1,0 +1,245 @@
+"""What is done to a raw map before a person sees it: enlarge, smooth, normalise, find the places it points at.
+
+Every step takes an array ``(h, w)`` or a `SaliencyMap` and gives the same kind back, with the step recorded.
+No torch here, so that an exported model's maps are treated by the same code without it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xiqa.errors import SaliencyError
+from xiqa.types import Box, Finding, FloatArray, Point, SaliencyMap
+
+__all__ = ["find", "is_constant", "normalise", "smooth", "upsample", "values_of"]
+
+_Map = TypeVar("_Map", SaliencyMap, FloatArray)
+
+
+def values_of(saliency: SaliencyMap | FloatArray) -> FloatArray:
+    """The array inside, checked.
+
+    Raises:
+        SaliencyError: Not two axes, or no element.
+    """
+    values = saliency.values if isinstance(saliency, SaliencyMap) else np.asarray(saliency, dtype=np.float32)
+    if values.ndim != 2 or values.size == 0:
+        raise SaliencyError("not a saliency map", expected="an array (h, w)", got=f"shape {values.shape}")
+    return values
+
+
+def is_constant(values: FloatArray) -> bool:
+    """Whether a map is the same everywhere, up to the rounding that enlarging leaves (1e-6 of its size).
+
+    >>> is_constant(np.full((3, 3), 0.1, np.float32))
+    True
+    """
+    low, high = float(values.min()), float(values.max())
+    return high - low <= 1e-6 * max(abs(low), abs(high))
+
+
+def upsample(saliency: _Map, size: tuple[int, int] | None = None) -> _Map:
+    r"""The map on a grid of another size, bilinear, as ``F.interpolate(align_corners=False)`` does it.
+
+    Both axes are linear, so the result is :math:`R\, M\, C^\top` with two small matrices.
+
+    Args:
+        saliency: ``(h, w)``.
+        size: (rows, columns) of the new grid; by default the model's input, for a `SaliencyMap`.
+
+    Returns:
+        ``(H, W)``.
+
+    >>> upsample(np.array([[0.0, 4.0]], np.float32), (1, 4)).tolist()
+    [[0.0, 1.0, 3.0, 4.0]]
+    """
+    values = values_of(saliency)
+    if size is None:
+        if not isinstance(saliency, SaliencyMap) or 0 in saliency.input_size:
+            raise SaliencyError("no size to enlarge to", expected="size=(rows, columns)")
+        size = saliency.input_size
+    rows, columns = _weights(values.shape[0], size[0]), _weights(values.shape[1], size[1])
+    return _step(saliency, f"upsample(size={size[0]}x{size[1]})", rows @ values @ columns.T)
+
+
+def smooth(saliency: _Map, sigma: float = 1.0, size: int = 11) -> _Map:
+    r"""A Gaussian blur with a window of ``size`` pixels, mirrored at the border (edge pixels not repeated).
+
+    .. math:: k(i) \propto e^{-i^2 / 2 \sigma^2}, \qquad \sum_i k(i) = 1
+
+    Args:
+        saliency: ``(h, w)``.
+        sigma: Width in pixels; 0 leaves the map as it is.
+        size: Pixels of the window, odd. The default pair is what ozer2025explainable smooths with, at full
+            resolution.
+
+    Returns:
+        ``(h, w)``.
+    """
+    values = values_of(saliency)
+    if size < 1 or size % 2 == 0 or sigma < 0:
+        raise SaliencyError("no such window", expected="an odd size and sigma >= 0", got=f"{size}, {sigma}")
+    if sigma > 0:
+        offsets = np.arange(size) - size // 2
+        kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+        kernel = (kernel / kernel.sum()).astype(np.float32)
+        values = _blur_rows(_blur_rows(values, kernel).T, kernel).T
+    return _step(saliency, f"smooth(sigma={sigma}, size={size})", values)
+
+
+def normalise(saliency: _Map, how: str = "minmax") -> _Map:
+    r"""The map on a common scale.
+
+    Args:
+        saliency: ``(h, w)``.
+        how: ``minmax``: from its minimum and maximum to [0, 1], a constant map to 0; ``max``: divided by the
+            largest absolute value, so that signs and zero stay; ``sum``: positive part with sum 1.
+
+    Returns:
+        ``(h, w)``; all zero where there is nothing to divide by.
+    """
+    values = values_of(saliency)
+    if how == "minmax":
+        low = values.min()
+        shifted, scale = values - low, 0.0 if is_constant(values) else float(values.max() - low)
+    elif how == "max":
+        shifted, scale = values, float(np.abs(values).max())
+    elif how == "sum":
+        shifted = np.maximum(values, 0)
+        scale = float(shifted.sum())
+    else:
+        raise SaliencyError("unknown normalisation", expected="minmax, max or sum", got=repr(how))
+    # a NaN is no scale either: it stays visible in the result
+    return _step(saliency, f"normalise({how})", shifted / scale if scale != 0 else np.zeros_like(values))
+
+
+def find(
+    saliency: SaliencyMap | FloatArray,
+    *,
+    count: int = 1,
+    fraction: float = 0.5,
+    least: float = 0.5,
+    separation: float = 0.0,
+    label: str = "",
+) -> tuple[Finding, ...]:
+    r"""The places that a map points at, most salient first, in the map's own pixels.
+
+    A place is a local maximum (in a 3x3 neighbourhood; of equal pixels the first in row-major order). Its
+    region is what is connected to it above ``fraction`` of its height over the map's minimum,
+    :math:`M(u) \ge m + f\,(M(p) - m)`; a lower peak inside the region of a higher one is the same place.
+
+    Args:
+        saliency: ``(h, w)``, of any sign.
+        count: The most places.
+        fraction: Height of the region's rim, in (0, 1].
+        least: Height of the lowest peak that still counts, relative to the highest.
+        separation: Least distance between two peaks in pixels.
+        label: What is suspected there, for every finding.
+
+    Returns:
+        Findings; none for a map that is constant or not finite everywhere: such a map points nowhere.
+
+    Raises:
+        SaliencyError: A fraction outside its range, or no map.
+
+    >>> bump = np.zeros((5, 7), np.float32); bump[2, 4] = 2.0; bump[2, 3] = 1.5
+    >>> find(bump)[0].peak, find(bump)[0].box
+    (Point(x=4, y=2), Box(x0=3, y0=2, x1=4, y1=2))
+    >>> find(np.ones((5, 7), np.float32))
+    ()
+    """
+    values = values_of(saliency)
+    if not 0 < fraction <= 1 or not 0 <= least <= 1 or count < 1:
+        raise SaliencyError(
+            "no such places",
+            expected="0 < fraction <= 1, 0 <= least <= 1, count >= 1",
+            got=f"fraction={fraction}, least={least}, count={count}",
+        )
+    if not np.isfinite(values).all() or is_constant(values):
+        return ()
+    heights = values.astype(np.float64) - float(values.min())
+    findings: list[Finding] = []
+    taken = np.zeros(values.shape, dtype=bool)
+    for row, column in _local_maxima(heights):
+        height = heights[row, column]
+        if len(findings) == count or height < least * heights.max() or height == 0:
+            break
+        if taken[row, column] or _near((row, column), findings, separation):
+            continue
+        region = _region(heights >= fraction * height, row, column)
+        taken |= region
+        findings.append(
+            Finding(
+                peak=Point(column, row),
+                box=_box(region),
+                score=float(height / heights.max()),
+                ties=int((heights == height).sum()),
+                label=label,
+            )
+        )
+    return tuple(findings)
+
+
+@lru_cache(maxsize=64)
+def _weights(old: int, new: int) -> FloatArray:
+    """Bilinear weights ``(new, old)``; each row sums to 1."""
+    if new < 1:
+        raise SaliencyError("no such size", expected="1 or more pixels", got=str(new))
+    places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, None)
+    left = np.minimum(places.astype(np.intp), old - 1)
+    right = np.minimum(left + 1, old - 1)
+    part = places - left
+    weights = np.zeros((new, old), dtype=np.float32)
+    rows = np.arange(new)
+    np.add.at(weights, (rows, left), 1 - part)
+    np.add.at(weights, (rows, right), part)
+    weights.setflags(write=False)
+    return weights
+
+
+def _blur_rows(values: NDArray[Any], kernel: FloatArray) -> NDArray[Any]:
+    """Convolve down the first axis."""
+    half = len(kernel) // 2
+    padded = np.pad(values, ((half, half), (0, 0)), mode="reflect")
+    total = np.zeros_like(values)
+    for start, weight in enumerate(kernel):
+        total += weight * padded[start : start + len(values)]
+    return total
+
+
+def _step(saliency: _Map, step: str, values: NDArray[Any]) -> _Map:
+    done = np.ascontiguousarray(values, dtype=np.float32)
+    if isinstance(saliency, SaliencyMap):
+        return saliency.then(step, done)
+    return done
+
+
+def _local_maxima(heights: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Local maxima, highest first, equal ones in row-major order."""
+    from scipy.ndimage import maximum_filter  # noqa: PLC0415 - only where places are sought
+
+    rows, columns = np.nonzero((heights == maximum_filter(heights, size=3, mode="nearest")) & (heights > 0))
+    order = np.argsort(-heights[rows, columns], kind="stable")
+    return [(int(rows[place]), int(columns[place])) for place in order]
+
+
+def _region(above: NDArray[np.bool_], row: int, column: int) -> NDArray[np.bool_]:
+    """What is connected (edges and corners) to a pixel."""
+    from scipy.ndimage import label as components  # noqa: PLC0415 - only where places are sought
+
+    numbered, _ = components(above, structure=np.ones((3, 3)))
+    region: NDArray[np.bool_] = numbered == numbered[row, column]
+    return region
+
+
+def _box(region: NDArray[np.bool_]) -> Box:
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
+
+
+def _near(place: tuple[int, int], findings: list[Finding], separation: float) -> bool:
+    return any(np.hypot(place[1] - one.peak.x, place[0] - one.peak.y) < separation for one in findings)
