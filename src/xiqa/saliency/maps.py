@@ -1,4 +1,4 @@
-"""What is done to a raw map before a person sees it: enlarge, smooth, normalise, find the places it points at.
+"""What is done to a raw map before a person sees it: enlarge, smooth, normalise, find its places.
 
 Every step takes an array ``(h, w)`` or a `SaliencyMap` and gives the same kind back, with the step recorded.
 No torch here, so that an exported model's maps are treated by the same code without it.
@@ -7,7 +7,7 @@ No torch here, so that an exported model's maps are treated by the same code wit
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,9 +213,7 @@ def _blur_rows(values: NDArray[Any], kernel: FloatArray) -> NDArray[Any]:
 
 def _step(saliency: _Map, step: str, values: NDArray[Any]) -> _Map:
     done = np.ascontiguousarray(values, dtype=np.float32)
-    if isinstance(saliency, SaliencyMap):
-        return saliency.then(step, done)
-    return done
+    return cast("_Map", saliency.then(step, done) if isinstance(saliency, SaliencyMap) else done)
 
 
 def _local_maxima(heights: NDArray[np.float64]) -> list[tuple[int, int]]:
