@@ -17,7 +17,7 @@ from xiqa.types import Box, Finding, FloatArray, Point, SaliencyMap
 
 __all__ = ["find", "is_constant", "normalise", "smooth", "upsample", "values_of"]
 
-_Map = TypeVar("_Map", SaliencyMap, FloatArray)
+_Map = TypeVar("_Map", bound=SaliencyMap | FloatArray)
 
 
 def values_of(saliency: SaliencyMap | FloatArray) -> FloatArray:
