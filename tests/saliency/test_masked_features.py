@@ -9,6 +9,7 @@ from torch import nn
 
 from xiqa.errors import SaliencyError
 from xiqa.saliency.ablationcam import ablation_weights, logits_without_channels
+from xiqa.saliency.pooledhead import pooled_head
 from xiqa.saliency.reciprocam import logits_of_places, place_masks
 from xiqa.saliency.tail import Tail
 
@@ -43,10 +44,17 @@ def tail(request):
     return Tail(network, "layer", torch.randn(1, 1, 6, 8, dtype=torch.float64), chunk=5)
 
 
+def rest(tail, closed_form):
+    """The closed form where there is one and it is wanted, else the tail."""
+    head = pooled_head(tail)
+    assert (head is not None) == (type(tail.network) is Pooled)
+    return head if closed_form and head else tail
+
+
 @pytest.mark.parametrize("closed_form", [True, False])
 def test_ablation_agrees_with_the_loop(tail, closed_form):
     score = lambda logits: logits[:, 2]  # noqa: E731
-    without = logits_without_channels(tail, closed_form=closed_form)
+    without = logits_without_channels(rest(tail, closed_form), tail.features)
     weights = ablation_weights(score(tail.logits)[0], score(without))
     found = torch.einsum("k,khw->hw", weights, tail.features[0]).relu()
     np.testing.assert_allclose(found, reference.ablation(tail, tail.features, score), atol=1e-12)
@@ -56,7 +64,7 @@ def test_ablation_agrees_with_the_loop(tail, closed_form):
 @pytest.mark.parametrize("kernel", ["1x1", "neighbour", "centre"])
 def test_recipro_agrees_with_the_loop(tail, closed_form, kernel):
     score = lambda logits: logits.softmax(dim=1)[:, 1]  # noqa: E731
-    found = score(logits_of_places(tail, (4, 6), kernel, closed_form=closed_form)).reshape(4, 6)
+    found = score(logits_of_places(rest(tail, closed_form), tail.features, (4, 6), kernel)).reshape(4, 6)
     expected = reference.recipro(tail, tail.features, score, kernel=kernel)
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
@@ -69,19 +77,19 @@ class TestOnAPooledLinearHead:
         return Tail(network, "layer", torch.randn(1, 1, 6, 8, dtype=torch.float64))
 
     def test_the_drop_of_a_channel_is_its_weight_times_its_mean(self, tail):
-        drop = tail.logits - logits_without_channels(tail, closed_form=False)
+        drop = tail.logits - logits_without_channels(tail, tail.features)
         expected = tail.network.head.weight.T * tail.features.mean(dim=(2, 3)).T
         torch.testing.assert_close(drop, expected, rtol=1e-10, atol=1e-12)
 
     def test_single_places_give_cam(self, tail):
-        places = logits_of_places(tail, (4, 6), "1x1", closed_form=False)[:, 1].reshape(4, 6)
+        places = logits_of_places(tail, tail.features, (4, 6), "1x1")[:, 1].reshape(4, 6)
         cam = torch.einsum("k,khw->hw", tail.network.head.weight[1], tail.features[0])
         stretch = lambda m: (m - m.min()) / (m.max() - m.min())  # noqa: E731
         torch.testing.assert_close(stretch(places), stretch(cam), rtol=1e-10, atol=1e-12)
 
     def test_a_spread_place_is_a_single_place_away_from_the_border(self, tail):
-        places = logits_of_places(tail, (4, 6), "1x1").reshape(4, 6, 3)
-        spread = logits_of_places(tail, (4, 6), "centre").reshape(4, 6, 3)
+        places = logits_of_places(tail, tail.features, (4, 6), "1x1").reshape(4, 6, 3)
+        spread = logits_of_places(tail, tail.features, (4, 6), "centre").reshape(4, 6, 3)
         torch.testing.assert_close(spread[1:-1, 1:-1], places[1:-1, 1:-1])
         assert (spread[0, 0] - places[0, 0]).abs().max() > 1e-4
 
@@ -96,11 +104,11 @@ def test_tokens_keep_their_prefix_and_lose_one_channel_everywhere():
         tail(torch.cat([features[:, :1], mask.flatten()[None, :, None] * features[:, 1:]], dim=1))
         for mask in masks
     ]
-    found = logits_of_places(tail, (2, 3), "neighbour")
+    found = logits_of_places(tail, features, (2, 3), "neighbour")
     torch.testing.assert_close(found, torch.cat(expected), rtol=1e-4, atol=1e-5)
     ablated = features.clone()
     ablated[..., 7] = 0
-    found = logits_without_channels(tail)
+    found = logits_without_channels(tail, features)
     assert found.shape == (384, 2)
     torch.testing.assert_close(found[7:8], tail(ablated), rtol=1e-4, atol=1e-5)
 

@@ -196,9 +196,6 @@ class TestSurrogates:
         with pytest.raises(SaliencyError, match="slic"):
             regions(torch.zeros(1, 4, 4), "voronoi", 3)
 
-    def test_one_region_gets_everything(self):
-        assert shapley_weights(torch.zeros(0, 1), torch.zeros(0), torch.zeros(0), 2.5).tolist() == [2.5]
-
 
 class TestScoreCam:
     @pytest.fixture

@@ -7,31 +7,32 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from xiqa.saliency.pooledhead import pooled_head
+from xiqa.saliency.perturb import score_logits
+from xiqa.saliency.pooledhead import PooledHead, behind
+from xiqa.saliency.registry import Needs, probe_method
 
 if TYPE_CHECKING:
+    from xiqa.saliency.session import ProbeRecord
     from xiqa.saliency.tail import Tail
 
-__all__ = ["ablation_weights", "logits_without_channels"]
+__all__ = ["ablation_weights", "ablationcam", "logits_without_channels"]
 
 
-def logits_without_channels(tail: Tail, *, closed_form: bool = True) -> Tensor:
+def logits_without_channels(rest: Tail | PooledHead, features: Tensor) -> Tensor:
     """Logits ``(C, K)`` with one channel at a time set to 0; of tokens, the channel of all tokens.
 
     Args:
-        tail: What is behind the layer, for one image.
-        closed_form: Whether to use the head's closed form where it has one; the result is the same.
+        rest: What is behind the layer.
+        features: The layer's output for one image, as the network passes it on.
     """
-    features = tail.features
-    head = pooled_head(tail) if closed_form else None
-    if head is not None:
-        return head.without_channels(features)
+    if isinstance(rest, PooledHead):
+        return rest.without_channels(features)
     axis = 1 if features.dim() == 4 else -1
     parts = []
-    for channels in torch.arange(features.shape[axis], device=features.device).split(tail.chunk):
+    for channels in torch.arange(features.shape[axis], device=features.device).split(rest.chunk):
         copies = features.movedim(axis, 1).repeat(len(channels), *[1] * (features.dim() - 1))
         copies[torch.arange(len(channels)), channels] = 0
-        parts.append(tail(copies.movedim(1, axis)))
+        parts.append(rest(copies.movedim(1, axis)))
     return torch.cat(parts)
 
 
@@ -54,3 +55,29 @@ def ablation_weights(whole: Tensor, without: Tensor) -> Tensor:
     [0.5, 0.0]
     """
     return (whole - without) / torch.where(whole == 0, torch.ones_like(whole), whole.abs())
+
+
+@probe_method("ablationcam", cite="desai2020ablationcam", needs=Needs.OUTPUT | Needs.NETWORK)
+def ablationcam(sample: ProbeRecord, *, output: str = "logit", closed_form: bool = True) -> Tensor:
+    r"""Ablation-CAM: channels weighted by how far the score falls when each is set to 0.
+
+    .. math:: L = \mathrm{ReLU}\Big(\sum_k \frac{y_c - y_c^{(k)}}{|y_c|} A_k\Big)
+
+    The network runs up to the layer once, not once a channel; behind a layer that is pooled and passed to one
+    linear layer nothing runs at all, since there :math:`z_c - z_c^{(k)} = W_{ck}\,\overline{A_k}`.
+
+    Args:
+        sample: The image, its layer and the network.
+        output: The score y: ``logit`` or ``probability``.
+        closed_form: Whether to use the head's closed form where it has one; the map is the same.
+
+    Returns:
+        ``(h, w)``, not negative, in units of the layer. Source: desai2020ablationcam, eq. 4 and 5.
+    """
+    assert sample.layer is not None
+    rest = behind(sample.layer, closed_form=closed_form)
+    features = sample.layer.output if isinstance(rest, PooledHead) else rest.features
+    whole = score_logits(sample, sample.layer.pass_.logits, output)[0]
+    without = score_logits(sample, logits_without_channels(rest, features), output)
+    weights = ablation_weights(whole, without)
+    return torch.einsum("k,khw->hw", weights, sample.layer.output[0]).relu()

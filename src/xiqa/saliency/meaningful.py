@@ -2,15 +2,22 @@ r"""Meaningful perturbation: the smallest, smoothest mask whose blur makes the c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xiqa.saliency.perturb import generator
+from xiqa.saliency.perturb import baseline as hidden_image
+from xiqa.saliency.perturb import generator, score_logits
+from xiqa.saliency.registry import Needs, probe_method
 
-__all__ = ["deletion_mask", "mask_loss"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xiqa.saliency.session import ProbeRecord
+
+__all__ = ["deletion_mask", "mask_loss", "meaningfulperturbation"]
 
 
 def mask_loss(mask: Tensor, *, area: float, variation: float, power: float) -> Tensor:
@@ -90,3 +97,62 @@ def deletion_mask(
         optimiser.step()
         mask.data.clamp_(0, 1)
     return 1 - mask.detach()[0, 0]
+
+
+@probe_method("meaningfulperturbation", cite="fong2017meaningful", needs=Needs.INPUT | Needs.NETWORK)
+def meaningfulperturbation(
+    sample: ProbeRecord,
+    *,
+    grid: int = 28,
+    iterations: int = 100,
+    rate: float = 0.1,
+    area: float = 0.01,
+    variation: float = 0.02,
+    power: float = 3.0,
+    jitter: int = 4,
+    noise: float = 0.03,
+    baseline: str | float = "blur",
+    sigma: float = 10.0,
+    seed: int = 0,
+) -> Tensor:
+    r"""Meaningful perturbation: the smallest, smoothest mask whose blur makes the class disappear.
+
+    .. math:: S = 1 - \arg\min_m\ \lambda_1 \lVert 1 - m\rVert_1
+       + \lambda_2 \sum_u \lVert\nabla m(u)\rVert_\beta^\beta + E_\tau\big[p_c(\Phi(x(\cdot - \tau); m))\big]
+
+    It needs the gradient at the mask, so it runs on torch networks alone; see `deletion_mask`.
+
+    Args:
+        sample: The image and the network.
+        grid: Side of the mask.
+        iterations: Steps of Adam (the source: 300).
+        rate: Its learning rate.
+        area: :math:`\lambda_1`.
+        variation: :math:`\lambda_2`.
+        power: :math:`\beta`.
+        jitter: The image shifts by up to this many pixels at each step.
+        noise: Standard deviation of the noise added to the enlarged mask.
+        baseline: What shows where the mask is 0; see `xiqa.saliency.perturb.baseline`.
+        sigma: Width of that blur in pixels.
+        seed: The image's random numbers start here.
+
+    Returns:
+        ``(g, g)`` in [0, 1], high where hiding matters. Source: fong2017meaningful, eq. 3 to 5.
+    """
+    network = sample.network
+    assert network is not None
+    with torch.enable_grad():
+        return deletion_mask(
+            lambda copies: score_logits(sample, network(copies), "probability"),
+            sample.image,
+            hidden_image(sample.image, baseline, sigma=sigma),
+            grid=grid,
+            iterations=iterations,
+            rate=rate,
+            area=area,
+            variation=variation,
+            power=power,
+            jitter=jitter,
+            noise=noise,
+            seed=seed,
+        )

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from xiqa.saliency.perturb import chunks
+from xiqa.errors import SaliencyError
+from xiqa.saliency.perturb import baseline as hidden_image
+from xiqa.saliency.perturb import chunks, score_of
+from xiqa.saliency.registry import probe_method
 
 if TYPE_CHECKING:
     from xiqa.saliency.perturb import Score
+    from xiqa.saliency.session import ProbeRecord
 
-__all__ = ["occlude", "starts"]
+__all__ = ["occlude", "occlusion", "starts"]
 
 
 def starts(side: int, window: int, stride: int) -> list[int]:
@@ -58,3 +62,44 @@ def occlude(
             drops[y : y + tall, x : x + wide] += value
             cover[y : y + tall, x : x + wide] += 1
     return (drops / cover).to(image)
+
+
+def _pixels(length: float, side: int) -> int:
+    """A length in pixels: given so, or below 1 as a fraction of a side."""
+    if length <= 0:
+        raise SaliencyError(
+            "a window needs a size", expected="pixels, or a fraction of the side", got=str(length)
+        )
+    return max(1, round(length * side)) if length < 1 else round(length)
+
+
+@probe_method("occlusion", cite="zeiler2014visualizing")
+def occlusion(
+    sample: ProbeRecord,
+    *,
+    window: float = 0.125,
+    stride: float = 0.0625,
+    baseline: str | float = 0.0,
+    output: str = "probability",
+) -> Tensor:
+    r"""Occlusion: how far the score falls when a sliding window hides a part of the image.
+
+    .. math:: S(\lambda) = \frac{1}{|W_\lambda|} \sum_{w \in W_\lambda} p_c(x) - p_c(x_{\setminus w})
+
+    It sees nothing but scores, so it explains any model.
+
+    Args:
+        sample: The image and its scores.
+        window: Side of the square window in pixels, or below 1 as a fraction of the image's shorter side.
+        stride: Its steps, likewise.
+        baseline: What the window shows; see `xiqa.saliency.perturb.baseline`.
+        output: ``probability`` or ``logit``.
+
+    Returns:
+        ``(H, W)``, positive where hiding lowers the score. Source: zeiler2014visualizing, section 4.2.
+    """
+    image = sample.image
+    side = int(min(image.shape[-2:]))
+    length, step = _pixels(window, side), _pixels(stride, side)
+    score = score_of(sample, output)
+    return occlude(score, image, hidden_image(image, baseline), window=(length, length), stride=(step, step))

@@ -15,11 +15,14 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.probe import class_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Score", "baseline", "blend", "chunks", "generator", "score_all"]
+    from xiqa.saliency.session import ProbeRecord
+
+__all__ = ["Score", "baseline", "blend", "chunks", "generator", "score_all", "score_logits", "score_of"]
 
 Score = Callable[[Tensor], Tensor]
 
@@ -96,3 +99,25 @@ def score_all(
     """Scores ``(total,)`` of masked copies of ``(C, H, W)``; the masks of a slice are made when needed."""
     parts = chunks(total, (image.shape[-2], image.shape[-1]))
     return torch.cat([score(blend(image, hidden, masks(part))) for part in parts])
+
+
+def score_of(sample: ProbeRecord, output: str) -> Score:
+    """How copies of an image are scored: by the class's ``probability`` or its ``logit``.
+
+    Raises:
+        SaliencyError: Another output.
+    """
+    return lambda copies: score_logits(sample, sample.probe(copies), output)
+
+
+def score_logits(sample: ProbeRecord, logits: Tensor, output: str) -> Tensor:
+    """The explained class's ``probability`` or ``logit`` in logits ``(M, K)``: ``(M,)``.
+
+    Raises:
+        SaliencyError: Another output.
+    """
+    if output not in ("probability", "logit"):
+        raise SaliencyError("unknown score", expected="probability or logit", got=repr(output))
+    if output == "probability" and sample.multilabel:
+        output = "sigmoid"
+    return class_score(logits, sample.target, output=output)

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from xiqa.saliency.perturb import generator
+from xiqa.saliency.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xiqa.saliency.tail import Tail
+    from xiqa.saliency.capture import LayerRecord
 
-__all__ = ["PooledHead", "pooled_head"]
+__all__ = ["PooledHead", "behind", "pooled_head"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,18 +70,47 @@ def pooled_head(tail: Tail) -> PooledHead | None:
     spread = features.std() if features.numel() > 1 else features.abs().sum()
     random = torch.randn(2, *features.shape[1:], generator=generator(0)).to(features)
     trial = torch.cat([random * torch.where(spread > 0, spread, torch.ones_like(spread)), features])
-    answer = None
-    for linear in _candidates(tail.network, int(features.shape[1]), int(tail.logits.shape[1])):
-        bias = linear.bias if linear.bias is not None else linear.weight.new_zeros(linear.out_features)
-        head = PooledHead(linear.weight.detach(), bias.detach())
-        answer = tail(trial) if answer is None else answer
-        # measured against what the features add, which a large bias must not hide
-        if (head(trial.mean(dim=(2, 3))) - answer).abs().max() <= 1e-4 * (answer - head.bias).abs().max():
+    heads = list(_candidates(tail.network, int(features.shape[1]), int(tail.logits.shape[1])))
+    answer = tail(trial) if heads else tail.logits
+    return next((head for head in heads if _agree(head, trial, answer)), None)
+
+
+def behind(layer: LayerRecord, *, closed_form: bool = True) -> PooledHead | Tail:
+    """What lies behind a captured layer of one image: its closed form where it has one, else the tail.
+
+    What is behind a layer seldom changes, so a layer that was once found to have a closed form is not tried
+    with random features again, as long as the formula, with the weights of now, gives the captured logits.
+
+    Args:
+        layer: The layer in a pass of one image.
+        closed_form: Whether a closed form may be used; the logits are the same.
+    """
+    context = layer.pass_
+    if closed_form and layer.name in _pooled.get(context.network, ()):
+        heads = _candidates(context.network, int(layer.output.shape[1]), int(context.logits.shape[1]))
+        head = next((head for head in heads if _agree(head, layer.output, context.logits)), None)
+        if head is not None:
             return head
-    return None
+    tail = Tail(context.network, layer.name, context.images)
+    head = pooled_head(tail) if closed_form else None
+    if head is None:
+        return tail
+    _pooled.setdefault(context.network, set()).add(layer.name)
+    return head
 
 
-def _candidates(network: nn.Module, channels: int, classes: int) -> Iterator[nn.Linear]:
+#: Layers that were found to have a closed form behind them.
+_pooled: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
+
+
+def _agree(head: PooledHead, features: Tensor, logits: Tensor) -> bool:
+    """Whether the formula holds, measured against what the features add: a large bias must hide nothing."""
+    error = (head(features.mean(dim=(2, 3))) - logits).abs().max()
+    return bool(error <= 1e-4 * (logits - head.bias).abs().max())
+
+
+def _candidates(network: nn.Module, channels: int, classes: int) -> Iterator[PooledHead]:
     for module in network.modules():
         if isinstance(module, nn.Linear) and (module.in_features, module.out_features) == (channels, classes):
-            yield module
+            bias = module.weight.new_zeros(classes) if module.bias is None else module.bias
+            yield PooledHead(module.weight.detach(), bias.detach())

@@ -9,14 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xiqa.saliency.perturb import baseline as hidden_image
 from xiqa.saliency.perturb import blend, chunks
+from xiqa.saliency.perturb import generator as source
+from xiqa.saliency.registry import probe_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xiqa.saliency.perturb import Score
+    from xiqa.saliency.session import ProbeRecord
 
-__all__ = ["RiseMasks", "weighted_masks"]
+__all__ = ["RiseMasks", "rise", "weighted_masks"]
 
 
 class RiseMasks:
@@ -80,3 +84,36 @@ def weighted_masks(
         kept = score(blend(image, hidden, mask))
         total += (kept @ mask.flatten(1)).double().cpu()
     return (total / (count * keep)).reshape(rows, columns).to(image)
+
+
+@probe_method("rise", cite="petsiuk2018rise")
+def rise(
+    sample: ProbeRecord,
+    *,
+    masks: int = 1000,
+    grid: int = 7,
+    keep: float = 0.5,
+    baseline: str | float = 0.0,
+    seed: int = 0,
+) -> Tensor:
+    r"""RISE: the mean of random masks, each weighted by the probability that the image keeps under it.
+
+    .. math:: S(\lambda) = \frac{1}{N p} \sum_{i=1}^{N} p_c(x \circ m_i)\, m_i(\lambda)
+
+    It sees nothing but scores, so it explains any model.
+
+    Args:
+        sample: The image and its scores.
+        masks: How many masks (the source: 4000 to 8000).
+        grid: Cells a side of the random pattern that is enlarged to a mask.
+        keep: Probability that a cell stays visible.
+        baseline: What shows where a mask is 0; see `xiqa.saliency.perturb.baseline`.
+        seed: The image's masks start here.
+
+    Returns:
+        ``(H, W)``, probability. Source: petsiuk2018rise, eq. 6.
+    """
+    size = (int(sample.image.shape[-2]), int(sample.image.shape[-1]))
+    drawn = RiseMasks(masks, size, grid=grid, keep=keep, generator=source(seed))
+    hidden = hidden_image(sample.image, baseline)
+    return weighted_masks(sample.score, sample.image, hidden, drawn, masks, keep=keep)

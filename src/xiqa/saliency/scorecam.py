@@ -19,7 +19,8 @@ The baseline's score is one number for all channels, so the softmax cancels it: 
 channel that is constant makes no mask and gets weight 0. Maps stay at the layer's size (the authors' code
 adds up enlarged channels; the two differ only in taking the positive part before or after enlarging).
 
-Sources: wang2020scorecam, wang2020sscam, naidu2020iscam.
+``channels=n`` keeps the n channels of the largest variance alone, which makes all three n passes long; by
+default all are scored. Sources: wang2020scorecam, wang2020sscam, naidu2020iscam.
 """
 
 from __future__ import annotations
@@ -27,26 +28,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from xiqa.errors import SaliencyError
+from xiqa.saliency.combine import enlarge, stretch
 from xiqa.saliency.perturb import chunks, generator
+from xiqa.saliency.registry import Needs, probe_method
 
 if TYPE_CHECKING:
     from xiqa.saliency.perturb import Score
+    from xiqa.saliency.session import ProbeRecord
 
-__all__ = ["channel_masks", "integrated_scores", "kept_scores", "smoothed_scores", "weighted_channels"]
+__all__ = [
+    "channel_masks",
+    "integrated_scores",
+    "iscam",
+    "kept_scores",
+    "scorecam",
+    "smoothed_scores",
+    "sscam",
+    "weighted_channels",
+]
 
 
 def channel_masks(channels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Channels ``(M, h, w)`` enlarged (bilinear) and stretched to [0, 1]: masks ``(M, H, W)``."""
-    return stretch(F.interpolate(channels[:, None], size, mode="bilinear", align_corners=False)[:, 0])
-
-
-def stretch(masks: Tensor) -> Tensor:
-    """Each mask ``(M, H, W)`` from its own minimum and maximum to [0, 1]; a constant one becomes 0."""
-    low, high = masks.amin(dim=(1, 2), keepdim=True), masks.amax(dim=(1, 2), keepdim=True)
-    return (masks - low) / torch.where(high > low, high - low, torch.ones_like(high))
+    """Channels ``(M, h, w)`` enlarged and stretched to [0, 1]: masks ``(M, H, W)``."""
+    return stretch(enlarge(channels, size))
 
 
 def kept_scores(score: Score, image: Tensor, channels: Tensor) -> Tensor:
@@ -75,8 +82,7 @@ def smoothed_scores(
         # drawn one by one: the stream must not depend on how the work is cut into chunks
         noise = std * torch.stack([torch.randn(shape, generator=source) for _ in pairs[part]]).to(image)
         if where == "features":
-            enlarged = F.interpolate(picked[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-            copies = image * stretch(enlarged + noise)[:, None]
+            copies = image * stretch(enlarge(picked, size) + noise)[:, None]
         else:
             copies = image * channel_masks(picked, size)[:, None] + noise
         scores.flatten()[part] = score(copies).double().cpu()
@@ -101,3 +107,101 @@ def weighted_channels(channels: Tensor, scores: Tensor, *, softmax: bool = True)
         scores = scores.masked_fill(~varies, -torch.inf).softmax(dim=0)
     weights = torch.where(varies, scores, torch.zeros_like(scores))
     return torch.einsum("k,khw->hw", weights, channels).relu()
+
+
+def _layer_channels(sample: ProbeRecord, count: int | None) -> Tensor:
+    """The layer's channels ``(C, h, w)``, or those of the largest variance, in their order."""
+    assert sample.layer is not None
+    channels = sample.layer.output[0]
+    if count is None or count >= len(channels):
+        return channels
+    spread = channels.flatten(1).var(dim=1, correction=0)
+    return channels[spread.argsort(descending=True, stable=True)[:count].sort().values]
+
+
+@probe_method("scorecam", cite="wang2020scorecam", needs=Needs.INPUT | Needs.OUTPUT)
+def scorecam(sample: ProbeRecord, *, variant: str = "paper", channels: int | None = None) -> Tensor:
+    r"""Score-CAM: each channel, as a mask on the image, is weighted by the score that it keeps.
+
+    .. math:: L = \mathrm{ReLU}\Big(\sum_k \alpha_k A_k\Big), \qquad
+       \alpha = \mathrm{softmax}_k\big(z_c(x \circ H_k)\big)
+
+    Args:
+        sample: The image, its layer's output and its scores.
+        variant: ``paper``, as above, or ``authors``: the weight is the class's probability itself, as in the
+            code that the authors published.
+        channels: Keep only this many channels, those of the largest variance.
+
+    Returns:
+        ``(h, w)``, not negative, in units of the layer. Source: wang2020scorecam, algorithm 1.
+
+    Raises:
+        SaliencyError: The variant is not known.
+    """
+    if variant not in ("paper", "authors"):
+        raise SaliencyError("unknown variant of Score-CAM", expected="paper or authors", got=repr(variant))
+    picked = _layer_channels(sample, channels)
+    if variant == "authors":
+        return weighted_channels(picked, kept_scores(sample.score, sample.image, picked), softmax=False)
+    return weighted_channels(picked, kept_scores(sample.logit, sample.image, picked))
+
+
+@probe_method("sscam", cite="wang2020sscam", needs=Needs.INPUT | Needs.OUTPUT)
+def sscam(
+    sample: ProbeRecord,
+    *,
+    samples: int = 10,
+    std: float = 2.0,
+    where: str = "features",
+    channels: int | None = None,
+    seed: int = 0,
+) -> Tensor:
+    r"""SS-CAM: Score-CAM with each channel's score averaged over noise.
+
+    .. math:: \alpha = \mathrm{softmax}_k\Big(\frac{1}{n} \sum_{i=1}^n
+       z_c\big(x \circ s(\mathrm{up}(A_k) + \varepsilon_i)\big)\Big)
+
+    Args:
+        sample: The image, its layer's output and its scores.
+        samples: Noisy copies a channel.
+        std: Standard deviation of the noise, in units of the layer or of the input.
+        where: ``features`` (above, the source's first variant) or ``input``: on the masked image (its
+            second).
+        channels: Keep only this many channels, those of the largest variance.
+        seed: The image's noise starts here.
+
+    Returns:
+        ``(h, w)``, not negative. Source: wang2020sscam.
+
+    Raises:
+        SaliencyError: The noise has no such place.
+    """
+    if where not in ("features", "input"):
+        raise SaliencyError("no such place for the noise", expected="features or input", got=repr(where))
+    picked = _layer_channels(sample, channels)
+    scores = smoothed_scores(
+        sample.logit, sample.image, picked, samples=samples, std=std, where=where, seed=seed
+    )
+    return weighted_channels(picked, scores)
+
+
+@probe_method("iscam", cite="naidu2020iscam", needs=Needs.INPUT | Needs.OUTPUT)
+def iscam(sample: ProbeRecord, *, steps: int = 10, channels: int | None = None) -> Tensor:
+    r"""IS-CAM: Score-CAM with each channel's score averaged while its masked image is faded in.
+
+    .. math:: \alpha = \mathrm{softmax}_k\Big(\frac{1}{n} \sum_{i=1}^n
+       z_c\big(\tfrac{i}{n}\, x \circ H_k\big)\Big)
+
+    Some implementations add the factors i/n up along the way, so that the image ends (n + 1)/2 times as
+    bright as it is; here the path ends at the masked image.
+
+    Args:
+        sample: The image, its layer's output and its scores.
+        steps: Points on the path.
+        channels: Keep only this many channels, those of the largest variance.
+
+    Returns:
+        ``(h, w)``, not negative. Source: naidu2020iscam.
+    """
+    picked = _layer_channels(sample, channels)
+    return weighted_channels(picked, integrated_scores(sample.logit, sample.image, picked, steps=steps))

@@ -14,13 +14,25 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from xiqa.errors import SaliencyError
-from xiqa.saliency.perturb import score_all
+from xiqa.saliency.perturb import baseline as hidden_image
+from xiqa.saliency.perturb import generator as source
+from xiqa.saliency.perturb import score_all, score_of
+from xiqa.saliency.registry import probe_method
+from xiqa.saliency.superpixels import regions as regions_of
 
 if TYPE_CHECKING:
     from xiqa.saliency.perturb import Score
+    from xiqa.saliency.session import ProbeRecord
 
-__all__ = ["coalitions", "lime_weights", "region_scores", "ridge", "shapley_weights"]
+__all__ = [
+    "coalitions",
+    "kernelshap",
+    "lime",
+    "lime_weights",
+    "region_scores",
+    "ridge",
+    "shapley_weights",
+]
 
 
 def region_scores(score: Score, image: Tensor, hidden: Tensor, labels: Tensor, shown: Tensor) -> Tensor:
@@ -116,16 +128,8 @@ def shapley_weights(shown: Tensor, gains: Tensor, weights: Tensor, total: float)
         total: :math:`\Delta = f(x) - f(b)`.
 
     Returns:
-        ``(S,)`` float64 Shapley values (estimates, or exact when all coalitions are there).
-
-    Raises:
-        SaliencyError: Fewer than one region.
+        ``(S,)`` float64 Shapley values (estimates, or exact when all coalitions are there), S at least 2.
     """
-    players = shown.shape[1]
-    if players < 1:
-        raise SaliencyError("no regions to explain", expected="at least one region", got="none")
-    if players == 1:
-        return torch.tensor([total], dtype=torch.float64)
     last = shown[:, -1:].double()
     design = shown[:, :-1].double() - last
     target = gains.double() - last[:, 0] * total
@@ -134,3 +138,85 @@ def shapley_weights(shown: Tensor, gains: Tensor, weights: Tensor, total: float)
         :, 0
     ]
     return torch.cat([solution, (total - solution.sum())[None]])
+
+
+@probe_method("lime", cite="ribeiro2016lime")
+def lime(
+    sample: ProbeRecord,
+    *,
+    samples: int = 500,
+    regions: str = "slic",
+    count: int = 50,
+    width: float = 0.25,
+    penalty: float = 1.0,
+    baseline: str | float = "mean",
+    seed: int = 0,
+) -> Tensor:
+    r"""LIME: coefficients of a linear model of the score in superpixels shown or hidden, near the image.
+
+    .. math:: \min_{\phi_0, \phi} \sum_i \pi(z_i)\,\big(p_c(h(z_i)) - \phi_0 - \phi^T z_i\big)^2
+       + \alpha \lVert \phi \rVert_2^2
+
+    The whole image is always among the samples; the others show each region with probability 1/2. All regions
+    are kept (the source selects a few features first).
+
+    Args:
+        sample: The image and its scores.
+        samples: How many altered copies.
+        regions: ``slic`` superpixels or a ``grid``.
+        count: About how many regions.
+        width: :math:`\sigma` of the proximity kernel; see `lime_weights`.
+        penalty: :math:`\alpha`.
+        baseline: What shows in hidden regions; see `xiqa.saliency.perturb.baseline`.
+        seed: The image's samples start here.
+
+    Returns:
+        ``(H, W)``, probability a region, constant on each. Source: ribeiro2016lime, eq. 1 and 2.
+    """
+    labels = regions_of(sample.image, regions, count)
+    players = int(labels.max()) + 1
+    shown = (torch.rand(samples, players, generator=source(seed)) < 0.5).float()
+    shown[0] = 1
+    hidden = hidden_image(sample.image, baseline)
+    scores = region_scores(sample.score, sample.image, hidden, labels, shown).cpu()
+    return ridge(shown, scores, lime_weights(shown, width), penalty)[labels].to(sample.image)
+
+
+@probe_method("kernelshap", cite="lundberg2017shap")
+def kernelshap(
+    sample: ProbeRecord,
+    *,
+    samples: int = 500,
+    regions: str = "slic",
+    count: int = 50,
+    baseline: str | float = "mean",
+    output: str = "probability",
+    seed: int = 0,
+) -> Tensor:
+    r"""KernelSHAP: Shapley values of superpixels, by weighted least squares under the efficiency constraint.
+
+    .. math:: \min_\phi \sum_z \pi(z) \Big(f(h(z)) - f(b) - \sum_s \phi_s z_s\Big)^2,
+       \qquad \sum_s \phi_s = f(x) - f(b)
+
+    Args:
+        sample: The image and its scores.
+        samples: The most coalitions; where all fit, the values are exact.
+        regions: ``slic`` superpixels or a ``grid``.
+        count: About how many regions.
+        baseline: What shows in hidden regions; see `xiqa.saliency.perturb.baseline`.
+        output: ``probability`` or ``logit``.
+        seed: The image's coalitions start here.
+
+    Returns:
+        ``(H, W)``, each region's value on all its pixels. Source: lundberg2017shap, theorem 2.
+    """
+    score = score_of(sample, output)
+    labels = regions_of(sample.image, regions, count)
+    players = int(labels.max()) + 1
+    hidden = hidden_image(sample.image, baseline)
+    ends = score(torch.stack([hidden, sample.image])).cpu().double()
+    if players == 1:
+        return (ends[1] - ends[0]).to(sample.image).expand(labels.shape).clone()
+    shown, weights = coalitions(players, samples, source(seed))
+    gains = region_scores(score, sample.image, hidden, labels, shown).cpu().double() - ends[0]
+    return shapley_weights(shown, gains, weights, float(ends[1] - ends[0]))[labels].to(sample.image)
