@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +14,40 @@ from xiqa.models.layers import TargetLayers, target_layers
 from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule
 from xiqa.saliency.combine import combine_layers
 from xiqa.saliency.probe import Probe, TorchProbe, class_score
-from xiqa.saliency.registry import Bound, Kind, Needs, bind
+from xiqa.saliency.registry import LAYER_PARAMS, Bound, Kind, Needs, bind
 from xiqa.saliency.targets import Target, resolve_target
 
 __all__ = ["Inner", "ProbeRecord", "Session"]
 
 
-class Inner(Protocol):
-    """The method inside a wrapper, with its target fixed."""
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """The method inside a wrapper, with its target fixed.
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Maps ``(N, h, w)`` of images ``(N, C, H, W)``, as many as the wrapper was given."""
+    Attributes:
+        bound: The method and its parameters.
+        target: ``(N,)`` explained classes.
+        network: The network or probe that the wrapper was given.
+        layers: What ``layers="last"`` and ``"multi"`` mean.
+        multilabel: Whether the classes do not exclude one another.
+    """
+
+    bound: Bound
+    target: Tensor
+    network: nn.Module | Probe
+    layers: TargetLayers | None = None
+    multilabel: bool = False
+
+    def __call__(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
+        """Maps ``(N, h, w)`` of as many images ``(N, C, H, W)`` as there are targets.
+
+        Args:
+            images: The images, or altered copies of them.
+            network: Another network of the same layers, to ask instead.
+        """
+        session = Session(network or self.network, images, self.target, self.layers, self.multilabel)
+        session.capture([self.bound])
+        return session.read(self.bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,19 +278,18 @@ class Session:
 
     def _read_wrapper(self, one: Bound) -> Tensor:
         assert one.inner is not None
-        maps: Tensor = one.info.function(
-            partial(self._again, one.inner, self.classes(one)), self.images, **one.own
-        )
+        inner = Inner(one.inner, self.classes(one), self.network, self._named_layers, self.multilabel)
+        maps: Tensor = one.info.function(inner, self.images, **one.own)
         return maps
-
-    def _again(self, inner: Bound, classes: Tensor, images: Tensor) -> Tensor:
-        session = Session(self.network, images, classes, self._named_layers, self.multilabel)
-        session.capture([inner])
-        return session.read(inner)
 
 
 def _parts(one: Bound) -> list[Bound]:
-    return [bind(part) for part in one.info.parts]
+    """The methods that a composed one puts together; they share its choice of layers."""
+    parts = []
+    for part in map(bind, one.info.parts):
+        shared = {key: one.params[key] for key in LAYER_PARAMS if key in part.params}
+        parts.append(replace(part, params={**part.params, **shared}))
+    return parts
 
 
 def _passes(methods: Sequence[Bound]) -> Iterator[Bound]:
