@@ -31,6 +31,7 @@ from xiqa.errors import SaliencyError
 from xiqa.saliency.method import Method
 
 __all__ = [
+    "LAYER_PARAMS",
     "Bound",
     "Kind",
     "Method",
@@ -71,7 +72,7 @@ class Kind(StrEnum):
 
 
 #: Parameters that every method which reads layers has besides its own.
-_LAYER_PARAMS: Mapping[str, Any] = {
+LAYER_PARAMS: Mapping[str, Any] = {
     "layers": "last",
     "combine": "geometric",
     "weights": None,
@@ -92,7 +93,7 @@ class MethodInfo:
         params: Its parameters with their defaults, those that all methods of the kind share included.
         function: The function itself.
         rule: Class of its backward rule, or None for the plain gradient; see `xiqa.saliency.capture.Rule`.
-        parts: Names of the methods that a composed one puts together, or of the one that a wrapper takes
+        parts: Texts of the methods that a composed one puts together, or of the one that a wrapper takes
             where none is named.
     """
 
@@ -137,7 +138,8 @@ def _register(
                 expected="one function a name",
                 got=f"{old.__module__}.{old.__qualname__} and {function.__module__}.{function.__qualname__}",
             )
-        shared = _LAYER_PARAMS if kind is Kind.LAYER or (kind is Kind.PROBE and Needs.OUTPUT in needs) else {}
+        reads_layers = kind in (Kind.LAYER, Kind.COMPOSED) or (kind is Kind.PROBE and Needs.OUTPUT in needs)
+        shared = LAYER_PARAMS if reads_layers else {}
         _registry[name] = MethodInfo(
             name=name,
             kind=kind,
