@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_expit, log_softmax, softmax
 
 from xiqa.errors import ModelError
 
@@ -17,6 +17,7 @@ __all__ = [
     "ReliabilityBin",
     "band_around",
     "calibration_error",
+    "fit_platt",
     "fit_temperature",
     "probability_of",
     "reliability",
@@ -79,6 +80,43 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
 
     best = minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(best.x))
+
+
+def fit_platt(margins: ArrayLike, outcomes: ArrayLike) -> tuple[float, float]:
+    r"""Temperature and shift that make held-out outcomes most likely, :math:`p = \sigma((m + s) / T)`.
+
+    .. math:: (\hat T, \hat s) = \arg\min -\sum_n \big[ t_n \log p_n + (1 - t_n) \log(1 - p_n) \big]
+
+    with the smoothed targets :math:`t = (n_+ + 1)/(n_+ + 2)` for a poor film and :math:`1/(n_- + 2)` for a
+    good one, so that films that can be told apart perfectly do not call for infinite certainty. Where a
+    temperature alone cannot move the point of even odds, the shift can. Source: ``platt1999probabilistic``.
+
+    Args:
+        margins: ``(N,)``: logit of the poor class less that of the good one.
+        outcomes: ``(N,)`` of 0 and 1, whether the film is poor.
+
+    Returns:
+        Temperature and shift.
+
+    Raises:
+        ModelError: All films have the same outcome.
+    """
+    values, poor = np.asarray(margins, dtype=np.float64), np.asarray(outcomes, dtype=bool)
+    count = int(poor.sum())
+    if count in (0, len(poor)):
+        raise ModelError("cannot calibrate", expected="films of both classes")
+    targets = np.where(poor, (count + 1) / (count + 2), 1 / (len(poor) - count + 2))
+    spread = float(values.std()) or 1.0
+
+    def loss(numbers: NDArray[np.float64]) -> float:
+        slope, offset = numbers
+        scores = slope * values / spread + offset
+        return -float((targets * log_expit(scores) + (1 - targets) * log_expit(-scores)).mean())
+
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), method="BFGS").x
+    if slope <= 0:
+        raise ModelError("cannot calibrate", expected="higher scores for poorer films", got="lower ones")
+    return float(spread / slope), float(offset * spread / slope)
 
 
 def reliability(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> list[ReliabilityBin]:

@@ -142,6 +142,8 @@ class BundleCard(_Section):
             raise ValueError(f"{len(self.classes)} class names for {outputs} outputs")
         if self.poor_class >= len(self.classes):
             raise ValueError("poor_class is none of the classes")
+        if self.architecture.head == "evidence" and self.poor_class != 1:
+            raise ValueError("the evidence head has class 1 as the poor one")
         if not self.review_band[0] <= self.threshold <= self.review_band[1]:
             raise ValueError("the threshold lies outside the review band")
         if len(self.preprocessing.mean) != len(self.preprocessing.std):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from xiqa.datasets import Sample
     from xiqa.models.preprocess import Preprocessing
     from xiqa.training.recipe import Recipe
-    from xiqa.types import FloatArray
+    from xiqa.types import Annotation, FloatArray, Image
 
-__all__ = ["Batch", "EpochLoader", "Film", "FilmSet", "load_films"]
+__all__ = ["Batch", "EpochLoader", "Film", "FilmSet", "load_films", "prepare_film"]
 
 STRIDE = 8  # of the evidence map: the finest stage that the pyramid reads
 
@@ -62,18 +62,27 @@ def load_films(
     """
     films = []
     for sample in samples:
-        grey, frame = preprocessing.grid(sample.read())
-        truths = tuple(
-            Truth(frame.box_to_model(annotation.box), Truth.is_compact(annotation.kind))
-            for annotation in sample.annotations
-            if annotation.removable and annotation.zone != "outside"
-        )
-        quantised = np.round(grey * 255).astype(np.uint8)
-        films.append(
-            Film(quantised, truths, sample.label, surveyed=sample.surveyed != "thorax" or not truths)
-        )
+        surveyed = sample.surveyed != "thorax" or sample.label == 0
+        films.append(prepare_film(sample.read(), sample.annotations, sample.label, preprocessing, surveyed))
         tick()
     return films
+
+
+def prepare_film(
+    image: Image,
+    annotations: Sequence[Annotation],
+    label: int,
+    preprocessing: Preprocessing,
+    surveyed: bool = True,
+) -> Film:
+    """One film on the grid of ``preprocessing``; only removable objects over the thorax are evidence."""
+    grey, frame = preprocessing.grid(image)
+    truths = tuple(
+        Truth.of(annotation, frame)
+        for annotation in annotations
+        if annotation.removable and annotation.zone != "outside"
+    )
+    return Film(np.round(grey * 255).astype(np.uint8), truths, label, surveyed)
 
 
 class FilmSet(Dataset[Batch]):

@@ -14,19 +14,23 @@ from xiqa.models.bundle import save_bundle
 from xiqa.models.calibration import (
     band_around,
     calibration_error,
+    fit_platt,
     fit_temperature,
     probability_of,
     reliability,
     threshold_at_sensitivity,
 )
 from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers, Reliability
+from xiqa.models.evidence import EvidenceNet
 from xiqa.models.guard import FeatureTap, fit_guard, out_of_fold_distances
+from xiqa.models.layers import target_layers
 from xiqa.training.data import EpochLoader, FilmSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import nn
 
@@ -52,7 +56,7 @@ def score_films(
     network: nn.Module,
     recipe: Recipe,
     films: Sequence[Film],
-    tick: Callable[[int], object] = lambda done: None,  # noqa: ARG005
+    tick: Callable[[int], object] = lambda done: None,
 ) -> Scored:
     """Run a network over prepared films.
 
@@ -79,7 +83,11 @@ def score_films(
 
 
 def evaluate(
-    films: str, probabilities: NDArray, poor: NDArray, patients: Sequence[str], threshold: float
+    films: str,
+    probabilities: NDArray[np.float64],
+    poor: NDArray[np.int64],
+    patients: Sequence[str],
+    threshold: float,
 ) -> Evaluation:
     """Score calibrated probabilities against the truth.
 
@@ -128,15 +136,12 @@ def finish(
         The card as written.
     """
     val, val_samples = scored[1], samples[1]
-    temperature = fit_temperature(val.logits, val.labels)
-    probabilities = probability_of(val.logits, recipe.poor_class, temperature)
     poor = (val.labels == recipe.poor_class).numpy().astype(int)
+    temperature, probabilities = _calibrate(network, val, recipe.poor_class)
     threshold = threshold_at_sensitivity(probabilities, poor, recipe.sensitivity)
     patients = [sample.patient for sample in val_samples]
     layers = recipe.layers
     if layers is None:
-        from xiqa.models.layers import target_layers
-
         found = target_layers(network)
         layers = Layers(last=found.last, multi=found.stages)
     card = BundleCard(
@@ -157,6 +162,18 @@ def finish(
         **recipe.card.model_dump(),
     )
     return save_bundle(folder, network, card, _guard(recipe, scored, samples))
+
+
+def _calibrate(network: nn.Module, val: Scored, poor_class: int) -> tuple[float, NDArray[np.float64]]:
+    """The temperature and the calibrated probabilities; an evidence network's margin is shifted as well."""
+    logits = val.logits.double()
+    if not isinstance(network, EvidenceNet):
+        temperature = fit_temperature(logits, val.labels)
+        return temperature, probability_of(logits, poor_class, temperature)
+    temperature, shift = fit_platt(logits[:, 1] - logits[:, 0], val.labels)
+    network.shift(shift)
+    shifted = logits + torch.tensor([-shift / 2, shift / 2])
+    return temperature, probability_of(shifted, poor_class, temperature)
 
 
 def _guard(

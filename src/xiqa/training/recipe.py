@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xiqa.errors import ConfigError
 from xiqa.models.backbones import Architecture
@@ -26,9 +26,13 @@ class Data(_Section):
     Attributes:
         layout: ``foreign_objects``: the boxed films with kinds and zones; ``object_cxr``: ``train.csv``,
             ``dev.csv`` and an optional ``test.csv`` beside the images.
+        simulated: How many simulated films to train on as well.
+        inserted: How many copies of clean training films to train on, with simulated objects put into them.
     """
 
     layout: Literal["foreign_objects", "object_cxr"] = "foreign_objects"
+    simulated: int = Field(default=0, ge=0)
+    inserted: int = Field(default=0, ge=0)
 
 
 class Augmentation(_Section):
@@ -139,6 +143,15 @@ class Recipe(_Section):
     loss: Loss = Loss()
     phases: tuple[Phase, ...] = Field(min_length=1)
     card: CardText
+
+    @model_validator(mode="after")
+    def _agree(self) -> Recipe:
+        """The entries that speak of one another agree."""
+        if len(self.classes) != self.architecture.classes or self.poor_class not in range(len(self.classes)):
+            raise ValueError("classes, poor_class and architecture.classes do not agree")
+        if self.architecture.head == "evidence" and self.poor_class != 1:
+            raise ValueError("the evidence head has class 1 as the poor one")
+        return self
 
     @classmethod
     def read(cls, path: Path) -> Recipe:

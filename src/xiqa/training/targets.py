@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from xiqa.types import FloatArray
+    from xiqa.imaging.frame import Frame
+    from xiqa.types import Annotation, FloatArray
 
 __all__ = ["DenseTarget", "Truth", "dense_target"]
 
 MAX_REGIONS = 24
+LARGEST_COMPACT = 0.1  # of the film's side: the box of a whole necklace is mostly background
 
 
 class Truth(NamedTuple):
@@ -27,10 +29,12 @@ class Truth(NamedTuple):
     box: Box
     compact: bool
 
-    @staticmethod
-    def is_compact(kind: str) -> bool:
-        """Whether a kind's boxes are tight enough to be filled."""
-        return kind in COMPACT_KINDS
+    @classmethod
+    def of(cls, annotation: Annotation, frame: Frame) -> Truth:
+        """An annotated object; it counts as compact when its kind is and its box is small."""
+        box = frame.box_to_model(annotation.box)
+        small = max(box.width, box.height) <= LARGEST_COMPACT * max(frame.model_size)
+        return cls(box, annotation.kind in COMPACT_KINDS and small)
 
 
 class DenseTarget(NamedTuple):

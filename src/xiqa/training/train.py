@@ -20,6 +20,7 @@ from xiqa.models.backbones import build_network
 from xiqa.training.data import load_films
 from xiqa.training.finish import finish, score_films
 from xiqa.training.fit import fit
+from xiqa.training.synthetic import synthetic_films
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from xiqa.datasets import Sample
     from xiqa.models.card import BundleCard
+    from xiqa.models.preprocess import Preprocessing
     from xiqa.training.data import Film
     from xiqa.training.recipe import Recipe
 
@@ -64,7 +66,7 @@ def train(
             raise DatasetError(f"too few {name} films", expected="films of both classes", got=str(len(part)))
     exact = [_load(recipe, part, 1.0, progress) for part in parts]
     network = build_network(recipe.architecture, weights="imagenet")
-    larger = _load(recipe, parts[0], MARGIN, progress)
+    larger = _load(recipe, parts[0], MARGIN, progress) + _synthetic(recipe, parts[0], progress)
     fit(network, recipe, larger, exact[1], out, resume=resume, devices=devices, progress=progress)
     with _bar(progress) as bar:
         task = bar.add_task("calibrating", total=sum(map(len, exact)))
@@ -90,11 +92,27 @@ def read_samples(recipe: Recipe, data: Path) -> list[Sample]:
 
 def _load(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool) -> list[Film]:
     """Read films onto the input's grid, made larger by ``margin``."""
-    rows, columns = recipe.preprocessing.size
-    grid = recipe.preprocessing.model_copy(update={"size": (round(rows * margin), round(columns * margin))})
     with _bar(progress) as bar:
         task = bar.add_task("reading films", total=len(samples))
-        return load_films(samples, grid, lambda: bar.advance(task))
+        return load_films(samples, _grid(recipe, margin), lambda: bar.advance(task))
+
+
+def _synthetic(recipe: Recipe, samples: Sequence[Sample], progress: bool) -> list[Film]:
+    """Simulated films, and clean films with simulated objects in them."""
+    clean = [sample for sample in samples if sample.label != recipe.poor_class]
+    with _bar(progress) as bar:
+        task = bar.add_task("simulating films", total=recipe.data.simulated + recipe.data.inserted)
+        films = []
+        for film in synthetic_films(recipe, clean, _grid(recipe, MARGIN)):
+            films.append(film)
+            bar.advance(task)
+    return films
+
+
+def _grid(recipe: Recipe, margin: float) -> Preprocessing:
+    """The recipe's preprocessing on a grid that is larger by ``margin``."""
+    rows, columns = recipe.preprocessing.size
+    return recipe.preprocessing.model_copy(update={"size": (round(rows * margin), round(columns * margin))})
 
 
 def _bar(progress: bool) -> Progress:
