@@ -1,0 +1,80 @@
+"""The decoders, each a function that fills an array from a code stream. Imported in the child only."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+__all__ = ["CODECS"]
+
+Array = NDArray[Any]
+
+
+def _jpeg(stream: bytes, out: Array, *, colour: str | None = None) -> None:
+    """JPEG of all processes: baseline, extended 12 bit, lossless."""
+    if b"\xff\xd9" not in stream[-64:]:
+        raise ValueError("the JPEG stream ends before its end marker")
+    outcolour = None if colour is None else "RGB"
+    _fill(lambda **k: imagecodecs.jpeg8_decode(stream, colorspace=colour, outcolorspace=outcolour, **k), out)
+
+
+def _jpegls(stream: bytes, out: Array) -> None:
+    _fill(lambda **k: imagecodecs.jpegls_decode(stream, **k), out)
+
+
+def _jpeg2k(stream: bytes, out: Array) -> None:
+    _fill(lambda **k: imagecodecs.jpeg2k_decode(stream, numthreads=1, **k), out)
+
+
+def _png(stream: bytes, out: Array) -> None:
+    _fill(lambda **k: imagecodecs.png_decode(stream, **k), out)
+
+
+def _rle(stream: bytes, out: Array) -> None:
+    """DICOM RLE (PS3.5 annex G); each byte of a sample is a segment of its own."""
+    decoded = imagecodecs.dicomrle_decode(stream, out.dtype)
+    planes = np.frombuffer(decoded, dtype=out.dtype)
+    if planes.size != out.size:
+        raise ValueError(f"{planes.size} samples instead of {out.size}")
+    out[...] = planes.reshape(out.shape) if out.ndim == 2 else _planes_last(planes, out)
+
+
+def _tiff(stream: bytes, out: Array, *, page: int = 0) -> None:
+    out[...] = tifffile.imread(io.BytesIO(stream), key=page)
+
+
+def _fill(decoder: Callable[..., Array], out: Array) -> None:
+    """Decode into ``out``, directly where the decoder's type and shape allow it."""
+    try:
+        decoder(out=out)
+    except ValueError as error:
+        if "invalid out" not in str(error):
+            raise
+        pixels = decoder()
+        if pixels.shape != out.shape and pixels.shape == (*out.shape[2:], *out.shape[:2]):
+            pixels = np.moveaxis(pixels, 0, -1)
+        if pixels.shape != out.shape:
+            raise ValueError(f"the stream holds shape {pixels.shape}, not {out.shape}") from None
+        if pixels.dtype.itemsize > out.dtype.itemsize:
+            raise ValueError(f"the stream holds {pixels.dtype}, not {out.dtype}") from None
+        out[...] = pixels.astype(out.dtype)
+
+
+def _planes_last(planes: Array, out: Array) -> Array:
+    return np.moveaxis(planes.reshape(out.shape[2], *out.shape[:2]), 0, -1)
+
+
+CODECS: dict[str, Callable[..., None]] = {
+    "jpeg": _jpeg,
+    "jpegls": _jpegls,
+    "jpeg2k": _jpeg2k,
+    "png": _png,
+    "rle": _rle,
+    "tiff": _tiff,
+}

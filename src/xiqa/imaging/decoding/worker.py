@@ -1,0 +1,80 @@
+"""The child's side: decode what comes over a socket, within the limits, until the socket closes.
+
+Run by `xiqa.imaging.decoding.pool` as ``python -m xiqa.imaging.decoding.worker FILE_DESCRIPTOR``.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xiqa.imaging.decoding.codecs import CODECS
+
+__all__ = ["main"]
+
+
+def main(descriptor: int) -> None:
+    """Answer orders until the parent closes its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with socket.socket(fileno=descriptor) as parent:
+        while True:
+            head, files, _, _ = socket.recv_fds(parent, 4, 1)
+            if not head:
+                return
+            order = json.loads(_read(parent, int.from_bytes(head, "big")))
+            answer = _answer(order, files[0])
+            parent.sendall(json.dumps(answer).encode())
+
+
+def _read(parent: socket.socket, count: int) -> bytes:
+    parts = b""
+    while len(parts) < count:
+        part = parent.recv(count - len(parts))
+        if not part:
+            raise EOFError
+        parts += part
+    return parts
+
+
+def _answer(order: dict[str, Any], descriptor: int) -> dict[str, str]:
+    """Decode into the shared memory; empty, or what went wrong."""
+    shape, dtype, start = tuple(order["shape"]), np.dtype(order["dtype"]), order["start"]
+    size = start + int(np.prod(shape)) * dtype.itemsize
+    memory = mmap.mmap(descriptor, size)
+    os.close(descriptor)
+    _limit_memory(order["memory"])
+    signal.setitimer(signal.ITIMER_PROF, order["seconds"])  # its signal ends the process
+    try:
+        pixels = np.frombuffer(memory, dtype=dtype, offset=start).reshape(shape)
+        CODECS[order["codec"]](memory[: order["length"]], pixels, **order["options"])
+    except MemoryError:
+        return {"code": "decoder_memory", "message": f"more than {order['memory'] >> 20} MB are needed"}
+    except Exception as error:
+        return {"code": "bad_codestream", "message": f"{type(error).__name__}: {error}"[:500]}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    return {}
+
+
+def _limit_memory(extra: int) -> None:
+    """Allow ``extra`` bytes of address space beyond what is mapped now, where the system can tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (pages * mmap.PAGESIZE + extra, hard))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

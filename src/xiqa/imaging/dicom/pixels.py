@@ -1,0 +1,225 @@
+"""The stored values of one frame, as bit patterns, from native or compressed pixel data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.processing import convert_color_space
+from pydicom.pixels.utils import expand_ybr422
+
+from xiqa.errors import ImageReadError
+from xiqa.imaging.decoding import Task, decode
+from xiqa.imaging.dicom.header import BoundedStream, Header
+from xiqa.imaging.limits import Limits
+
+__all__ = ["PixelFormat", "read_frame"]
+
+CODECS = {
+    uid.JPEGBaseline8Bit: "jpeg",
+    uid.JPEGExtended12Bit: "jpeg",
+    uid.JPEGLossless: "jpeg",
+    uid.JPEGLosslessSV1: "jpeg",
+    uid.JPEGLSLossless: "jpegls",
+    uid.JPEGLSNearLossless: "jpegls",
+    uid.JPEG2000Lossless: "jpeg2k",
+    uid.JPEG2000: "jpeg2k",
+    uid.RLELossless: "rle",
+}
+NATIVE = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+_FLOATS = {"FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
+_PHOTOMETRIC = {
+    1: ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"),
+    3: ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """How the pixels of a DICOM file are stored (Image Pixel module).
+
+    Attributes:
+        shape: ``(H, W)`` or ``(H, W, 3)``.
+        frames: Number of frames.
+        dtype: Unsigned type of the bit patterns, or a float type.
+        bits: Bits stored.
+        shift: Unused bits below those stored.
+        signed: The patterns are two's complements.
+        photometric: Photometric interpretation.
+        planar: Native colour comes plane after plane.
+    """
+
+    shape: tuple[int, ...]
+    frames: int
+    dtype: np.dtype[Any]
+    bits: int
+    shift: int
+    signed: bool
+    photometric: str
+    planar: bool
+
+    @classmethod
+    def of(cls, header: Header, limits: Limits) -> PixelFormat:
+        """Read and check the header's description of the pixels.
+
+        Raises:
+            ImageReadError: ``missing_element``, ``bad_header``, ``no_pixels``, ``too_large``, ``no_frames``
+                or ``too_many_frames``.
+        """
+        data = header.data
+        rows, columns, allocated = (_whole(data, name) for name in ("Rows", "Columns", "BitsAllocated"))
+        samples = _whole(data, "SamplesPerPixel", 1)
+        frames = _whole(data, "NumberOfFrames", 1)
+        photometric = str(data.get("PhotometricInterpretation") or "MONOCHROME2")
+        limits.check_frame(rows, columns, max(samples, 1))
+        limits.check_frames(frames)
+        if photometric not in _PHOTOMETRIC.get(samples, ()):
+            raise _bad("a colour space that is not supported", f"{photometric}, {samples} samples a pixel")
+        is_float = header.pixels in _FLOATS
+        stored = allocated if is_float else _whole(data, "BitsStored", allocated)
+        high = stored - 1 if is_float else _whole(data, "HighBit", stored - 1)
+        if allocated not in ((32, 64) if is_float else (8, 16, 32)):
+            raise _bad(f"{allocated} bits allocated are not supported", "images of 8, 16 or 32 bits are")
+        if not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
+            raise _bad("bits stored do not fit", f"{stored} stored of {allocated} allocated, high bit {high}")
+        return cls(
+            (rows, columns) if samples == 1 else (rows, columns, samples),
+            frames,
+            np.dtype(_FLOATS.get(header.pixels, f"u{allocated // 8}")),
+            stored,
+            high + 1 - stored,
+            _whole(data, "PixelRepresentation", 0) == 1,
+            photometric,
+            _whole(data, "PlanarConfiguration", 0) == 1,
+        )
+
+    @property
+    def stored_range(self) -> tuple[int, int] | None:
+        """Smallest and largest value that the bits stored can express; None for floats."""
+        if self.dtype.kind == "f":
+            return None
+        half = 1 << (self.bits - 1)
+        return (-half, half - 1) if self.signed else (0, 2 * half - 1)
+
+    def values(self, patterns: NDArray[Any]) -> NDArray[Any]:
+        """Bit patterns as numbers: unused bits dropped, the sign extended."""
+        if self.dtype.kind == "f":
+            return patterns
+        values = (patterns.astype(np.int64) >> self.shift) & ((1 << self.bits) - 1)
+        if self.signed:
+            values -= (values >> (self.bits - 1)) << self.bits
+        return values
+
+
+def read_frame(header: Header, pixels: PixelFormat, frame: int, limits: Limits) -> NDArray[Any]:
+    """Bit patterns (or floats) of one frame; colour as RGB.
+
+    Raises:
+        ImageReadError: ``truncated``, ``unsupported_transfer_syntax``, ``bad_encapsulation`` or what
+            `xiqa.imaging.decoding.decode` raises.
+    """
+    if header.syntax in NATIVE and header.length is not None:
+        return _native(header, pixels, frame)
+    if header.syntax not in CODECS:
+        raise ImageReadError(
+            "the transfer syntax cannot be read",
+            code="unsupported_transfer_syntax",
+            expected="uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000",
+            got=f"{header.syntax.name}",
+            todo="send it uncompressed",
+        )
+    if header.length is not None:
+        raise _encapsulation(f"a length of {header.length} bytes for compressed pixels")
+    return _compressed(header, pixels, frame, limits)
+
+
+def _native(header: Header, pixels: PixelFormat, frame: int) -> NDArray[Any]:
+    """One frame of uncompressed pixels; nothing else of the file is read."""
+    subsampled = pixels.photometric == "YBR_FULL_422"
+    samples = int(np.prod(pixels.shape)) * 2 // 3 if subsampled else int(np.prod(pixels.shape))
+    size = samples * pixels.dtype.itemsize
+    if (frame + 1) * size > (header.length or 0):
+        raise ImageReadError(
+            "the pixel data are too short",
+            code="truncated",
+            expected=f"{size:,} bytes a frame, {pixels.frames:,} frames",
+            got=f"{header.length:,} bytes",
+        )
+    header.stream.seek(header.start + frame * size)
+    raw = np.empty(samples, dtype=pixels.dtype.newbyteorder("<" if header.syntax.is_little_endian else ">"))
+    header.stream.file.readinto(raw.view(np.uint8))  # type: ignore[attr-defined]
+    if len(pixels.shape) == 2:
+        return raw.reshape(pixels.shape)
+    if subsampled:
+        raw = np.frombuffer(expand_ybr422(raw.tobytes(), 8 * pixels.dtype.itemsize), dtype=raw.dtype)
+    if pixels.planar and not subsampled:
+        raw = np.moveaxis(raw.reshape(pixels.shape[2], *pixels.shape[:2]), 0, -1)
+    return _rgb(raw.reshape(pixels.shape), pixels)
+
+
+def _compressed(header: Header, pixels: PixelFormat, frame: int, limits: Limits) -> NDArray[Any]:
+    """One frame of encapsulated pixels, decoded in a child process."""
+    stream = BoundedStream(header.stream.file)
+    stream.seek(header.start)
+    try:
+        extended = _extended_offsets(header.data)
+        coded = get_frame(stream, frame, number_of_frames=pixels.frames, extended_offsets=extended)
+    except (ValueError, EOFError, StopIteration) as error:
+        raise _encapsulation(str(error) or "no such frame") from error
+    codec = CODECS[header.syntax]
+    colour = len(pixels.shape) == 3
+    options = {"colour": _jpeg_colour(coded, pixels.photometric)} if colour and codec == "jpeg" else {}
+    decoded = decode(coded, Task(codec, pixels.shape, pixels.dtype.name, options), limits)
+    # JPEG and JPEG 2000 undo their own colour transform while decoding.
+    return _rgb(decoded, pixels) if colour and codec in ("rle", "jpegls") else decoded
+
+
+def _jpeg_colour(coded: bytes, photometric: str) -> str | None:
+    """The colour space that a JPEG stream is in; None where its own marker says so."""
+    if photometric.startswith("YBR"):
+        return "YCBCR"
+    return None if b"Adobe" in coded[:1024] else "RGB"
+
+
+def _extended_offsets(data: Dataset) -> tuple[bytes, bytes] | None:
+    offsets, lengths = data.get("ExtendedOffsetTable"), data.get("ExtendedOffsetTableLengths")
+    return (offsets, lengths) if offsets and lengths else None
+
+
+def _rgb(raw: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:
+    if not pixels.photometric.startswith("YBR_FULL"):
+        return raw
+    if pixels.dtype != np.uint8:
+        raise _bad("YBR colour of more than 8 bits is not supported", f"{pixels.dtype.itemsize * 8} bits")
+    return np.asarray(convert_color_space(raw, "YBR_FULL", "RGB"))
+
+
+def _whole(data: Dataset, name: str, default: int | None = None) -> int:
+    """A whole number of the header."""
+    value = data.get(name)
+    if value is None or value == "":
+        if default is not None:
+            return default
+        raise ImageReadError(f"the header has no {name}", code="missing_element", expected="an image")
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise _bad(f"{name} is no number", repr(value)[:80]) from error
+
+
+def _bad(problem: str, got: str) -> ImageReadError:
+    return ImageReadError(problem, code="bad_header", got=got)
+
+
+def _encapsulation(got: str) -> ImageReadError:
+    return ImageReadError("the frames cannot be told apart", code="bad_encapsulation", got=got)

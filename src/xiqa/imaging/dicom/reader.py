@@ -1,0 +1,177 @@
+"""DICOM images in display order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import UID
+
+from xiqa.errors import ImageReadError
+from xiqa.imaging.dicom.display import display_of, to_display
+from xiqa.imaging.dicom.header import IDENTIFIERS, read_header
+from xiqa.imaging.dicom.mask import padding_range, shutter_mask
+from xiqa.imaging.dicom.pixels import PixelFormat, read_frame
+from xiqa.imaging.options import ReadOptions, printable
+from xiqa.imaging.values import to_grey
+from xiqa.types import FloatArray, Image, MaskArray, Source
+
+__all__ = ["DicomReader"]
+
+_BLOCK = 1 << 16  # pixels that stay in the processor's cache
+
+
+class DicomReader:
+    """An open DICOM file; see `xiqa.imaging.options.Reader`."""
+
+    def __init__(self, path: Path, format: str, options: ReadOptions) -> None:
+        self.path, self.options = path, options
+        self.file = path.open("rb")
+        try:
+            self.header = read_header(self.file, options.limits)
+            self.format = PixelFormat.of(self.header, options.limits)
+        except BaseException:
+            self.file.close()
+            raise
+        self.frames = self.format.frames
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def read(self, frame: int) -> Image:
+        """One frame in display order."""
+        data = self.header.data
+        raw = read_frame(self.header, self.format, frame, self.options.limits)
+        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
+            raise ImageReadError("the pixels hold NaN or infinity", code="not_finite", expected="numbers")
+        notes: tuple[str, ...] = ()
+        mask = _both(self._not_padding(raw), shutter_mask(_shutter_group(data, frame), raw.shape[:2]))
+        if raw.ndim == 3:
+            pixels = np.divide(raw, np.float32((1 << self.format.bits) - 1), dtype=np.float32)
+        elif self.format.photometric == "PALETTE COLOR":
+            pixels = _palette(raw, data)
+        else:
+            display = display_of(data, frame)
+            pixels = _by_value(
+                lambda patterns: to_display(self.format.values(patterns), self.format.stored_range, display),
+                raw,
+            )
+            notes = display.notes
+        spacing, spacing_notes = _spacing(data, frame)
+        identifiers, identifier_notes = _identifiers(data)
+        return Image(
+            pixels=to_grey(pixels) if self.options.grey else pixels,
+            bits=self.format.bits,
+            spacing=spacing,
+            mask=mask,
+            modality=str(data.get("Modality") or ""),
+            source=Source(
+                path=str(self.path),
+                format="dicom",
+                frame=frame,
+                frames=self.frames,
+                identifiers=identifiers,
+                notes=(*notes, *spacing_notes, *identifier_notes),
+            ),
+        )
+
+    def _not_padding(self, raw: NDArray[Any]) -> MaskArray | None:
+        ends = padding_range(self.header.data) if raw.ndim == 2 else None
+        if ends is None:
+            return None
+        low, high = ends
+
+        def counts(patterns: NDArray[Any]) -> MaskArray:
+            values = self.format.values(patterns)
+            return np.asarray((values < low) | (values > high))
+
+        return _by_value(counts, raw)
+
+
+def _by_value(transform: Callable[[NDArray[Any]], NDArray[Any]], raw: NDArray[Any]) -> NDArray[Any]:
+    """Transform each pixel, through a table of all possible values where there are fewer of those.
+
+    In blocks, so that what lies between the pixels read and the result stays small.
+    """
+    possible = 1 << (8 * raw.dtype.itemsize)
+    if raw.dtype.kind == "u" and possible < raw.size:
+        table = transform(np.arange(possible, dtype=raw.dtype.newbyteorder("=")))
+        transform = table.take
+    flat = np.ascontiguousarray(raw).reshape(-1)
+    first = transform(flat[:_BLOCK])
+    result = np.empty(flat.size, dtype=first.dtype)
+    result[: first.size] = first
+    for start in range(_BLOCK, flat.size, _BLOCK):
+        result[start : start + _BLOCK] = transform(flat[start : start + _BLOCK])
+    return result.reshape(raw.shape)
+
+
+def _both(first: MaskArray | None, second: MaskArray | None) -> MaskArray | None:
+    """Where both masks are true; None when every pixel counts."""
+    masks = [mask for mask in (first, second) if mask is not None and not mask.all()]
+    return np.logical_and.reduce(masks) if masks else None
+
+
+def _palette(raw: NDArray[Any], data: Dataset) -> FloatArray:
+    """Indices as RGB."""
+    try:
+        colours = apply_color_lut(raw.astype(raw.dtype.newbyteorder("=")), data)[..., :3]
+        bits = int(data.RedPaletteColorLookupTableDescriptor[2])
+    except (ValueError, AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ImageReadError(
+            "the palette cannot be used",
+            code="bad_lut",
+            expected="a palette of three colours",
+            got=str(error),
+        ) from error
+    top = (1 << max(bits, 8 * colours.dtype.itemsize)) - 1
+    return np.asarray(colours / np.float32(top), dtype=np.float32)
+
+
+def _functional_group(data: Dataset, frame: int, keyword: str) -> Dataset | None:
+    """The item of a functional group for one frame, its own or the shared one."""
+    per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
+    shared = data.get("SharedFunctionalGroupsSequence") or []
+    for group in (*per_frame[frame : frame + 1], *shared[:1]):
+        if group.get(keyword):
+            item: Dataset = group[keyword].value[0]
+            return item
+    return None
+
+
+def _shutter_group(data: Dataset, frame: int) -> Dataset:
+    return _functional_group(data, frame, "FrameDisplayShutterSequence") or data
+
+
+def _spacing(data: Dataset, frame: int) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    """Millimetres a pixel as (row, column), and what it is measured at."""
+    measures = _functional_group(data, frame, "PixelMeasuresSequence")
+    for group, keyword, note in (
+        (measures, "PixelSpacing", ""),
+        (data, "PixelSpacing", ""),
+        (data, "ImagerPixelSpacing", "spacing is measured at the detector"),
+        (data, "NominalScannedPixelSpacing", "spacing is measured on the scanned film"),
+    ):
+        value = group.get(keyword) if group is not None else None
+        if value and len(value) == 2 and all(0 < float(part) < np.inf for part in value):
+            return (float(value[0]), float(value[1])), (note,) if note else ()
+    return None, ()
+
+
+def _identifiers(data: Dataset) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The identifiers as text without control characters, and a note on those that are no legal UID.
+
+    They are what the file says: never part of a path or of a page without quoting.
+    """
+    texts = {name: printable(str(data.get(name) or ""))[:1024] for name in IDENTIFIERS}
+    illegal = [
+        name for name, text in texts.items() if name.endswith("UID") and text and not UID(text).is_valid
+    ]
+    notes = tuple(f"{name} is not a legal UID" for name in illegal)
+    return {name: text for name, text in texts.items() if text}, notes

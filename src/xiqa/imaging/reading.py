@@ -1,0 +1,130 @@
+"""From a path to images, and from any failure on the way to one typed error."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+from xiqa.errors import ImageReadError
+from xiqa.imaging.limits import DEFAULT_LIMITS, Limits
+from xiqa.imaging.options import Axis, Reader, ReadOptions, printable
+from xiqa.imaging.sniff import sniff
+from xiqa.types import Image
+
+__all__ = ["iter_images", "read_image"]
+
+# Each library is loaded when the first file of its format is read.
+_READERS = {
+    "dicom": ("xiqa.imaging.dicom", "DicomReader"),
+    "png": ("xiqa.imaging.raster", "RasterReader"),
+    "jpeg": ("xiqa.imaging.raster", "RasterReader"),
+    "tiff": ("xiqa.imaging.raster", "RasterReader"),
+    "numpy": ("xiqa.imaging.npy", "NpyReader"),
+    "nifti": ("xiqa.imaging.nifti", "NiftiReader"),
+}
+
+_CODES: tuple[tuple[type[Exception], str], ...] = (
+    (FileNotFoundError, "not_found"),
+    (PermissionError, "no_permission"),
+    (RecursionError, "nested_too_deep"),
+    (MemoryError, "too_large"),
+    (EOFError, "truncated"),
+    (zlib.error, "corrupt"),
+)
+
+
+def read_image(
+    path: str | Path,
+    *,
+    frame: int = 0,
+    grey: bool = False,
+    axis: Axis = "stored",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Image:
+    """Read one image, in display order with values in [0, 1].
+
+    The format is told by the content. DICOM goes through Modality LUT, VOI LUT and Presentation LUT, with
+    padding and shutters in the mask; other formats are scaled by their type.
+
+    Args:
+        path: The file.
+        frame: Which frame, page or slice.
+        grey: Turn colour into grey.
+        axis: How NIfTI volumes are sliced; see `xiqa.imaging.nifti`.
+        limits: What the file may cost.
+
+    Raises:
+        ImageReadError: Whatever is wrong with the file; its ``code`` says which kind of wrong.
+    """
+    with _open(Path(path), ReadOptions(grey, axis, limits)) as reader:
+        if not 0 <= frame < reader.frames:
+            raise ImageReadError(
+                "no such frame", code="no_such_frame", expected=f"0 to {reader.frames - 1}", got=str(frame)
+            )
+        return reader.read(frame)
+
+
+def iter_images(
+    path: str | Path, *, grey: bool = False, axis: Axis = "stored", limits: Limits = DEFAULT_LIMITS
+) -> Iterator[Image]:
+    """Read all frames of a file, one at a time; see `read_image`.
+
+    Raises:
+        ImageReadError: Whatever is wrong with the file.
+    """
+    with _open(Path(path), ReadOptions(grey, axis, limits)) as reader:
+        for frame in range(reader.frames):
+            yield reader.read(frame)
+
+
+@contextmanager
+def _open(path: Path, options: ReadOptions) -> Iterator[Reader]:
+    """An open reader; an exception of any library within becomes an `ImageReadError` that names the file."""
+    reader: Reader | None = None
+    try:
+        reader = _reader(path, options)
+        yield reader
+    except ImageReadError as error:
+        raise _named(error, path) from error.__cause__
+    except Exception as error:
+        raise _named(_typed(error), path) from error
+    finally:
+        if reader is not None:
+            reader.close()
+
+
+def _reader(path: Path, options: ReadOptions) -> Reader:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - one call tells all
+        raise ImageReadError("not a file", code="not_a_file", expected="a regular file")
+    with path.open("rb") as file:
+        format = sniff(file)
+    module, name = _READERS[format]
+    reader: type[Reader] = getattr(import_module(module), name)
+    return reader(path, format, options)
+
+
+def _typed(error: Exception) -> ImageReadError:
+    """What a library's exception means."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "corrupt")
+    if "truncated" in str(error).lower():
+        code = "truncated"
+    if "too large" in str(error).lower():
+        code = "too_large"
+    got = f"{type(error).__name__}: {printable(str(error))[:300]}"
+    return ImageReadError("the file cannot be read", code=code, got=got)
+
+
+def _named(error: ImageReadError, path: Path) -> ImageReadError:
+    """The same error, with the file's name before it."""
+    return ImageReadError(
+        f"cannot read {printable(str(path))}: {error.problem}",
+        code=error.code,
+        expected=error.expected,
+        got=error.got,
+        todo=error.todo,
+    )

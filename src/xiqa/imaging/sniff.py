@@ -1,0 +1,93 @@
+"""What a file is, by its first bytes; its name says nothing."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import IO, Literal
+
+from xiqa.errors import ImageReadError
+
+__all__ = ["Format", "sniff"]
+
+Format = Literal["dicom", "png", "jpeg", "tiff", "numpy", "nifti"]
+
+_READABLE = "a DICOM, PNG, JPEG, TIFF, NumPy (.npy) or NIfTI file"
+_HEAD = 352  # a NIfTI-1 header with its extension flag
+
+_MAGIC: tuple[tuple[int, bytes, Format], ...] = (
+    (128, b"DICM", "dicom"),
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (0, b"\xff\xd8\xff", "jpeg"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"II+\0", "tiff"),
+    (0, b"MM\0+", "tiff"),
+    (0, b"\x93NUMPY", "numpy"),
+    (344, b"n+1\0", "nifti"),
+    (4, b"n+2\0", "nifti"),
+)
+_ARCHIVES = ((0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"7z\xbc\xaf"), (0, b"Rar!"), (257, b"ustar"))
+
+# Tags that a data set begins with when preamble and prefix are missing.
+_FIRST_ELEMENTS = tuple(
+    bytes.fromhex(t) for t in ("02000000", "02000100", "08000000", "08000500", "08000800")
+)
+
+
+def sniff(file: IO[bytes]) -> Format:
+    """The format of an open file, whose position is put back to the start.
+
+    Raises:
+        ImageReadError: ``empty``, ``archive``, ``html``, ``no_preamble`` or ``unknown_format``.
+    """
+    head = file.read(_HEAD)
+    file.seek(0)
+    if not head:
+        raise ImageReadError("the file is empty", code="empty", expected=_READABLE, got="0 bytes")
+    for start, magic, name in _MAGIC:
+        if head.startswith(magic, start):
+            return name
+    if head.startswith(b"\x1f\x8b"):
+        return _inside_gzip(file)
+    raise _refusal(head)
+
+
+def _inside_gzip(file: IO[bytes]) -> Format:
+    """NIfTI is the one format that comes gzipped."""
+    try:
+        head = gzip.GzipFile(fileobj=file).read(_HEAD)
+    except (OSError, EOFError, zlib.error):
+        head = b""
+    file.seek(0)
+    if head.startswith(b"n+1\0", 344) or head.startswith(b"n+2\0", 4):
+        return "nifti"
+    raise ImageReadError(
+        "a compressed archive, not an image", code="archive", expected=_READABLE, got="gzip", todo="unpack it"
+    )
+
+
+def _refusal(head: bytes) -> ImageReadError:
+    """The error for a file that no reader takes."""
+    if any(head.startswith(magic, start) for start, magic in _ARCHIVES):
+        return ImageReadError(
+            "an archive, not an image", code="archive", expected=_READABLE, got="an archive", todo="unpack it"
+        )
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
+        return ImageReadError(
+            "a web page, not an image",
+            code="html",
+            expected=_READABLE,
+            got="HTML",
+            todo="download it again: a server's error page was saved in its place",
+        )
+    if head[:4] in _FIRST_ELEMENTS:
+        return ImageReadError(
+            "DICOM elements without the 128-byte preamble and 'DICM'",
+            code="no_preamble",
+            expected="a DICOM Part 10 file",
+            todo="write it again with a preamble and file meta information",
+        )
+    return ImageReadError(
+        "no image format that can be read", code="unknown_format", expected=_READABLE, got=f"{head[:8]!r}..."
+    )
