@@ -1,0 +1,212 @@
+"""Weighted layers as affine maps, with batch norm merged into the layer before it.
+
+Every propagation rule of a weighted layer is a few products with the layer's weights, or with some part
+of them. An `Affine` offers just these two products, so that a rule is written once for convolutions (of any
+stride, dilation, grouping or direction), linear layers and batch norm.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from xiqa.errors import UnsupportedOperationError
+from xiqa.saliency.relevance.tape import Node, Ref, Tape
+
+__all__ = ["Affine", "Convolution", "Dense", "Diagonal", "canonise"]
+
+
+@dataclass(frozen=True)
+class Affine(ABC):
+    r"""A layer :math:`z = W x + b`.
+
+    Attributes:
+        weight: The layer's weights, batch norm included once `canonise` has merged it.
+        bias: One value an output channel, or None.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    @abstractmethod
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The product of a weight, shaped as the layer's, with an input."""
+
+    @abstractmethod
+    def transpose(self, h: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """The product of the transposed weight with an output ``h``; ``x`` tells the input's shape."""
+
+    @abstractmethod
+    def spread(self, channels: Tensor) -> Tensor:
+        """One value an output channel, shaped to broadcast against an output."""
+
+    @abstractmethod
+    def scaled(self, scale: Tensor, bias: Tensor) -> Affine:
+        """The layer with its output channels scaled, and another bias."""
+
+    def offset(self) -> Tensor | None:
+        """The bias, shaped to broadcast against an output."""
+        return None if self.bias is None else self.spread(self.bias)
+
+
+@dataclass(frozen=True)
+class Convolution(Affine):
+    """A convolution or transposed convolution of one, two or three dimensions."""
+
+    stride: list[int] = field(default_factory=list)
+    padding: list[int] = field(default_factory=list)
+    dilation: list[int] = field(default_factory=list)
+    transposed: bool = False
+    output_padding: list[int] = field(default_factory=list)
+    groups: int = 1
+
+    def _geometry(self) -> tuple[Any, ...]:
+        return self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """See `Affine.apply`."""
+        found: Tensor = torch.ops.aten.convolution(x, weight, None, *self._geometry())
+        return found
+
+    def transpose(self, h: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """See `Affine.transpose`."""
+        wanted = [True, False, False]
+        found = torch.ops.aten.convolution_backward(h, x, weight, None, *self._geometry(), wanted)
+        return cast("Tensor", found[0])
+
+    def spread(self, channels: Tensor) -> Tensor:
+        """See `Affine.spread`."""
+        return channels.view(-1, *[1] * (self.weight.dim() - 2))
+
+    def scaled(self, scale: Tensor, bias: Tensor) -> Affine:
+        """See `Affine.scaled`."""
+        if not self.transposed:
+            return replace(
+                self, weight=self.weight * scale.view(-1, *[1] * (self.weight.dim() - 1)), bias=bias
+            )
+        # a transposed convolution's weight is (in, out / groups, ...)
+        grouped = self.weight.unflatten(0, (self.groups, -1))
+        by_group = scale.view(self.groups, 1, -1, *[1] * (self.weight.dim() - 2))
+        return replace(self, weight=(grouped * by_group).flatten(0, 1), bias=bias)
+
+
+@dataclass(frozen=True)
+class Dense(Affine):
+    """A linear layer; the weight is ``(in, out)``, as matrix products take it."""
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """See `Affine.apply`."""
+        return x @ weight
+
+    def transpose(self, h: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """See `Affine.transpose`."""
+        return h @ weight.transpose(-1, -2)
+
+    def spread(self, channels: Tensor) -> Tensor:
+        """See `Affine.spread`."""
+        return channels
+
+    def scaled(self, scale: Tensor, bias: Tensor) -> Affine:
+        """See `Affine.scaled`."""
+        return Dense(self.weight * scale, bias)
+
+
+@dataclass(frozen=True)
+class Diagonal(Affine):
+    """A batch norm in evaluation mode that follows no weighted layer: one weight and one bias a channel."""
+
+    dims: int = 2
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """See `Affine.apply`."""
+        return x * self.spread(weight)
+
+    def transpose(self, h: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """See `Affine.transpose`."""
+        return h * self.spread(weight)
+
+    def spread(self, channels: Tensor) -> Tensor:
+        """See `Affine.spread`."""
+        return channels.view(-1, *[1] * (self.dims - 2))
+
+    def scaled(self, scale: Tensor, bias: Tensor) -> Affine:
+        """See `Affine.scaled`."""
+        return replace(self, weight=self.weight * scale, bias=bias)
+
+
+def canonise(tape: Tape) -> Tape:
+    r"""Turn weighted layers into `Affine` nodes, and merge batch norm into a layer that only it reads.
+
+    With :math:`s = \gamma / \sqrt{\sigma^2 + \epsilon}`, a batch norm after :math:`W x + b` is the one layer
+    :math:`(s W) x + s (b - \mu) + \beta`; its value is already on the tape, so nothing is computed again.
+    Elsewhere (before an activation that a convolution follows, as in DenseNet) it is a `Diagonal`.
+
+    Raises:
+        UnsupportedOperationError: A batch norm that normalises over the batch.
+    """
+    nodes = list(tape.nodes)
+    readers = tape.consumers()
+    for node in tape.nodes:
+        if node.name in _BATCH_NORMS:
+            nodes[node.index] = _canonised_norm(node, nodes, tape, readers[node.inputs[0].node])
+        elif (affine := _weighted(node)) is not None:
+            nodes[node.index] = replace(node, name="affine", affine=affine)
+    return Tape(nodes, tape.logits, tape.layers)
+
+
+_BATCH_NORMS = (
+    "native_batch_norm",
+    "cudnn_batch_norm",
+    "miopen_batch_norm",
+    "_native_batch_norm_legit_no_training",
+)
+
+
+def _weighted(node: Node) -> Affine | None:
+    """The layer behind a convolution or matrix product whose weights do not depend on the input."""
+    if len(node.inputs) != 1:
+        return None
+    args = node.args
+    if node.name == "convolution" and isinstance(args[0], Ref):
+        return Convolution(args[1], args[2], *args[3:9])
+    if node.name in ("mm", "bmm") and isinstance(args[0], Ref):
+        return Dense(args[1], None)
+    if node.name == "addmm" and isinstance(args[1], Ref) and not node.kwargs and args[0].dim() == 1:
+        return Dense(args[2], args[0])
+    return None
+
+
+def _canonised_norm(node: Node, nodes: list[Node], tape: Tape, readers: int) -> Node:
+    """A batch norm as an affine node of its own, or as one with the layer before it."""
+    _, weight, bias, mean, variance, *rest = node.args
+    if node.name != "_native_batch_norm_legit_no_training" and rest[0]:
+        return _instance_norm(node, tape)
+    scale = torch.rsqrt(variance + rest[-1])
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    before = nodes[node.inputs[0].node]
+    channels_last = isinstance(before.affine, Dense) and node.output.dim() > 2
+    if before.affine is None or readers > 1 or channels_last:
+        own = Diagonal(scale, shift, dims=node.output.dim())
+        return replace(node, name="affine", affine=own)
+    shift = shift if before.affine.bias is None else shift + before.affine.bias * scale
+    merged = before.affine.scaled(scale, shift)
+    return replace(node, name="affine", affine=merged, inputs=before.inputs)
+
+
+def _instance_norm(node: Node, tape: Tape) -> Node:
+    """A batch norm with the statistics of its input, allowed of one sample (instance norm)."""
+    if len(tape.value(node.inputs[0])) == 1 and tape.nodes[node.inputs[0].node].name in (
+        "view",
+        "_unsafe_view",
+    ):
+        return replace(node, name="instance_norm")
+    raise UnsupportedOperationError(
+        f"the batch norm in {node.module} normalises over the batch, so that images explain each other",
+        expected="running statistics",
+        todo="give the network running statistics (track_running_stats=True) and train it",
+    )

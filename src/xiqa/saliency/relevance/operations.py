@@ -1,0 +1,87 @@
+"""The operations that the rules know, by the names of PyTorch's primitive operators."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BILINEAR",
+    "DIFFERENTIABLE",
+    "GATES",
+    "LINEAR",
+    "NORMS",
+    "PIECEWISE_LINEAR",
+    "POOLS",
+    "REARRANGING",
+    "RECTIFIERS",
+    "SMOOTH",
+    "SOFTMAXES",
+]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Values are moved, repeated or dropped, never mixed.
+REARRANGING = _names("""
+    view _unsafe_view reshape _reshape_copy permute transpose t unsqueeze squeeze expand clone alias detach
+    _to_copy copy lift_fresh slice select index index_select gather unbind split split_with_sizes cat stack
+    constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d roll flip repeat
+    pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle as_strided im2col where masked_fill
+    slice_scatter select_scatter index_put fill zero diagonal tril triu
+    """)
+
+# Sums with constant coefficients (plus a constant) of all operands that depend on the input.
+LINEAR = REARRANGING | _names("""
+    add sub rsub neg mean sum cumsum avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d
+    _adaptive_avg_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
+    _upsample_nearest_exact2d upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d
+    _upsample_bilinear2d_aa _upsample_bicubic2d_aa col2im
+    """)
+
+# Products: linear in each operand as long as the others stand still.
+BILINEAR = _names("mul mm bmm addmm baddbmm addcmul mv dot convolution")
+
+# Functions of one number each, straight between kinks.
+PIECEWISE_LINEAR = _names(
+    "relu hardtanh leaky_relu _prelu_kernel clamp clamp_min clamp_max abs threshold hardsigmoid"
+)
+# Functions of one number each with a derivative.
+SMOOTH = _names("""
+    silu gelu sigmoid tanh hardswish elu softplus mish exp expm1 log log1p sqrt rsqrt reciprocal pow erf
+    """)
+
+# Activations that let positive values through: guided backpropagation and DeconvNet rectify here.
+RECTIFIERS = _names(
+    "relu hardtanh leaky_relu _prelu_kernel clamp_min threshold silu gelu hardswish elu softplus mish"
+)
+
+# What makes weights out of its input: a product with one of them weighs the other operand.
+GATES = _names("sigmoid hardsigmoid tanh _softmax _safe_softmax exp rsqrt reciprocal")
+
+# The largest or smallest of some values.
+POOLS = _names("""
+    max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d max min amax amin maximum minimum
+    """)
+
+# Centring and scaling by statistics of the input, and the same in the exponent.
+NORMS = _names("native_layer_norm native_group_norm instance_norm _fused_rms_norm")
+SOFTMAXES = _names("_softmax _safe_softmax _log_softmax")
+
+# Everything whose gradient a rectifying rule leaves as it is, gradients' own names included.
+DIFFERENTIABLE = (
+    LINEAR
+    | BILINEAR
+    | PIECEWISE_LINEAR
+    | SMOOTH
+    | POOLS
+    | NORMS
+    | SOFTMAXES
+    | _names(
+        """
+        div native_batch_norm cudnn_batch_norm miopen_batch_norm accumulate_grad copy_slices
+        scaled_dot_product_flash_attention_for_cpu scaled_dot_product_flash_attention
+        scaled_dot_product_efficient_attention scaled_dot_product_cudnn_attention
+        linalg_vector_norm
+        """
+    )
+)

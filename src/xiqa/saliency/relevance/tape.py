@@ -1,0 +1,280 @@
+"""A tape: every tensor operation of one real forward pass, with the values it read and wrote.
+
+Symbolic tracing stops at data-dependent control flow, and module hooks see neither functional calls nor
+reused modules. The tape listens where PyTorch dispatches its operators, so it sees all of them, in-place
+ones too, as some forty primitive operations whatever the network's code looks like.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from xiqa.errors import SaliencyError, UnsupportedOperationError
+from xiqa.saliency.state import evaluating
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from xiqa.saliency.relevance.affine import Affine
+
+__all__ = ["Node", "Ref", "Tape", "record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One output of one node."""
+
+    node: int
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation of the forward pass.
+
+    Attributes:
+        index: Place on the tape; node 0 is the input.
+        name: Name of the operation, without overload and in-place mark (``convolution``, ``add``).
+        call: The out-of-place operator, to be called again with other operands.
+        args: Its arguments; a `Ref` stands for a tensor that depends on the input.
+        kwargs: Its keyword arguments, likewise.
+        inputs: The references among the arguments, in order.
+        outputs: What it wrote; None for what is not a floating-point tensor.
+        module: Name and type of the module that called it.
+        affine: The weighted layer it stands for, after `canonise`.
+    """
+
+    index: int
+    name: str
+    call: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[Ref, ...]
+    outputs: list[Tensor | None]
+    module: str
+    affine: Affine | None = None
+
+    @property
+    def output(self) -> Tensor:
+        """The first thing it wrote."""
+        value = self.outputs[0]
+        assert value is not None
+        return value
+
+
+@dataclass
+class Tape:
+    """The operations of one forward pass in their order."""
+
+    nodes: list[Node] = field(default_factory=list)
+    logits: Ref = Ref(0)
+    layers: dict[str, Ref] = field(default_factory=dict)
+
+    def value(self, ref: Ref) -> Tensor:
+        """The tensor a reference stands for."""
+        value = self.nodes[ref.node].outputs[ref.output]
+        assert value is not None
+        return value
+
+    def consumers(self) -> Counter[int]:
+        """How often each node's outputs are read, by operations or as a result."""
+        readers = Counter(ref.node for node in self.nodes for ref in node.inputs)
+        readers.update(ref.node for ref in (self.logits, *self.layers.values()))
+        return readers
+
+
+@dataclass(slots=True)
+class _Known:
+    """A tensor that depends on the input (kept, so that ids stay unique), its place and its version."""
+
+    tensor: Tensor
+    place: Ref
+    version: int = 0
+
+
+class Recorder(TorchDispatchMode):
+    """Writes a tape while a network runs; only what depends on the input is written."""
+
+    def __init__(self, network: nn.Module, images: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tape = Tape()
+        self._names = {id(module): (name, module) for name, module in network.named_modules()}
+        self._known: dict[int, _Known] = {}
+        self._fresh: list[_Known] = []
+        self._overwritten: set[int] = set()
+        self._add("input", None, (), {}, [], [images])
+
+    def place(self, tensor: Tensor) -> Ref | None:
+        """Where a tensor was written; None when it does not depend on the input."""
+        # PyTorch counts an operation's writes after it has returned from here, so versions are read now
+        while self._fresh:
+            known = self._fresh.pop()
+            known.version = known.tensor._version
+        found = self._known.get(id(tensor))
+        if found is None:
+            if tensor.untyped_storage()._cdata in self._overwritten:
+                raise self._alias_error()
+            return None
+        if tensor._version != found.version:
+            raise self._alias_error()
+        return found.place
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operator and write it down."""
+        kwargs = kwargs or {}
+        inputs: list[Ref] = []
+
+        def refer(value: Any) -> Any:
+            place = self.place(value) if isinstance(value, Tensor) else None
+            if place is None:
+                return value
+            inputs.append(place)
+            return place
+
+        seen_args, seen_kwargs = tree_map(refer, args), tree_map(refer, kwargs)
+        if not inputs:
+            return func(*args, **kwargs)
+        written = _written(func, args, kwargs)
+        for tensor in written:
+            self._keep_old(tensor)
+        result = func(*args, **kwargs)
+        outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+        call = _out_of_place(func) if written else func
+        if call is None:
+            raise UnsupportedOperationError(
+                f"the operation {func} in {self._module()} writes in place and has no out-of-place form"
+            )
+        self._overwritten.update(tensor.untyped_storage()._cdata for tensor in written)
+        name = func.overloadpacket.__name__.removesuffix("_" if written else "")
+        self._add(name, call, seen_args, seen_kwargs, inputs, outputs)
+        return result
+
+    def _add(
+        self,
+        name: str,
+        call: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        inputs: list[Ref],
+        outputs: list[Any],
+    ) -> None:
+        index = len(self.tape.nodes)
+        kept = [o if isinstance(o, Tensor) and o.is_floating_point() else None for o in outputs]
+        self.tape.nodes.append(Node(index, name, call, args, kwargs, tuple(inputs), kept, self._module()))
+        for i, output in enumerate(kept):
+            if output is not None:
+                self._known[id(output)] = _Known(output, Ref(index, i))
+                self._fresh.append(self._known[id(output)])
+
+    def _keep_old(self, tensor: Tensor) -> None:
+        """Put a copy on the tape in the place of a tensor that is about to be overwritten."""
+        found = self._known.get(id(tensor))
+        if found is not None:
+            self.tape.nodes[found.place.node].outputs[found.place.output] = tensor.clone()
+
+    def _module(self) -> str:
+        """Name and type of the innermost module that is running.
+
+        Read from the call stack, which needs no hook on the network and sees only this thread.
+        """
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            found = self._names.get(id(frame.f_locals.get("self")))
+            if found is not None:
+                return f"module {found[0] or '(root)'!r} ({type(found[1]).__name__})"
+            frame = frame.f_back
+        return "the network"
+
+    def _alias_error(self) -> UnsupportedOperationError:
+        return UnsupportedOperationError(
+            f"{self._module()} reads a tensor that was changed through a view of it",
+            todo="write the in-place assignment out of place",
+        )
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The arguments that an operator overwrites."""
+    schema = func._schema
+    if not schema.is_mutable:
+        return []
+    slots = zip(schema.arguments, args, strict=False)
+    named = ((a, kwargs[a.name]) for a in schema.arguments if a.name in kwargs)
+    return [v for a, v in (*slots, *named) if a.alias_info is not None and a.alias_info.is_write]
+
+
+def _out_of_place(func: Any) -> Any:
+    """The operator that does the same without overwriting (``add_`` -> ``add``); None if there is none."""
+    packet = getattr(torch.ops.aten, func.overloadpacket.__name__.removesuffix("_"), None)
+    found = getattr(packet, func._overloadname, None)
+    return None if found is func else found
+
+
+@contextmanager
+def _primitive_attention() -> Iterator[None]:
+    """Let attention run as matrix products and a softmax instead of one fused kernel."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def record(network: nn.Module, images: Tensor, layers: tuple[str, ...] = ()) -> Tape:
+    """Run a network once in evaluation mode and keep every operation that depends on the images.
+
+    Args:
+        network: Left as it was found, also when it raises.
+        images: ``(N, C, H, W)``.
+        layers: Names of modules whose outputs are to be found again (`Tape.layers`).
+
+    Returns:
+        The tape; its values are the network's own, not copies.
+
+    Raises:
+        UnsupportedOperationError: A tensor is changed through a view and read again.
+
+    >>> tape = record(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), torch.ones(1, 2))
+    >>> [node.name for node in tape.nodes]
+    ['input', 'addmm', 'relu']
+    """
+    images = images.detach().clone()
+    recorder = Recorder(network, images)
+    with ExitStack() as undo:
+        for name in layers:
+            undo.callback(_watch(network, name, recorder).remove)
+        with evaluating(network), torch.no_grad(), _primitive_attention(), recorder:
+            logits = network(images)
+    place = recorder.place(logits) if isinstance(logits, Tensor) else None
+    if place is None:
+        raise SaliencyError(
+            "the network's output cannot be explained",
+            expected="one tensor of logits that depends on the images",
+            got=type(logits).__name__,
+        )
+    recorder.tape.logits = place
+    return recorder.tape
+
+
+def _watch(network: nn.Module, name: str, recorder: Recorder) -> Any:
+    """Note the place of one module's output, at the moment it returns."""
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        place = recorder.place(output) if isinstance(output, Tensor) else None
+        if place is None:
+            raise SaliencyError(f"layer {name!r} has no tensor output that depends on the images")
+        recorder.tape.layers[name] = place
+
+    return network.get_submodule(name).register_forward_hook(note)
