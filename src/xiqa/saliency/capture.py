@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
@@ -90,6 +90,15 @@ class LayerRecord:
         context = _given(self.context)
         passed = ForwardPass(context.network, images, [self.name], rule=context.rule)
         return passed.backward(context.target, rule=context.rule)[0][self.name]
+
+    def sample(self, place: int) -> LayerRecord:
+        """The record of one image alone, N = 1."""
+        part = slice(place, place + 1)
+        context = self.context
+        if context is not None:
+            alone = {key: getattr(context, key)[part] for key in ("images", "logits", "target")}
+            context = replace(context, **alone)
+        return LayerRecord(self.output[part], self.grad[part], self.name, context)
 
     @property
     def pass_(self) -> Context:

@@ -270,7 +270,7 @@ class Session:
                 target=int(classes[place]),
                 probe=self._probe(),
                 multilabel=self.multilabel,
-                layer=None if record is None else _single(record, place),
+                layer=None if record is None else record.sample(place),
                 network=network,
             )
             maps.append(one.info.function(sample, **one.own))
@@ -299,15 +299,3 @@ def _passes(methods: Sequence[Bound]) -> Iterator[Bound]:
             yield from _passes(_parts(one))
         elif one.info.kind in (Kind.LAYER, Kind.IMAGE) or Needs.OUTPUT in one.info.needs:
             yield one
-
-
-def _single(record: LayerRecord, place: int) -> LayerRecord:
-    """One sample of a layer's record."""
-    part = slice(place, place + 1)
-    grad = record.grad[part] if len(record.grad) else record.grad
-    context = record.context
-    if context is not None:
-        context = replace(
-            context, images=context.images[part], logits=context.logits[part], target=context.target[part]
-        )
-    return LayerRecord(record.output[part], grad, record.name, context)
