@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from xiqa.models.backbones import Architecture
+from xiqa.models.architecture import Architecture
 from xiqa.models.preprocess import Preprocessing
 
 __all__ = ["BundleCard", "Estimate", "Evaluation", "GuardReport", "Layers", "Localisation", "Reliability"]

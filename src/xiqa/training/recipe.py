@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xiqa.errors import ConfigError
-from xiqa.models.backbones import Architecture
+from xiqa.models.architecture import Architecture
 from xiqa.models.card import Layers
 from xiqa.models.preprocess import Preprocessing
 
