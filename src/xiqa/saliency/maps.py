@@ -74,7 +74,7 @@ def smooth(saliency: _Map, sigma: float = 1.0, size: int = 11) -> _Map:
     Args:
         saliency: ``(h, w)``.
         sigma: Width in pixels; 0 leaves the map as it is.
-        size: Pixels of the window, odd. The default pair is what ozer2025explainable smooths with, at full
+        size: Pixels of the window, odd. The default pair is what ozer2025consistent smooths with, at full
             resolution.
 
     Returns:

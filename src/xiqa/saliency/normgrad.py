@@ -23,7 +23,7 @@ product's positive part factorises too,
 :math:`\|(g x^\top)^+\|^p = \|g^+\|^p \|x^+\|^p + \|g^-\|^p \|x^-\|^p`.
 
 The gradient is that of the class's logit. Source: rebuffi2020there, section 3 and table 1; for image quality
-ozer2021normgrad and ozer2025explainable.
+ozer2021explainable and ozer2025consistent.
 """
 
 from __future__ import annotations
