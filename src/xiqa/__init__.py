@@ -13,7 +13,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Looked up on first use, so that `import xiqa` stays quick and needs no torch.
-_LAZY: dict[str, str] = {}
+_LAZY: dict[str, str] = {
+    "assess": "xiqa.assessment",
+    "explain": "xiqa.assessment",
+    "load_model": "xiqa.models",
+    "read_image": "xiqa.imaging",
+}
 
 __all__ = ["__version__", *_LAZY]
 

@@ -68,8 +68,8 @@ def _table(chosen: list[MethodInfo]) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"\n{len(chosen)} methods. Write one as [bold]NAME:key=value,key=value[/]. What reads layers also takes "
-        "layers=last, multi or names joined by +, and combine=geometric. `xiqa methods NAME` tells all."
+        f"\n{len(chosen)} methods. Write one as [bold]NAME:key=value,key=value[/]. What reads layers also "
+        "takes layers=last, multi or names joined by +, and combine=geometric. `xiqa methods NAME` tells all."
     )
 
 

@@ -15,8 +15,9 @@ from PIL import Image as Pillow
 
 from xiqa.report.files import printable
 from xiqa.report.journal import Entry
+from xiqa.report.overlay import drawn_box
 from xiqa.report.rows import counts, worst_first
-from xiqa.types import Verdict
+from xiqa.types import Box, Finding, Point, Verdict
 
 __all__ = ["PAGE_BYTES", "WORDS", "report_html"]
 
@@ -116,7 +117,7 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         "notes": [printable(str(note)) for note in provenance.get("notes", ())],
         "width": width,
         "height": height,
-        "places": [_place(finding, max(width, height)) for finding in row["findings"]],
+        "places": [_place(finding, (height, width)) for finding in row["findings"]],
         "film": None,
         "heat": None,
     }
@@ -136,19 +137,20 @@ def _percent(value: float | None) -> float | None:
     return int(percent) if percent == int(percent) else percent
 
 
-def _place(finding: Mapping[str, Any], long_side: int) -> dict[str, Any]:
+def _place(finding: Mapping[str, Any], original: tuple[int, int]) -> dict[str, Any]:
     """One finding as numbers for the drawing and words for the list."""
-    x0, y0, x1, y1 = finding["box"]
-    x, y = finding["peak"]
-    arm = 0.012 * long_side
+    box, peak = Box(*finding["box"]), Point(*finding["peak"])
+    drawn = drawn_box(Finding(peak, box, finding["score"]), original)
+    arm = 0.007 * max(original)
+    across, down = f"M{peak.x - arm:.1f} {peak.y}H{peak.x + arm:.1f}", f"V{peak.y + arm:.1f}"
     return {
-        "x": x0 - 0.5,
-        "y": y0 - 0.5,
-        "width": x1 - x0 + 1,
-        "height": y1 - y0 + 1,
-        "cross": f"M{x - arm:.1f} {y}H{x + arm:.1f}M{x} {y - arm:.1f}V{y + arm:.1f}",
-        "peak": f"({x:.0f}, {y:.0f})",
-        "box": f"{x1 - x0 + 1:.0f} × {y1 - y0 + 1:.0f}",
+        "x": round(drawn.x0 - 0.5, 2),
+        "y": round(drawn.y0 - 0.5, 2),
+        "width": round(drawn.width, 2),
+        "height": round(drawn.height, 2),
+        "cross": f"{across}M{peak.x} {peak.y - arm:.1f}{down}",
+        "peak": f"({peak.x:.0f}, {peak.y:.0f})",
+        "box": f"{box.width:.0f} × {box.height:.0f}",
         "strength": round(100 * finding["score"]),
     }
 

@@ -1,9 +1,9 @@
 r"""Pictures of an image and of its saliency map, for people.
 
-A map is scaled to its own maximum *for display only*: :math:`v = \max(M, 0) / \max_u M_u`. Colour and opacity
-both rise with :math:`v`, so the image stays visible where the map is low. The colours are ``inferno``:
-perceptually uniform, rising in lightness, and legible with every kind of colour vision. Boxes and peaks
-are drawn as a light line inside a dark one, which shows on bright and on dark ground.
+A map is scaled *for display only*: :math:`v = \sqrt{\max(M, 0) / \max_u M_u}`; the root makes small places
+visible. Colour and opacity both rise with :math:`v`, so the image stays visible where the map is low. The
+colours are ``inferno``: perceptually uniform, rising in lightness, and legible with every kind of colour
+vision. Boxes and peaks are drawn as a light line inside a dark one, which shows on bright and on dark ground.
 """
 
 from __future__ import annotations
@@ -20,11 +20,20 @@ from PIL import ImageDraw
 from xiqa.imaging.frame import Frame
 from xiqa.types import Box, Finding, FloatArray, Image, SaliencyMap
 
-__all__ = ["bounded_size", "film_picture", "heat_picture", "overlay_picture", "place_on_original"]
+__all__ = [
+    "bounded_size",
+    "drawn_box",
+    "film_picture",
+    "heat_picture",
+    "overlay_picture",
+    "place_on_original",
+]
 
 Bytes = NDArray[np.uint8]
 
 OPACITY = 0.8
+# A box is drawn at least this wide and high, as a part of the image's longer side.
+SMALLEST = 0.04
 # matplotlib's ``inferno`` (CC0) at 17 places; what lies between is linear to within 7 of 255.
 INFERNO = (
     "000004 0b0724 210c4a 3d0965 57106e 71196e 8a226a a32c61 bc3754 "
@@ -77,10 +86,12 @@ def place_on_original(saliency: SaliencyMap, original: tuple[int, int], size: tu
 
 
 def for_display(values: FloatArray) -> FloatArray:
-    """The positive part over its maximum; all zeros for a map without a finite maximum above zero."""
+    """The root of the positive part over its maximum; zero for a map without a finite maximum above zero."""
     positive = np.maximum(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
     top = float(positive.max(initial=0.0))
-    return cast("FloatArray", (positive / top if top > 0 else np.zeros_like(positive)).astype(np.float32))
+    return cast(
+        "FloatArray", np.sqrt(positive / top if top > 0 else np.zeros_like(positive)).astype(np.float32)
+    )
 
 
 @cache
@@ -93,20 +104,16 @@ def palette() -> Bytes:
     return (np.stack([*channels, 255 * OPACITY * value], axis=1) + 0.5).astype(np.uint8)
 
 
-def heat_picture(
-    saliency: SaliencyMap, original: tuple[int, int], long_side: int, top: float | None = None
-) -> Pillow.Image:
+def heat_picture(saliency: SaliencyMap, original: tuple[int, int], long_side: int) -> Pillow.Image:
     """The map as a transparent RGBA picture with the shape of the original image.
 
     Args:
         saliency: The map.
         original: (rows, columns) of the original image.
         long_side: Bound of the picture's longer side in pixels.
-        top: Value shown in full colour; the map's own maximum unless told.
     """
     placed = place_on_original(saliency, original, bounded_size(original, long_side))
-    shown = for_display(placed) if top is None else np.clip(placed / top, 0.0, 1.0)
-    return Pillow.fromarray(palette()[(shown * 255 + 0.5).astype(np.uint8)])
+    return Pillow.fromarray(palette()[(for_display(placed) * 255 + 0.5).astype(np.uint8)])
 
 
 def overlay_picture(
@@ -128,23 +135,28 @@ def overlay_picture(
     return picture
 
 
+def drawn_box(finding: Finding, original: tuple[int, int]) -> Box:
+    """The finding's box as it is drawn: a tiny one widened around its middle, so that its content shows."""
+    least = SMALLEST * max(original)
+    (x, y), box = finding.box.centre, finding.box
+    across, down = max(box.width, least) / 2, max(box.height, least) / 2
+    return Box(x - across + 0.5, y - down + 0.5, x + across - 0.5, y + down - 0.5)
+
+
 def draw_findings(picture: Pillow.Image, original: tuple[int, int], findings: Sequence[Finding]) -> None:
     """Draw boxes and peak crosses of findings, told in original pixels, onto a picture of the whole image."""
     scale = np.array([picture.width / original[1], picture.height / original[0]])
     line = max(1, round(max(picture.size) / 500))
-    arm = 5 * line
+    arm = 3 * line
     draw = ImageDraw.Draw(picture)
     for finding in findings:
-        # pixel areas reach half a pixel beyond their centres
-        x0, y0 = (np.array(finding.box[:2]) + 0.5 - 0.5) * scale
-        x1, y1 = (np.array(finding.box[2:]) + 0.5 + 0.5) * scale
+        box = drawn_box(finding, original)
+        # a pixel's area reaches half a pixel beyond its centre
+        x0, y0 = np.array(box[:2]) * scale
+        x1, y1 = (np.array(box[2:]) + 1) * scale
         x, y = (np.array(finding.peak) + 0.5) * scale
         for colour, grow in ((DARK, line), (LIGHT, 0)):
-            draw.rectangle(
-                (x0 - line - grow, y0 - line - grow, x1 + line + grow, y1 + line + grow),
-                outline=colour,
-                width=line + 2 * grow,
-            )
-            width = line + 2 * grow
+            out, width = line + grow, line + 2 * grow
+            draw.rectangle((x0 - out, y0 - out, x1 + out, y1 + out), outline=colour, width=width)
             draw.line((x - arm - grow, y, x + arm + grow, y), fill=colour, width=width)
             draw.line((x, y - arm - grow, x, y + arm + grow), fill=colour, width=width)

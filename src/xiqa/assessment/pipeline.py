@@ -1,0 +1,207 @@
+"""The one pipeline behind the command line, the service and every other way to use xiqa."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xiqa import __version__
+from xiqa.assessment.places import locate
+from xiqa.assessment.reading import Prepared, Source, read_ahead
+from xiqa.assessment.runtime import Inference, Runtime, as_runtime
+from xiqa.assessment.verdicts import decide
+from xiqa.errors import ConfigError
+from xiqa.saliency.method import Method
+from xiqa.types import Assessment, Image, SaliencyMap, Verdict
+
+if TYPE_CHECKING:
+    from xiqa.models import LoadedModel
+    from xiqa.models.card import BundleCard
+
+__all__ = ["assess", "assess_each", "explain"]
+
+OnResult = Callable[[Assessment, Image | None], None]
+
+
+def assess(
+    model: LoadedModel | Runtime,
+    images: Source | Iterable[Source],
+    *,
+    method: Method | str | None = None,
+    batch_size: int = 8,
+    on_result: OnResult | None = None,
+    keep_maps: bool = True,
+) -> list[Assessment]:
+    """Say of each image whether it is good enough, and where the problem is.
+
+    The map always explains the *poor-quality* class, whatever the verdict, so an accepted image has
+    findings too: the places that speak most for poor quality, though not enough. An image that cannot be
+    read is ``not_assessed`` with the reason, and the rest goes on.
+
+    Args:
+        model: What `xiqa.load_model` gives, or another runtime.
+        images: One image or many: `Image`s or paths; of a file with several frames the first.
+        method: Saliency method, ``"normgrad_conv1x1:layers=multi"`` for one; by default the model's own.
+        batch_size: Images that pass the network at once.
+        on_result: Called with each assessment, map included, and its image, in the order of the images.
+        keep_maps: Whether the returned assessments keep their maps (about a megabyte each).
+
+    Returns:
+        One assessment an image, in their order, places in original pixels.
+
+    Raises:
+        SaliencyError: The method does not exist or cannot explain this network.
+        ConfigError: The batch size is no positive number.
+    """
+    results = []
+    for result, image in assess_each(model, images, method=method, batch_size=batch_size):
+        if on_result is not None:
+            on_result(result, image)
+        results.append(result if keep_maps else replace(result, saliency=None))
+    return results
+
+
+def assess_each(
+    model: LoadedModel | Runtime,
+    images: Source | Iterable[Source],
+    *,
+    method: Method | str | None = None,
+    batch_size: int = 8,
+) -> Iterator[tuple[Assessment, Image | None]]:
+    """`assess`, one result at a time, for more images than fit into memory."""
+    if batch_size < 1:
+        raise ConfigError("no such batch size", expected="1 or more", got=str(batch_size))
+    runtime = as_runtime(model)
+    chosen = runtime.resolve(method)
+    batch: list[Prepared] = []
+    for prepared in read_ahead(_several(images), runtime.prepare, ahead=batch_size + 1):
+        batch.append(prepared)
+        if sum(one.array is not None for one in batch) == batch_size:
+            yield from _assess_batch(runtime, batch, chosen)
+            batch = []
+    yield from _assess_batch(runtime, batch, chosen)
+
+
+def explain(
+    model: LoadedModel,
+    images: Source | Iterable[Source],
+    methods: Method | str | Sequence[Method | str],
+    *,
+    target: int | str | None = None,
+) -> dict[str, list[SaliencyMap]]:
+    """Saliency maps of several methods for the same images, with as few passes as they allow.
+
+    Args:
+        model: What `xiqa.load_model` gives.
+        images: One image or many; see `assess`.
+        methods: One method or several.
+        target: Explained class, by index or name, or ``"predicted"``; the poor-quality class unless told.
+
+    Returns:
+        For each method (by its text) one map an image, with the frame that leads back to the original.
+
+    Raises:
+        ImageReadError: An image cannot be read.
+        SaliencyError: A method or the class does not exist, or a method cannot explain this network.
+    """
+    from xiqa.assessment.torch_runtime import explain_batch  # noqa: PLC0415 - needs torch
+
+    return explain_batch(model, _several(images), methods, target)
+
+
+def _several(images: Source | Iterable[Source]) -> Iterable[Source]:
+    """One image as a list of one."""
+    return [images] if isinstance(images, (Image, str, os.PathLike)) else images
+
+
+def _assess_batch(
+    runtime: Runtime, batch: Sequence[Prepared], method: Method
+) -> Iterator[tuple[Assessment, Image | None]]:
+    """Assess what could be read, and pass on why the rest could not, in order."""
+    arrays = [one.array for one in batch if one.array is not None]
+    inference = runtime.infer(np.stack(arrays), method) if arrays else None
+    shared = _provenance(runtime, method)
+    place = 0
+    for one in batch:
+        if one.image is None or inference is None:
+            reason = one.problem
+            yield Assessment(one.file, Verdict.NOT_ASSESSED, reason, provenance=shared), None
+        else:
+            yield _assessment(runtime, one, inference, place, method, shared), one.image
+            place += 1
+
+
+def _assessment(
+    runtime: Runtime,
+    prepared: Prepared,
+    inference: Inference,
+    place: int,
+    method: Method,
+    shared: Mapping[str, Any],
+) -> Assessment:
+    """The verdict on one image of a batch."""
+    card, image = runtime.card, prepared.image
+    assert image is not None
+    probability = float(inference.probabilities[place])
+    distance = None if inference.distances is None else float(inference.distances[place])
+    verdict, reason = decide(card, probability, distance, runtime.guard_limit)
+    saliency = SaliencyMap(
+        inference.maps[place],
+        method.name,
+        card.poor_class,
+        params=method.params,
+        input_size=card.preprocessing.size,
+        frame=prepared.frame,
+    )
+    found = locate(saliency, image) if verdict is not Verdict.NOT_ASSESSED else ()
+    if not found:
+        reason += "; no place can be made out"
+    return Assessment(
+        prepared.file,
+        verdict,
+        reason,
+        probability=probability if verdict is not Verdict.NOT_ASSESSED else None,
+        threshold=card.threshold,
+        findings=found,
+        provenance={**shared, **_image_provenance(image, distance)},
+        saliency=saliency,
+        image_size=image.size,
+    )
+
+
+def _provenance(runtime: Runtime, method: Method) -> dict[str, Any]:
+    """What makes the results of one run repeatable."""
+    card = runtime.card
+    return {
+        "model": card.name,
+        "model_hash": card.hash,
+        "recipe": _recipe_name(card),
+        "method": str(method),
+        "target": card.classes[card.poor_class],
+        "threshold": card.threshold,
+        "review_band": list(card.review_band),
+        "temperature": card.temperature,
+        "guard_limit": runtime.guard_limit,
+        "xiqa": __version__,
+        **runtime.versions,
+    }
+
+
+def _recipe_name(card: BundleCard) -> str:
+    """The name of the training recipe, which the card holds in full."""
+    return str(card.recipe.get("name", card.name))
+
+
+def _image_provenance(image: Image, distance: float | None) -> dict[str, Any]:
+    """What concerns one image: the guard's distance, what was chosen while reading."""
+    notes = list(image.source.notes)
+    if image.source.frames > 1:
+        notes.append(f"frame {image.source.frame + 1} of {image.source.frames}")
+    told: dict[str, Any] = {"format": image.source.format}
+    if distance is not None:
+        told["guard_distance"] = round(distance, 4) if np.isfinite(distance) else "infinite"
+    return told | ({"notes": notes} if notes else {})

@@ -1,0 +1,69 @@
+"""What `assess` needs of a model, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+from xiqa.saliency.method import Method
+from xiqa.types import FloatArray, Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from xiqa.imaging.frame import Frame
+    from xiqa.models.card import BundleCard
+
+__all__ = ["Inference", "Runtime", "as_runtime"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inference:
+    """What a model says of one batch.
+
+    Attributes:
+        probabilities: ``(N,)`` calibrated, of poor quality.
+        maps: ``(N, h, w)`` raw maps for the poor class, at layer or input size.
+        distances: ``(N,)`` of the guard; None where there is none.
+    """
+
+    probabilities: NDArray[Any]
+    maps: FloatArray
+    distances: NDArray[Any] | None = None
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """A model that runs: PyTorch, ONNX Runtime, OpenVINO.
+
+    Attributes:
+        card: The model's card.
+        guard_limit: Distance from which the guard speaks; None where there is none.
+        versions: What it runs on, for the provenance.
+    """
+
+    card: BundleCard
+    guard_limit: float | None
+    versions: Mapping[str, str]
+
+    def prepare(self, image: Image) -> tuple[FloatArray, Frame]:
+        """The input ``(C, h, w)`` for one image, and the frame that leads back to it."""
+        ...
+
+    def resolve(self, method: Method | str | None) -> Method:
+        """The method to use, the card's own for None; raises `SaliencyError` where this runtime cannot."""
+        ...
+
+    def infer(self, batch: FloatArray, method: Method) -> Inference:
+        """Probabilities and maps of prepared images ``(N, C, h, w)``, in one pass where the method can."""
+        ...
+
+
+def as_runtime(model: Any) -> Runtime:
+    """The model as a runtime: a runtime stays what it is, a loaded bundle runs on PyTorch."""
+    if isinstance(model, Runtime):
+        return model
+    from xiqa.assessment.torch_runtime import TorchRuntime  # noqa: PLC0415 - other runtimes need no torch
+
+    return cast("Runtime", TorchRuntime(model))

@@ -1,0 +1,58 @@
+"""From a probability and a distance to a verdict and its reason."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from xiqa.types import Verdict
+
+if TYPE_CHECKING:
+    from xiqa.models.card import BundleCard
+
+__all__ = ["decide"]
+
+
+def decide(
+    card: BundleCard, probability: float, distance: float | None = None, limit: float | None = None
+) -> tuple[Verdict, str]:
+    """What to do with an image, and why in one sentence.
+
+    The guard speaks first: about an image that the model was not made for, its probability says nothing.
+    Inside the review band, edges included, a person looks; above it the image is poor, below it good.
+
+    Args:
+        card: The model's card, with threshold and review band.
+        probability: Calibrated, of poor quality.
+        distance: Of the guard; None where the model has none.
+        limit: Distance from which the guard speaks.
+    """
+    low, high = card.review_band
+    if not isfinite(probability):
+        return Verdict.NOT_ASSESSED, "the network gave no number for this image"
+    if distance is not None and limit is not None and not distance < limit:
+        told = f"distance {distance:.1f}, limit {limit:.1f}"
+        return Verdict.REVIEW, f"unlike the images that the model was made for ({told}): a person should look"
+    percent = f"{_percent(probability)} %"
+    if low <= probability <= high and low < high:
+        band = f"{_percent(low)} to {_percent(high)} %"
+        return (
+            Verdict.REVIEW,
+            f"the probability of poor quality, {percent}, is in the range {band} where a person should look",
+        )
+    kind = card.classes[card.poor_class].replace("_", " ")
+    if probability >= card.threshold:
+        return (
+            Verdict.REACQUIRE,
+            f"poor quality ({kind}) is likely: {percent}, limit {_percent(card.threshold)} %",
+        )
+    return Verdict.ACCEPT, f"poor quality ({kind}) is unlikely: {percent}, limit {_percent(card.threshold)} %"
+
+
+def _percent(value: float) -> str:
+    """A probability in per cent, two digits, near certainty told as such.
+
+    >>> _percent(0.0965), _percent(0.5), _percent(0.9999)
+    ('9.6', '50', 'over 99')
+    """
+    return "over 99" if 0.99 < value < 1 else f"{100 * value:.2g}" if value < 0.99 else f"{100 * value:.0f}"

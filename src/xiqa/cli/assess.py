@@ -1,0 +1,145 @@
+"""`xiqa assess`: images in, verdicts with their evidence and a report out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from xiqa.assessment.runtime import Runtime
+    from xiqa.report.folder import ResultsFolder
+
+SHOWN = 20
+COLOURS = {"reacquire": "bold red", "review": "bold yellow", "accept": "bold green", "not_assessed": "bold"}
+
+
+def command(
+    paths: list[str] = typer.Argument(help="Images, folders or patterns such as 'films/*.dcm'."),
+    model: str = typer.Option("cxr-foreign-objects", help="A shipped model's name or a bundle's folder."),
+    method: str | None = typer.Option(None, help="Saliency method; the model's own unless told."),
+    out: Path = typer.Option(Path("xiqa-report"), help="Folder for results and report."),
+    batch_size: int = typer.Option(8, min=1, help="Images that pass the network at once."),
+    force: bool = typer.Option(False, help="Assess again what is done."),
+) -> None:
+    """Say of each image whether it is good enough, and where the problem is.
+
+    Exit status: 0 when every image was assessed, whatever the verdicts; 1 when one could not be; 2 when
+    nothing could be done; 130 when interrupted. What is done is kept, and the same command goes on there.
+    """
+    from rich.console import Console
+
+    from xiqa.assessment.runtime import as_runtime
+    from xiqa.imaging import image_files
+    from xiqa.models import load_model
+    from xiqa.report.folder import ResultsFolder
+
+    console = Console()
+    files = [str(path) for path in image_files(paths)]
+    runtime = as_runtime(load_model(model))
+    settings = {"model_hash": runtime.card.hash, "method": str(runtime.resolve(method))}
+    with ResultsFolder.open(out, settings) as folder:
+        wanted = [file for file in files if force or not folder.done(file)]
+        if len(wanted) < len(files):
+            console.print(
+                f"{len(files) - len(wanted)} of {len(files)} images are done already (--force: again)"
+            )
+        try:
+            _run(runtime, wanted, settings["method"], batch_size, folder, console)
+        except KeyboardInterrupt:
+            folder.finish()
+            console.print(f"Interrupted. What is done is in {out}; the same command goes on there.")
+            raise typer.Exit(130) from None
+        with console.status("Writing the report"):
+            folder.finish()
+        rows = folder.rows()
+    given = {str(Path(file).absolute()) for file in files}
+    rows = [row for row in rows if str(Path(row["file"]).absolute()) in given]
+    _table(console, rows, out)
+    raise typer.Exit(int(any(row["verdict"] == "not_assessed" for row in rows)))
+
+
+def _run(
+    runtime: Runtime,
+    files: Sequence[str],
+    method: str,
+    batch_size: int,
+    folder: ResultsFolder,
+    console: Console,
+) -> None:
+    """Assess the files; pictures and journal are written by a second thread."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    from xiqa.assessment import assess
+    from xiqa.report.background import Background
+
+    class Rate(ProgressColumn):
+        """Images a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.2f}/s" if task.speed else "")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+    )
+    with (
+        Progress(*columns, console=console, transient=True) as progress,
+        Background(batch_size) as background,
+    ):
+        task = progress.add_task("Assessing", total=len(files))
+
+        def on_result(*result: Any) -> None:
+            background.submit(folder.add, *result)
+            progress.advance(task)
+
+        if files:
+            assess(runtime, files, method=method, batch_size=batch_size, on_result=on_result, keep_maps=False)
+
+
+def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
+    """The worst images and where to find the rest."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from xiqa.report.files import printable
+    from xiqa.report.html import WORDS
+    from xiqa.report.rows import counts
+
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    for column in ("verdict", "poor", "file", "place", "reason"):
+        table.add_column(column, overflow="fold", justify="right" if column == "poor" else "left")
+    for row in rows[:SHOWN]:
+        probability, first = row["probability"], next(iter(row["findings"]), None)
+        table.add_row(
+            f"[{COLOURS[row['verdict']]}]{row['verdict']}[/]",
+            "" if probability is None else f"{probability:.2f}",
+            escape(printable(row["file"])),
+            "" if first is None else "({:.0f}, {:.0f})".format(*first["peak"]),
+            escape(printable(row["reason"])),
+        )
+    console.print(table)
+    if len(rows) > SHOWN:
+        console.print(f"... and {len(rows) - SHOWN} more in {escape(str(out / 'results.csv'))}")
+    told = ", ".join(
+        f"{number} {WORDS[verdict].lower()}" for verdict, number in counts(rows).items() if number
+    )
+    console.print(f"\n{len(rows)} images: {told or 'none'}")
+    console.print(f"Report: {escape(str(out / 'report.html'))}", soft_wrap=True)

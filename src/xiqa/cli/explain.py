@@ -1,0 +1,79 @@
+"""`xiqa explain`: the maps of several methods for one image, as numbers and as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from xiqa.types import Image, SaliencyMap
+
+
+def command(
+    image: Path = typer.Argument(help="One image."),
+    method: list[str] = typer.Option([], help="Saliency method; give it several times to compare."),
+    model: str = typer.Option("cxr-foreign-objects", help="A shipped model's name or a bundle's folder."),
+    target: str | None = typer.Option(None, help="Explained class; the poor-quality one unless told."),
+    out: Path = typer.Option(Path("xiqa-explain"), help="Folder for maps and pictures."),
+) -> None:
+    """Explain one image by one or more methods.
+
+    Writes maps.npz (raw maps, one array a method), for each method a 16-bit TIFF on the original's grid
+    with its scale in the description and an overlay, and contact-sheet.png with all of them.
+    """
+    from rich.console import Console
+
+    from xiqa.assessment import explain
+    from xiqa.imaging import read_image
+    from xiqa.models import load_model
+    from xiqa.report.files import writing
+    from xiqa.report.maps import write_maps
+
+    console = Console()
+    with console.status(f"Explaining {image.name}"):
+        loaded = load_model(model)
+        picture = read_image(image)
+        chosen = method or [loaded.card.method]
+        maps = {text: found[0] for text, found in explain(loaded, picture, chosen, target=target).items()}
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            written = write_maps(out, picture, maps)
+            _contact_sheet(picture, maps).save(out / "contact-sheet.png")
+    _table(console, maps, picture)
+    console.print(f"{len(written) + 1} files in {out}", soft_wrap=True)
+
+
+def _contact_sheet(image: Image, maps: dict[str, SaliencyMap]) -> Any:
+    """The image and each method's overlay with its peak, side by side."""
+    import numpy as np
+
+    from xiqa.assessment.places import locate
+    from xiqa.report.contact_sheet import contact_sheet
+    from xiqa.report.overlay import overlay_picture
+    from xiqa.types import Image as Picture
+
+    pictures = [overlay_picture(image, None, long_side=768)]
+    pictures += [overlay_picture(image, one, locate(one, image)[:1], long_side=768) for one in maps.values()]
+    tiles = [Picture(np.asarray(one, dtype=np.float32) / np.float32(255)) for one in pictures]
+    return contact_sheet(tiles, captions=["original", *maps])
+
+
+def _table(console: Any, maps: dict[str, SaliencyMap], image: Image) -> None:
+    from rich.table import Table
+
+    from xiqa.assessment.places import locate
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("method", "map", "peak (x, y)", "box"):
+        table.add_column(column, overflow="fold")
+    for text, one in maps.items():
+        found = next(iter(locate(one, image)), None)
+        rows, columns = one.values.shape
+        peak, box = "no place", ""
+        if found is not None:
+            peak = f"({found.peak.x:.0f}, {found.peak.y:.0f})"
+            box = " ".join(f"{edge:.0f}" for edge in found.box)
+        table.add_row(text, f"{rows} x {columns}", peak, box)
+    console.print(table)
