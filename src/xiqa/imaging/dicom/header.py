@@ -70,6 +70,7 @@ class Header:
         pixels: Keyword of the element that holds the pixels.
         start: Where its value starts in the stream.
         length: Bytes of its value; None for encapsulated (compressed) pixels.
+        words: 8-bit pixels are stored as 16-bit words.
     """
 
     data: Dataset
@@ -78,6 +79,7 @@ class Header:
     pixels: str
     start: int
     length: int | None
+    words: bool
 
 
 def read_header(file: IO[bytes], limits: Limits) -> Header:
@@ -102,11 +104,11 @@ def read_header(file: IO[bytes], limits: Limits) -> Header:
         stream = BoundedStream(io.BytesIO(_inflate(stream.read(), limits.inflated)))
     found: dict[str, int] = {}
 
-    def at_pixels(tag: BaseTag, _vr: str | None, length: int) -> bool:
+    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
         if stream.skipped:
             raise _truncated("an element reaches beyond the end of the file")
         if tag in _PIXELS:
-            found.update(tag=tag, length=length, start=stream.tell())
+            found.update(tag=tag, length=length, start=stream.tell(), words=vr == "OW")
         return tag in _PIXELS
 
     implicit = syntax == ImplicitVRLittleEndian
@@ -127,7 +129,8 @@ def read_header(file: IO[bytes], limits: Limits) -> Header:
         raise _truncated(
             f"{length:,} bytes of pixels are declared, {stream.size - found['start']:,} are there"
         )
-    return Header(data, syntax, stream, _PIXELS[found["tag"]], found["start"], length)
+    words = bool(found["words"]) and data.get("BitsAllocated") == 8
+    return Header(data, syntax, stream, _PIXELS[found["tag"]], found["start"], length, words)
 
 
 class BoundedStream:

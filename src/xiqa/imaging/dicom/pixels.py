@@ -155,9 +155,9 @@ def _native(header: Header, pixels: PixelFormat, frame: int) -> NDArray[Any]:
             expected=f"{size:,} bytes a frame, {pixels.frames:,} frames",
             got=f"{header.length:,} bytes",
         )
-    header.stream.seek(header.start + frame * size)
-    raw = np.empty(samples, dtype=pixels.dtype.newbyteorder("<" if header.syntax.is_little_endian else ">"))
-    header.stream.file.readinto(raw.view(np.uint8))  # type: ignore[attr-defined]
+    raw = _read(header, frame * size, size).view(
+        pixels.dtype.newbyteorder("<" if header.syntax.is_little_endian else ">")
+    )
     if len(pixels.shape) == 2:
         return raw.reshape(pixels.shape)
     if subsampled:
@@ -165,6 +165,18 @@ def _native(header: Header, pixels: PixelFormat, frame: int) -> NDArray[Any]:
     if pixels.planar and not subsampled:
         raw = np.moveaxis(raw.reshape(pixels.shape[2], *pixels.shape[:2]), 0, -1)
     return _rgb(raw.reshape(pixels.shape), pixels)
+
+
+def _read(header: Header, start: int, size: int) -> NDArray[np.uint8]:
+    """Bytes of the pixel data; big-endian words of 8-bit pixels have theirs in swapped pairs."""
+    swapped = header.words and not header.syntax.is_little_endian
+    first, end = (start // 2 * 2, -(-(start + size) // 2) * 2) if swapped else (start, start + size)
+    header.stream.seek(header.start + first)
+    raw = np.empty(end - first, dtype=np.uint8)
+    header.stream.file.readinto(raw)  # type: ignore[attr-defined]
+    if swapped:
+        raw = raw.view(np.uint16).byteswap().view(np.uint8)
+    return raw[start - first : start - first + size]
 
 
 def _compressed(header: Header, pixels: PixelFormat, frame: int, limits: Limits) -> NDArray[Any]:
@@ -188,7 +200,7 @@ def _jpeg_colour(coded: bytes, photometric: str) -> str | None:
     """The colour space that a JPEG stream is in; None where its own marker says so."""
     if photometric.startswith("YBR"):
         return "YCBCR"
-    return None if b"Adobe" in coded[:1024] else "RGB"
+    return None if b"Adobe" in coded[:1024] or b"JFIF" in coded[:1024] else "RGB"
 
 
 def _extended_offsets(data: Dataset) -> tuple[bytes, bytes] | None:

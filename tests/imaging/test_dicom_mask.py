@@ -1,0 +1,128 @@
+"""Padding and shutters are masked; identifiers, spacing and notes travel along."""
+
+import numpy as np
+import pytest
+
+from tests.imaging.dicom_files import film, item, save, write
+from tests.imaging.test_dicom_display import enhanced
+from xiqa.imaging import read_image
+
+
+def test_padding_value(tmp_path):
+    stored = film()
+    stored[:7] = 3000
+    stored[7:][stored[7:] == 3000] = 3001
+    mask = read_image(write(tmp_path / "a.dcm", stored, BitsStored=12, PixelPaddingValue=3000)).mask
+    assert not mask[:7].any()
+    assert mask[7:].all()
+
+
+def test_padding_range_of_signed_pixels(tmp_path):
+    stored = film().astype("<i2") - 2048
+    path = write(
+        tmp_path / "a.dcm",
+        stored,
+        kind="MR",
+        BitsStored=16,
+        PixelPaddingValue=-2000,
+        PixelPaddingRangeLimit=-1000,
+    )
+    np.testing.assert_array_equal(read_image(path).mask, (stored < -2000) | (stored > -1000))
+
+
+def test_no_padding_no_mask(tmp_path):
+    path = write(tmp_path / "a.dcm", film() // 2, BitsStored=12, PixelPaddingValue=4095)
+    assert read_image(path).mask is None
+
+
+RECTANGLE = {
+    "ShutterLeftVerticalEdge": 11,
+    "ShutterRightVerticalEdge": 60,
+    "ShutterUpperHorizontalEdge": 6,
+    "ShutterLowerHorizontalEdge": 90,
+}
+CIRCLE = {"CenterOfCircularShutter": [41, 31], "RadiusOfCircularShutter": 20}
+POLYGON = {"VerticesOfThePolygonalShutter": [1, 1, 1, 41, 41, 1]}
+ROWS, COLUMNS = np.mgrid[:96, :80]
+IN_RECTANGLE = (ROWS >= 5) & (ROWS <= 89) & (COLUMNS >= 10) & (COLUMNS <= 59)
+IN_CIRCLE = (ROWS - 40) ** 2 + (COLUMNS - 30) ** 2 <= 400
+IN_POLYGON = ROWS + COLUMNS <= 40
+
+
+@pytest.mark.parametrize(
+    ("shape", "elements", "inside"),
+    [
+        ("RECTANGULAR", RECTANGLE, IN_RECTANGLE),
+        ("CIRCULAR", CIRCLE, IN_CIRCLE),
+        ("POLYGONAL", POLYGON, IN_POLYGON),
+        (["RECTANGULAR", "CIRCULAR"], RECTANGLE | CIRCLE, IN_RECTANGLE & IN_CIRCLE),
+    ],
+    ids=["rectangle", "circle", "polygon", "two"],
+)
+def test_shutters(tmp_path, shape, elements, inside):
+    path = write(tmp_path / "a.dcm", film(), BitsStored=12, ShutterShape=shape, **elements)
+    np.testing.assert_array_equal(read_image(path).mask, inside)
+
+
+def test_shutter_and_padding_together(tmp_path):
+    stored = film()
+    stored[:50] = 0
+    path = write(
+        tmp_path / "a.dcm", stored, BitsStored=12, PixelPaddingValue=0, ShutterShape="CIRCULAR", **CIRCLE
+    )
+    np.testing.assert_array_equal(read_image(path).mask, (stored > 0) & IN_CIRCLE)
+
+
+def test_each_frame_has_its_own_shutter(tmp_path):
+    data = enhanced()
+    data.PerFrameFunctionalGroupsSequence[1].FrameDisplayShutterSequence = [
+        item(ShutterShape="CIRCULAR", **CIRCLE)
+    ]
+    path = save(data, tmp_path / "a.dcm")
+    assert read_image(path, frame=0).mask is None
+    np.testing.assert_array_equal(read_image(path, frame=1).mask, IN_CIRCLE[:64, :64])
+
+
+@pytest.mark.parametrize(
+    ("elements", "spacing", "note"),
+    [
+        ({"PixelSpacing": [0.2, 0.3]}, (0.2, 0.3), None),
+        ({"ImagerPixelSpacing": [0.14, 0.14]}, (0.14, 0.14), "detector"),
+        ({"PixelSpacing": [0.2, 0.3], "ImagerPixelSpacing": [0.14, 0.14]}, (0.2, 0.3), None),
+        ({"PixelSpacing": [0, 0.3]}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_spacing(tmp_path, elements, spacing, note):
+    image = read_image(write(tmp_path / "a.dcm", film(), BitsStored=12, **elements))
+    assert image.spacing == spacing
+    assert any("detector" in text for text in image.source.notes) == (note is not None)
+
+
+def test_identifiers(tmp_path):
+    path = write(tmp_path / "a.dcm", film(), BitsStored=12, ViewPosition="PA", BodyPartExamined="CHEST")
+    source = read_image(path).source
+    for name in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        assert source.identifiers[name].startswith("1.2.")
+    assert source.identifiers["PatientID"] == "P1"
+    assert source.identifiers["PatientName"] == "Doe^Jane"
+    assert source.identifiers["AccessionNumber"] == "A1"
+    assert source.identifiers["ViewPosition"] == "PA"
+    assert (source.path, source.format) == (str(path), "dicom")
+
+
+def test_odd_identifiers_stay_inert_text(tmp_path):
+    path = write(
+        tmp_path / "a.dcm",
+        film(),
+        BitsStored=12,
+        PatientName="<script>alert(1)</script>",
+        PatientID="../../etc/passwd",
+        StudyInstanceUID="1.02.x",
+        AccessionNumber="A\x00\x1b1",
+    )
+    image = read_image(path)
+    assert image.source.identifiers["PatientID"] == "../../etc/passwd"
+    assert image.source.identifiers["PatientName"] == "<script>alert(1)</script>"
+    assert image.source.identifiers["AccessionNumber"] == "A\\x00\\x1b1"
+    assert "StudyInstanceUID is not a legal UID" in image.source.notes
