@@ -80,9 +80,10 @@ class Method:
 
 def _closing(rest: str, text: str) -> int:
     """Where the parenthesis that opens ``rest`` closes."""
-    depth = 0
+    depth, quoted = 0, False
     for place, sign in enumerate(rest):
-        depth += {"(": 1, ")": -1}.get(sign, 0)
+        quoted ^= sign == "'"
+        depth += 0 if quoted else {"(": 1, ")": -1}.get(sign, 0)
         if depth == 0:
             return place
     raise _unreadable(text)
@@ -93,7 +94,7 @@ def _read_params(rest: str, text: str) -> dict[str, Any]:
         return {}
     found = list(_PARAM.finditer(rest, 1))
     covered = "".join(match.group() for match in found)
-    if not rest.startswith(":") or rest[1:] != covered or rest.endswith(","):
+    if not rest.startswith(":") or not covered or rest[1:] != covered or rest.endswith(","):
         raise _unreadable(text)
     return {match.group(1): _read(match.group(2)) for match in found}
 
@@ -120,7 +121,7 @@ def _write(value: Any) -> str:
     if isinstance(value, str):
         plain = re.fullmatch(r"[\w./-]+", value) and _read(value) == value
         return value if plain else f"'{value}'"
-    return repr(value)
+    return repr(value).replace("e+", "e")  # a plus joins values
 
 
 def _frozen(value: Any) -> Any:
