@@ -1,0 +1,130 @@
+"""Training end to end on bright squares: it learns, resumes inside an epoch, and writes a bundle."""
+
+import numpy as np
+import pytest
+import torch
+
+from xiqa.errors import DatasetError
+from xiqa.models.backbones import build_network
+from xiqa.models.bundle import load_model
+from xiqa.training import train as train_module
+from xiqa.training.data import EpochLoader, FilmSet, load_films
+from xiqa.training.fit import fit
+from xiqa.training.module import QualityModule
+
+from .conftest import make_samples
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return make_samples(16, "train") + make_samples(8, "val", first=100)
+
+
+def loaders(recipe, samples):
+    films = load_films(samples[:16], recipe.preprocessing)
+    return EpochLoader(FilmSet(films, recipe, (64, 64), training=True), 4, seed=recipe.seed)
+
+
+def test_the_same_seed_gives_the_same_batches_and_every_epoch_another(make_recipe, samples):
+    recipe = make_recipe()
+    first, again = loaders(recipe, samples), loaders(recipe, samples)
+    one, two = [b.images for b in first], [b.images for b in again]
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one, [b.images for b in first], strict=True))
+
+
+def test_every_film_is_served_once_an_epoch(make_recipe, samples):
+    loader = loaders(make_recipe(), samples)
+    labels = torch.cat([batch.labels for batch in loader])
+    assert len(loader) == 4
+    assert sorted(labels.tolist()) == [0] * 8 + [1] * 8
+
+
+def test_a_loader_goes_on_inside_an_epoch(make_recipe, samples):
+    whole = [batch.images for batch in loaders(make_recipe(), samples)]
+    stopped, resumed = loaders(make_recipe(), samples), loaders(make_recipe(), samples)
+    reading = iter(stopped)
+    next(reading)
+    resumed.load_state_dict(stopped.state_dict())
+    rest = [batch.images for batch in resumed]
+    assert len(rest) == 3
+    assert all(torch.equal(a, b) for a, b in zip(rest, whole[1:], strict=True))
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.long
+def test_training_that_is_killed_inside_an_epoch_ends_with_the_same_weights(
+    make_recipe, samples, tmp_path, monkeypatch
+):
+    recipe = make_recipe(phases=[{"epochs": 2, "size": (64, 64), "frozen": ["body.conv_stem", "body.bn1"]}])
+    train, val = (load_films(part, recipe.preprocessing) for part in (samples[:16], samples[16:]))
+    monkeypatch.setattr("xiqa.training.fit.STEPS_BETWEEN_CHECKPOINTS", 3)
+
+    def run(folder, *, resume=False):
+        torch.manual_seed(0)
+        network = build_network(recipe.architecture)
+        fit(network, recipe, train, val, folder, resume=resume, progress=False)
+        return network.state_dict()
+
+    whole = run(tmp_path / "whole")
+    step = QualityModule.training_step
+
+    def killed(self, batch, index):
+        if self.global_step == 5:
+            raise Stop
+        return step(self, batch, index)
+
+    monkeypatch.setattr(QualityModule, "training_step", killed)
+    with pytest.raises(Stop):
+        run(tmp_path / "killed")
+    monkeypatch.setattr(QualityModule, "training_step", step)
+    resumed = run(tmp_path / "killed", resume=True)
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, msg=name)
+
+
+@pytest.mark.long
+def test_a_recipe_becomes_a_bundle_that_finds_the_squares(make_recipe, samples, tmp_path, monkeypatch):
+    phase = {"epochs": 10, "size": (64, 64), "learning_rate": 1e-2, "frozen": ["body"]}
+    recipe = make_recipe(phases=[phase])
+    monkeypatch.setattr(train_module, "read_samples", lambda recipe, data: samples)
+    card = train_module.train(recipe, tmp_path, tmp_path / "run", progress=False)
+    model = load_model(tmp_path / "run" / "bundle")
+    assert model.card == card
+    (scores,) = card.evaluations
+    assert (scores.images, scores.poor, scores.patients) == (8, 4, 8)
+    assert scores.auc.value > 0.9
+    assert scores.sensitivity.value >= recipe.sensitivity
+    hits = 0
+    for sample in samples[17::2]:
+        array, _ = model.prepare(sample.read())
+        with torch.no_grad():
+            evidence = model.network.evidence_map(torch.from_numpy(array)[None])[0, 0]
+        y, x = np.unravel_index(int(evidence.argmax()), evidence.shape)
+        box = sample.annotations[0].box
+        hits += box.x0 - 8 <= 8 * x + 3.5 <= box.x1 + 8 and box.y0 - 8 <= 8 * y + 3.5 <= box.y1 + 8
+    assert hits >= 3
+
+
+def test_a_set_without_poor_films_is_told(make_recipe, samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_module, "read_samples", lambda recipe, data: samples[::2])
+    with pytest.raises(DatasetError, match="both classes"):
+        train_module.train(make_recipe(), tmp_path, tmp_path / "run", progress=False)
+
+
+def test_frozen_parts_keep_weights_and_statistics(make_recipe, samples):
+    recipe = make_recipe(phases=[{"epochs": 1, "frozen": ["body.blocks.0"]}])
+    module = QualityModule(build_network(recipe.architecture), recipe, recipe.phases[0], 4).train()
+    frozen = module.network.get_submodule("body.blocks.0")
+    before = {name: value.clone() for name, value in frozen.state_dict().items()}
+    batch = next(iter(loaders(recipe, samples)))
+    optimiser = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=0.1)
+    module.log_dict = lambda *args, **options: None
+    module.training_step(batch, 0).backward()
+    optimiser.step()
+    assert all(torch.equal(before[name], value) for name, value in frozen.state_dict().items())
+    assert module.network.body.blocks[3].training
+    assert not frozen.training
