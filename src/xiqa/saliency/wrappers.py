@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["evet", "integrated", "noisy", "smoothed"]
 
 
-@wrapper("smoothed", cite="ozer2021normgrad")
+@wrapper("smoothed", cite="ozer2021explainable")
 def smoothed(inner: Inner, images: Tensor, *, sigma: float = 1.0, fraction: float | None = None) -> Tensor:
     """A Gaussian blur of the map, at the image's resolution; see `xiqa.saliency.maps.smooth`.
 
@@ -114,7 +114,7 @@ def evet(
         stretched: Stretch each map to [0, 1] first, so that all transforms weigh the same.
 
     Returns:
-        ``(N, H, W)``. Source: oh2021evet; intensity transforms: a proposal of ayyar2021review.
+        ``(N, H, W)``. Source: oh2021evet; the intensity transforms are an extension.
     """
     size = (int(images.shape[-2]), int(images.shape[-1]))
     total, known = torch.zeros_like(images[:, :1]), torch.zeros_like(images[:, :1])
