@@ -17,8 +17,8 @@ def tightest_box(mask: MaskArray) -> Box:
     >>> tightest_box(np.array([[False, False, False], [False, True, True]]))
     Box(x0=1.0, y0=1.0, x1=2.0, y1=1.0)
     """
-    rows, columns = np.nonzero(mask)
-    return Box(float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max()))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return Box(float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1]))
 
 
 def read_mask(path: Path, frame: int = 0) -> MaskArray:

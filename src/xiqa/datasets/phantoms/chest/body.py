@@ -49,6 +49,7 @@ class Body:
         effusion: Height of fluid on the (right, left) side.
         lung_density: Density of lung tissue relative to water.
         bubble: A stomach bubble is there.
+        chin: How far the chin hangs into the film, mm; 0 for a head held up.
     """
 
     female: bool
@@ -67,6 +68,7 @@ class Body:
     effusion: tuple[float, float]
     lung_density: float
     bubble: bool
+    chin: float
 
 
 def _draw_side(
@@ -76,8 +78,8 @@ def _draw_side(
         sign=sign,
         dome=dome,
         dome_x=scale * rng.uniform(68, 82),
-        shoulder=(scale * rng.uniform(168, 184), apex + scale * rng.uniform(24, 48)),
-        abduction=float(rng.uniform(0.02, 0.18) if portable else rng.uniform(0.06, 0.4)),
+        shoulder=(scale * rng.uniform(168, 192), apex + scale * rng.uniform(24, 48)),
+        abduction=float(rng.uniform(0.0, 0.2) if portable else rng.uniform(0.1, 0.5)),
     )
 
 
@@ -98,7 +100,7 @@ def draw_body(rng: np.random.Generator) -> Body:
         half_width=scale * rng.uniform(128, 148),
         half_depth=scale * rng.uniform(86, 106),
         apex=apex,
-        wall=scale * rng.uniform(16, 26) + 0.8 * fat,
+        wall=scale * rng.uniform(24, 36) + 0.8 * fat,
         heart=scale * float(np.clip(rng.normal(1.12 if portable else 0.98, 0.1), 0.8, 1.45)),
         turn=float(rng.normal(0, 7 if portable else 3)),
         breast=scale * rng.uniform(12, 42) * (1 + fat / 60) if female else rng.uniform(0, 7),
@@ -108,4 +110,5 @@ def draw_body(rng: np.random.Generator) -> Body:
         effusion=(float(effusion[0]), float(effusion[1])),
         lung_density=float(rng.uniform(0.16, 0.28)),
         bubble=bool(rng.random() < 0.55),
+        chin=float(rng.uniform(10, 60) if rng.random() < (0.6 if portable else 0.2) else 0),
     )

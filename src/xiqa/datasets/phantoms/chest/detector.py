@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter
 
+from xiqa.datasets.phantoms.chest.grid import smooth
 from xiqa.types import FloatArray, MaskArray
 
-__all__ = ["Exposure", "draw_exposure", "expose", "smooth"]
+__all__ = ["Exposure", "draw_exposure", "expose"]
+
+
+# Standard deviation of the edges' enhancement, pixels.
+EDGE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,7 @@ class Exposure:
     """How a film is taken and processed.
 
     Attributes:
-        scatter: Scattered over primary photons, on the average over the film.
+        scatter: Scattered photons for a primary photon that interacts in the patient.
         photons: Photons a pixel behind one unit of transmission 0.1.
         blur: Standard deviation of the detector's blur, pixels.
         detail: Gain of what is finer than a few centimetres over what is broader.
@@ -40,30 +44,17 @@ class Exposure:
 
 def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
     """Draw one exposure; portable films have more scatter, fewer photons and no grid."""
-    dark = rng.uniform(0.24, 0.52)
+    dark = rng.uniform(0.36, 0.62)
     return Exposure(
-        scatter=float(rng.uniform(0.7, 1.3) if portable else rng.uniform(0.3, 0.7)),
-        photons=float(np.exp(rng.uniform(np.log(700), np.log(6000 if portable else 12000)))),
+        scatter=float(rng.uniform(0.18, 0.4) if portable else rng.uniform(0.08, 0.2)),
+        photons=float(np.exp(rng.uniform(np.log(900), np.log(6000 if portable else 10000)))),
         blur=float(rng.uniform(0.55, 0.95)),
-        detail=float(rng.uniform(1.0, 1.7)),
-        edges=float(rng.uniform(0.0, 0.6)),
+        detail=float(rng.uniform(1.0, 1.45)),
+        edges=float(rng.uniform(0.2, 1.3)),
         dark=float(dark),
-        bright=float(np.clip(dark + rng.uniform(0.3, 0.5), 0.7, 0.92)),
+        bright=float(np.clip(dark + rng.uniform(0.18, 0.34), 0.64, 0.88)),
         toe=float(rng.uniform(0.0, 0.4)),
     )
-
-
-def smooth(values: FloatArray, sigma: float) -> FloatArray:
-    """A broad Gaussian blur, computed on a coarser grid where that is fine enough."""
-    factor = int(np.clip(sigma / 3, 1, min(values.shape) // 8 or 1))
-    if factor == 1:
-        return np.asarray(gaussian_filter(values, sigma, mode="nearest"), np.float32)
-    coarse = np.asarray(Pillow.fromarray(values).reduce(factor))
-    coarse = gaussian_filter(coarse, sigma / factor, mode="nearest")
-    rows, columns = values.shape
-    # the coarse grid may reach over the image's edge; enlarge its exact extent
-    box = (0, 0, columns / factor, rows / factor)
-    return np.asarray(Pillow.fromarray(coarse).resize((columns, rows), Pillow.Resampling.BICUBIC, box=box))
 
 
 def expose(
@@ -78,7 +69,7 @@ def expose(
     r"""A film of an attenuation map :math:`a = \int \mu\,dl`.
 
     .. math::
-        I &= e^{-a} + S, \qquad S = r\,\frac{\overline{e^{-a}}}{\overline{G * e^{-a}}}\,(G * e^{-a}) \\
+        I &= e^{-a} + r\,G * (a\,e^{-a}) \\
         J &= B * (I + \sqrt{I / N}\,n), \qquad n \sim \mathcal N(0, 1) \\
         p &= \operatorname{sigmoid}(k\,(L' - c)), \qquad L' = L + \text{detail of } L, \quad L = -\log J
 
@@ -98,27 +89,45 @@ def expose(
     Returns:
         ``(H, W)`` grey values in [0, 1].
     """
-    primary = np.exp(-(attenuation + objects))
-    broad = smooth(primary, 32 / spacing)
-    intensity = primary + np.float32(0.6 * exposure.scatter) * (broad + np.float32(0.25) * broad.mean())
+    intensity = np.exp(-(attenuation + objects))
+    intensity += np.float32(exposure.scatter) * smooth(attenuation * intensity, _tenth(32 / spacing))
     noise = rng.standard_normal(attenuation.shape, dtype=np.float32)
     noise *= np.sqrt(intensity * np.float32(0.1 / exposure.photons))
     intensity += noise
-    intensity = gaussian_filter(intensity, exposure.blur, truncate=3)
-    log = -np.log(np.maximum(intensity, np.float32(1e-5)))
-    base = smooth(log, 14 / spacing)
-    fine = smooth(log, 1.8 / spacing)
-    log += np.float32(exposure.detail - 1) * (log - base) + np.float32(exposure.edges) * (log - fine)
-    low, high = _level(base, lungs, 0.3, 0.25), _level(base, solid, 0.75, 0.6)
+    intensity = gaussian_filter(intensity, exposure.blur, truncate=2.5)
+    log = np.log(np.maximum(intensity, np.float32(1e-5), out=intensity), out=intensity)
+    np.negative(log, out=log)
+    base = smooth(log, _tenth(14 / spacing))
+    fine = smooth(log, EDGE)
+    # detail over the base, and edges over what is finer still
+    fine *= np.float32(-exposure.edges)
+    fine += np.float32(1 - exposure.detail) * base
+    log *= np.float32(exposure.detail + exposure.edges)
+    log += fine
+    low, high = _level(base, lungs, 0.3, 0.25), _level(base, solid, 0.8, 0.6)
     high = max(high, low + 0.3)
     ends = np.log([exposure.dark / (1 - exposure.dark), exposure.bright / (1 - exposure.bright)])
     slope = (ends[1] - ends[0]) / (high - low)
-    bent = np.float32(slope) * (log - np.float32(low)) + np.float32(ends[0])
-    bent += np.float32(exposure.toe) * np.minimum(bent + 1.2, 0)
-    return np.asarray(1 / (1 + np.exp(-bent)), np.float32)
+    log *= np.float32(slope)
+    log += np.float32(ends[0] - slope * low)
+    log += np.float32(exposure.toe) * np.minimum(log + np.float32(1.2), 0)
+    return _sigmoid(log)
+
+
+def _sigmoid(values: FloatArray) -> FloatArray:
+    """``1 / (1 + exp(-v))``, in place."""
+    np.exp(np.negative(values, out=values), out=values)
+    values += 1
+    return np.reciprocal(values, out=values)
+
+
+def _tenth(pixels: float) -> float:
+    """Rounded, so that films of like scale share their smoothing matrices."""
+    return round(pixels, 1)
 
 
 def _level(values: FloatArray, where: MaskArray, quantile: float, fallback: float) -> float:
     """A quantile of some pixels, of all where there are none."""
+    values, where = values[::4, ::4], where[::4, ::4]  # a sample is enough
     chosen = values[where]
     return float(np.quantile(chosen, quantile) if chosen.size else np.quantile(values, fallback))

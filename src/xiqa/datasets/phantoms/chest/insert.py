@@ -5,71 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, gaussian_filter, label, zoom
+from scipy.ndimage import gaussian_filter
 
-from xiqa.datasets.phantoms.chest.detector import smooth
-from xiqa.datasets.phantoms.chest.landmarks import Landmarks, landmarks_of
+from xiqa.datasets.phantoms.chest.find import find_chest
+from xiqa.datasets.phantoms.chest.grid import smooth
+from xiqa.datasets.phantoms.chest.landmarks import Landmarks
 from xiqa.datasets.phantoms.chest.placing import place_objects
 from xiqa.datasets.phantoms.chest.scenario import Scenario
 from xiqa.datasets.phantoms.phantom import Phantom
 from xiqa.errors import ConfigError
-from xiqa.types import FloatArray, Image, MaskArray
+from xiqa.types import FloatArray, Image
 
-__all__ = ["find_chest", "insert_objects"]
-
-# A film without a pixel spacing shows about this many millimetres along its shorter side.
-FIELD = 380.0
-
-
-def _lung_fields(pixels: FloatArray) -> MaskArray | None:
-    """Dark regions in the film's middle that are not the dark outside; None when they make no chest."""
-    coarse = np.asarray(zoom(pixels, 64 / np.array(pixels.shape), order=1))
-    soft = gaussian_filter(coarse, 1.2)
-    inner = soft[8:52, 8:56]
-    threshold = float(np.quantile(inner, 0.06) + 0.55 * (np.quantile(inner, 0.9) - np.quantile(inner, 0.06)))
-    regions, count = label(soft < threshold)
-    edge = np.unique(np.concatenate([regions[0], regions[:, 0], regions[:, -1]]))
-    lungs = np.zeros((64, 64), bool)
-    sizes = [(int((regions == k).sum()), k) for k in range(1, count + 1) if k not in edge]
-    for area, k in sorted(sizes, reverse=True)[:2]:
-        if area >= 90:
-            lungs |= regions == k
-    left, right = lungs[:, :32].sum(), lungs[:, 32:].sum()
-    if min(left, right) < 90 or max(left, right) > 1100 or max(left, right) > 3.2 * min(left, right):
-        return None
-    return np.asarray(binary_fill_holes(lungs))
-
-
-def _usual_lungs() -> MaskArray:
-    """Where the lungs lie on an average upright film, 64 x 64."""
-    y, x = np.mgrid[0:64, 0:64] / 63.0
-    lungs = np.zeros((64, 64), bool)
-    for middle in (0.31, 0.69):
-        wide = np.where(y < 0.62, 0.155, 0.155 + 0.05 * (y - 0.62))
-        lungs |= (np.abs((x - middle) / wide) ** 2.5 + np.abs((y - 0.45) / 0.31) ** 2.5) < 1
-    return lungs
-
-
-def find_chest(image: Image) -> Landmarks:
-    """Estimate where the chest lies on a frontal film: by its dark lungs, else as on an average film.
-
-    Args:
-        image: A grey frontal film, upright, bright bones.
-
-    Returns:
-        Its landmarks; coarse, to a few per cent of the width.
-    """
-    lungs = _lung_fields(image.pixels)
-    if lungs is None:
-        lungs = _usual_lungs()
-    # what lies between a row's outermost lung pixels is chest
-    ahead, behind = np.maximum.accumulate(lungs, 1), np.maximum.accumulate(lungs[:, ::-1], 1)[:, ::-1]
-    chest = ahead & behind
-    rows, columns = image.size
-    index = np.ix_(np.arange(rows) * 64 // rows, np.arange(columns) * 64 // columns)
-    body = smooth(image.pixels, 0.01 * min(image.size)) > 0.08
-    spacing = image.spacing[0] if image.spacing else FIELD / min(image.size)
-    return landmarks_of(chest[index], lungs[index], body, spacing)
+__all__ = ["insert_objects"]
 
 
 def _blur_of(pixels: FloatArray) -> float:

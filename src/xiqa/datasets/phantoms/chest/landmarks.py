@@ -63,7 +63,9 @@ class Landmarks:
             region = binary_erosion(lungs, iterations=rim)
         elif place == "heart":
             region = binary_erosion(chest & ~lungs, iterations=max(1, rim // 2))
-            region[: int((self.top + 0.45 * (self.bottom - self.top)) / 4)] = False
+            (left, top), (right, bottom) = self.at(-0.3, 0.45), self.at(0.6, 0.95)
+            region[: int(top / 4)] = region[int(bottom / 4) + 1 :] = False
+            region[:, : int(left / 4)] = region[:, int(right / 4) + 1 :] = False
         elif place == "edge":
             region = binary_dilation(chest, iterations=1) & ~binary_erosion(chest, iterations=rim)
         elif place == "outside":
@@ -79,7 +81,8 @@ class Landmarks:
 
 def landmarks_of(chest: MaskArray, lungs: MaskArray, body: MaskArray, spacing: float) -> Landmarks:
     """Read the landmarks off masks."""
-    rows, columns = np.flatnonzero(chest.any(1)), np.flatnonzero(chest.any(0))
+    seen = lungs if lungs.any() else chest
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     if not rows.size:  # no chest in view: the film's middle stands for it
         rows, columns = (np.arange(round(0.2 * n), round(0.8 * n)) for n in chest.shape)
     middle = slice(int(rows[0] + 0.3 * len(rows)), int(rows[0] + 0.6 * len(rows)) + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from xiqa.datasets.phantoms.chest.body import Body, draw_body
 from xiqa.datasets.phantoms.chest.bones import BONE_OVER_WATER, bone_paths
@@ -81,17 +82,21 @@ def simulate_chest(
     soft = soft_parts(body, x, y, anatomy)
     blood = vessel_paths(body, grid, anatomy) * np.clip(soft.lung / np.float32(60 * body.scale), 0, 1)
     bone = bone_paths(body, grid, anatomy)
-    attenuation = enlarge(np.float32(WATER) * (soft.water + blood) + np.float32(BONE_OVER_WATER) * bone, grid)
+    fine = np.float32(WATER) * blood + np.float32(BONE_OVER_WATER) * bone
+    fine += np.float32(0.9) * (
+        fine - uniform_filter(fine, 3)
+    )  # gives back what laying down points has blurred
+    attenuation = enlarge(np.float32(WATER) * soft.water + fine, grid)
 
-    chest, lungs, patient = (_full(mask, grid) for mask in (soft.chest, soft.lungs, soft.body))
+    chest, lungs, middle, patient = (
+        _full(mask, grid) for mask in (soft.chest, soft.lungs, soft.middle, soft.body)
+    )
     letters = None
     if marker or (marker is None and streams[MARKER].random() < 0.9):
         letters = draw_marker(size, body.portable, streams[MARKER])
     marks = landmarks_of(chest, lungs, patient, grid.spacing)
     placed = place_objects(scenario, marks, streams[OBJECT], letters.place if letters else None)
-    pixels = expose(
-        attenuation, placed.attenuation, lungs, chest & ~lungs, exposure, grid.spacing, streams[PHOTONS]
-    )
+    pixels = expose(attenuation, placed.attenuation, lungs, middle, exposure, grid.spacing, streams[PHOTONS])
 
     annotations = placed.annotations
     valid: MaskArray | None = None

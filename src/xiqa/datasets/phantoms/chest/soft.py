@@ -16,7 +16,7 @@ from xiqa.datasets.phantoms.chest.body import Body, Side
 from xiqa.datasets.phantoms.chest.grid import texture
 from xiqa.types import FloatArray, MaskArray
 
-__all__ = ["SoftParts", "ellipsoid", "rod", "soft_parts"]
+__all__ = ["SoftParts", "chest_border", "columns", "ellipsoid", "rod", "soft_parts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,20 +28,28 @@ class SoftParts:
         lung: Millimetres inside the lungs.
         body: Pixels over the patient.
         lungs: Pixels over the lungs and not over the heart or below the diaphragm's dome.
-        chest: Pixels over lungs or mediastinum, above the diaphragm.
+        middle: Pixels over the mediastinum and the heart, above the diaphragm.
+        chest: Pixels over the rib cage with its wall, down to the lungs' lowest corners.
     """
 
     water: FloatArray
     lung: FloatArray
     body: MaskArray
     lungs: MaskArray
+    middle: MaskArray
     chest: MaskArray
 
 
-def _arch(t: FloatArray, power: float) -> FloatArray:
-    """``(1 - |t|^p)^(1/2)``, 0 where ``|t| > 1``."""
-    inside = 1 - np.minimum(np.abs(t), 1) ** np.float32(power)
-    return np.sqrt(inside)
+def _arch(t: FloatArray, power: int) -> FloatArray:
+    """``(1 - t^p)^(1/2)`` for an even power ``p``, 0 where ``|t| > 1``."""
+    square = np.minimum(t * t, 1)
+    return np.asarray(np.sqrt(1 - (square if power == 2 else square ** (power // 2))))
+
+
+def columns(x: FloatArray, low: float, high: float) -> slice:
+    """The columns in which any ``x`` lies between two values: where a narrow part needs to be computed."""
+    near = np.flatnonzero(((x > low) & (x < high)).any(0))
+    return slice(int(near[0]), int(near[-1]) + 1) if near.size else slice(0, 0)
 
 
 def _ramp(t: FloatArray) -> FloatArray:
@@ -85,17 +93,21 @@ def _trunk(body: Body, x: FloatArray, y: FloatArray) -> FloatArray:
     s, apex = body.scale, body.apex
     chest = body.half_width + body.wall
     # trapezius: from the neck down and out to the shoulder
-    slope = np.clip((y - (apex - 62 * s)) / (78 * s), 0, 1)
-    neck = 60 * s + 0.4 * body.wall
-    out = neck + (body.right.shoulder[0] + 22 * s - neck) * slope**1.6
+    slope = np.clip((y - (apex - 90 * s)) / (108 * s), 0, 1)
+    neck = 50 * s + 0.5 * body.wall
+    out = neck + (body.right.shoulder[0] + 22 * s - neck) * slope**3
     # below the armpit the shoulders' width gives way to the chest's
     below = _ramp((y - (apex + 70 * s)) / (70 * s))
     half_width = out * (1 - below) + chest * below
-    full = body.half_depth + 0.7 * body.wall + 1 * s
-    half_depth = 60 * s + (full - 60 * s) * _ramp((y - (apex - 60 * s)) / (90 * s))
-    trunk = 2 * half_depth * _arch(x / half_width, 4.0)
+    full = body.half_depth + 0.5 * body.wall + 2 * s
+    half_depth = 76 * s + (full - 76 * s) * _ramp((y - (apex - 60 * s)) / (90 * s))
+    trunk = 2 * half_depth * _arch(x / half_width, 4)
+    if body.chin > 0:
+        jaw = ellipsoid(x, y, (0.6 * body.turn, apex - (150 - body.chin) * s), (64 * s, 52 * s, 62 * s))
+        trunk = np.maximum(trunk, 0.8 * (trunk + jaw))
     for side in (body.right, body.left):
-        trunk = np.maximum(trunk, _arm(body, side, x, y))
+        part = columns(side.sign * x, 80 * s, 1e3)
+        trunk[:, part] = np.maximum(trunk[:, part], _arm(body, side, x[:, part], y[:, part]))
     return trunk
 
 
@@ -110,45 +122,57 @@ def _arm(body: Body, side: Side, x: FloatArray, y: FloatArray) -> FloatArray:
     return rod(x, y, start, end, (1.08 * thick, 0.9 * thick))
 
 
+def chest_border(body: Body, y: FloatArray) -> FloatArray:
+    """Half-width of the space inside the ribs at a height; 0 above the lungs' tops."""
+    waist, hump = 70 * body.scale, 56 * body.scale
+    up = np.clip((waist - y) / (waist - body.apex), 0, 1)
+    border = hump + (body.half_width - hump) * (1 - up * up) ** np.float32(0.66)
+    border = border - np.float32(0.0009) * np.maximum(y - waist, 0) ** 2
+    return np.where(y > body.apex, border, 0).astype(np.float32)
+
+
 def _cavity(body: Body, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Depth of the space inside the ribs, and the distance inside its side border (positive inside)."""
     s = body.scale
     waist, hump = 70 * s, 56 * s
+    border, aside = chest_border(body, y), np.abs(x)
     up = np.clip((waist - y) / (waist - body.apex), 0, 1)
-    border = hump + (body.half_width - hump) * np.sqrt(1 - up**2.5)
-    border = border - 0.0009 * np.maximum(y - waist, 0) ** 2
-    border = np.where(y > body.apex, border, 0).astype(np.float32)
-    inner = hump * (1 - np.sqrt(1 - up**9))
-    depth = 2 * (body.half_depth - 46 * s * up**2.2)
-    t = np.abs(x) / np.maximum(border, 1)
-    chord = depth * _arch(t, 2.6) * (y > body.apex)
+    square = up * up
+    depth = 2 * (body.half_depth - 46 * s * square)
+    chord = depth * _arch(np.asarray(aside / np.maximum(border, 1)), 2) * (y > body.apex)
     # the apices are two domes, not one
-    near_top = np.clip((inner - np.abs(x)) / (10 * s), 0, 1)
-    return chord * (1 - near_top), border - np.abs(x)
+    inner = hump * (1 - np.sqrt(1 - square**4 * up))
+    return chord * (1 - np.clip((inner - aside) / (10 * s), 0, 1)), border - aside
 
 
 def _middle(body: Body, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Chord of the mediastinum without the heart; broad at the aortic knob, slim below it."""
+    """Chord of the mediastinum without the heart: soft borders of fat, sharp ones of vessels."""
     s, apex = body.scale, body.apex
-    widen = 1.15 if body.portable else 1.0
-    h = (y - apex) / s
-
-    def bump(at: float, width: float) -> FloatArray:
-        return np.asarray(np.exp(-(((h - at) / width) ** 2)))
-
-    right = s * widen * (23 + 3 * bump(40, 30) + 7 * bump(105, 22) + 4 * bump(20, 12))
-    left = s * widen * (22 + 13 * bump(66, 14) + 9 * bump(103, 20) + 3 * bump(25, 20))
-    axis = x - np.float32(body.turn)
-    depth = 2 * (0.74 * body.half_depth - 22 * s * np.clip((apex + 90 * s - y) / (130 * s), 0, 1))
-    return np.asarray(depth * _arch(np.where(axis < 0, axis / right, axis / left), 2.0))
+    wide = s * (1.12 if body.portable else 1.0)
+    h = np.asarray((y - apex) / s, np.float32)
+    centre = x - np.float32(body.turn)
+    waist = np.exp(-(((h - 108) / 30) ** 2))  # the hila
+    half = np.float32(wide) * (25 + 8 * waist + 0.04 * np.maximum(h - 120, 0))
+    depth = np.float32(1.7 * body.half_depth) * (0.62 + 0.38 * _ramp(h / np.float32(110)))
+    core = np.exp(-(np.minimum((centre / half) ** 2, 30) ** 1.5))
+    near = columns(centre, -60 * s, 60 * s)
+    centre, y = centre[:, near], y[:, near]
+    vein = ellipsoid(centre, y, (-17 * wide, apex + 66 * s), (12 * wide, 70 * s, 16 * s), -0.04)
+    knob = ellipsoid(centre, y, (16 * wide, apex + 66 * s), (20 * wide, 19 * s, 24 * s))
+    trunk = ellipsoid(centre, y, (19 * wide, apex + 98 * s), (20 * wide, 24 * s, 26 * s), 0.5)
+    aorta = rod(centre, y, (21 * wide, apex + 66 * s), (13 * wide, apex + 330 * s), (13 * s, 12 * s))
+    solid = np.maximum(np.maximum(vein, knob), np.maximum(trunk, aorta))
+    chord = depth * core
+    chord[:, near] = np.maximum(chord[:, near], 0.55 * chord[:, near] + solid)
+    return np.asarray(chord)
 
 
 def _heart(body: Body, x: FloatArray, y: FloatArray, floor: float) -> FloatArray:
     k, shift = body.heart, 1.3 * body.turn
-    base = floor - 24 * k
-    ventricles = ellipsoid(x, y, (26 * k + shift, base - 8 * k), (74 * k, 50 * k, 64 * k), 0.62)
-    atrium = ellipsoid(x, y, (-11 * k + shift, base - 16 * k), (36 * k, 54 * k, 58 * k), 0.12)
-    outflow = ellipsoid(x, y, (17 * k + shift, base - 56 * k), (26 * k, 40 * k, 50 * k), -0.25)
+    base = floor - 17 * k
+    ventricles = ellipsoid(x, y, (26 * k + shift, base - 8 * k), (76 * k, 50 * k, 78 * k), 0.62)
+    atrium = ellipsoid(x, y, (-11 * k + shift, base - 16 * k), (36 * k, 56 * k, 72 * k), 0.12)
+    outflow = ellipsoid(x, y, (17 * k + shift, base - 56 * k), (27 * k, 48 * k, 62 * k), -0.25)
     return np.maximum(np.maximum(ventricles, atrium), outflow)
 
 
@@ -158,7 +182,11 @@ def _under_dome(body: Body, side: Side, x: FloatArray, y: FloatArray) -> FloatAr
     distance = side.sign * x
     outward = np.maximum(distance - side.dome_x, 0) / (body.half_width - side.dome_x)
     inward = np.maximum(side.dome_x - distance, 0) / side.dome_x
-    return np.asarray(y - np.float32(side.dome) - np.float32(s) * (40 * outward**2.6 + 16 * inward**2))
+    return np.asarray(
+        y
+        - np.float32(side.dome)
+        - np.float32(s) * (42 * outward * outward * np.sqrt(outward) + 8 * inward * inward)
+    )
 
 
 def soft_parts(body: Body, x: FloatArray, y: FloatArray, rng: np.random.Generator) -> SoftParts:
@@ -178,10 +206,14 @@ def soft_parts(body: Body, x: FloatArray, y: FloatArray, rng: np.random.Generato
     cavity, inside = _cavity(body, x, y)
     cavity = np.minimum(cavity, np.maximum(trunk - 24 * s, 0))
     floor = (body.right.dome + body.left.dome) / 2
-    heart = _heart(body, x, y, floor)
-    middle = np.maximum(_middle(body, x, y), heart)
+    middle = np.zeros_like(x)
+    centre = columns(x, -130 * s, 150 * s)
+    middle[:, centre] = _middle(body, x[:, centre], y[:, centre])
+    heart = _heart(body, x[:, centre], y[:, centre], floor)
+    middle[:, centre] = np.maximum(np.maximum(middle[:, centre], heart), 0.6 * (middle[:, centre] + heart))
     right, left = (_under_dome(body, side, x, y) for side in (body.right, body.left))
-    under = np.where(x < np.float32(body.turn), right, left)
+    leftness = _ramp((x - np.float32(body.turn - 20 * s)) / (40 * s))
+    under = right + leftness * (left - right)
     # the dome and the heart on it both lie in front: what they take from the lung overlaps
     taken = np.float32(1.9 * body.half_depth / math.sqrt(34 * s)) * np.sqrt(np.maximum(under, 0))
     lung = np.maximum(cavity - np.maximum(middle, taken), 0)
@@ -195,20 +227,22 @@ def soft_parts(body: Body, x: FloatArray, y: FloatArray, rng: np.random.Generato
 
     water = trunk - lung * np.float32(1 - body.lung_density)
     water = water + lung * _patches(body, x, y, rng)
-    water = water - _airways(body, x, y)
+    centre = columns(x, -60 * s, 60 * s)
+    water[:, centre] -= _airways(body, x[:, centre], y[:, centre])
     water = water + _breasts(body, x, y)
     if body.bubble:
         water = water - _bubble(body, x, y, rng, under)
     water = np.where(trunk > 0, np.maximum(water, 0), 0).astype(np.float32)
-    chest = (inside > 0) & (under < 0) & (y > body.apex)
-    lungs = chest & (cavity > 20 * s) & (middle < 0.5 * cavity)
-    return SoftParts(water=water, lung=lung, body=trunk > 0, lungs=lungs, chest=chest)
+    above = (inside > 0) & (under < 0) & (y > body.apex)
+    lungs = above & (cavity > 20 * s) & (middle < 0.5 * cavity)
+    chest = (inside > -14 * s) & (under < 20 * s) & (y > body.apex - 6 * s)
+    return SoftParts(water, lung, trunk > 0, lungs, above & ~lungs & (middle > 0), chest)
 
 
 def _patches(body: Body, x: FloatArray, y: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Local changes of lung density: mottle everywhere, opacities where the patient is ill."""
     shape = x.shape
-    mottle = 0.018 * texture(shape, rng, 1.25, 0.25)
+    mottle = 0.016 * texture(shape, rng, 1.25, 0.25) + 0.02 * texture(shape, rng, 0.6, 0.4)
     if body.opacity == 0:
         return mottle
     cloud = texture(shape, rng, 1.7, 0.08)
@@ -241,11 +275,14 @@ def _breasts(body: Body, x: FloatArray, y: FloatArray) -> FloatArray:
     """Two half-ellipsoids with a sharp lower fold; the chest muscles in a man."""
     s = body.scale
     total = np.zeros_like(x)
+    wide, tall = (70 * s, 62 * s) if body.female else (74 * s, 66 * s)
     for side in (body.right, body.left):
-        fold = (side.sign * 82 * s, side.dome - (18 if body.female else 60) * s)
-        size = (62 * s, (46 if body.female else 60) * s, max(body.breast, 1.0) / 2)
-        mound = ellipsoid(x, y, fold, size)
-        total = total + mound * (0.35 + 0.65 * _ramp((y - fold[1] + 60 * s) / (80 * s)))
+        part = columns(side.sign * x, 0, 175 * s)
+        u, v = x[:, part], y[:, part]
+        fold = (side.sign * 88 * s, side.dome - (22 if body.female else 62) * s)
+        mound = ellipsoid(u, v, fold, (wide, tall, max(body.breast, 1.0) / 2))
+        # it rises gently from above and from the breastbone
+        total[:, part] += mound * _ramp((v - fold[1] + tall) / (1.3 * tall)) * _ramp(side.sign * u / (70 * s))
     return total
 
 

@@ -18,7 +18,7 @@ def _tree(rng: np.random.Generator, sign: int, scale: float) -> tuple[np.ndarray
     stems = 9
     angle = np.linspace(-1.15, 1.35, stems) + rng.normal(0, 0.12, stems)  # from upwards to downwards
     start = np.stack([rng.uniform(-4, 6, stems), np.linspace(-16, 22, stems)], 1) * scale
-    radius = rng.uniform(2.1, 3.3, stems) * scale * np.where(angle > 0.5, 1.15, 0.9)
+    radius = rng.uniform(1.9, 2.9, stems) * scale * np.where(angle > 0.5, 1.15, 0.9)
     length = rng.uniform(24, 36, stems) * scale
     depth = rng.normal(0, 0.5, stems)  # out-of-plane part foreshortens a branch
     starts, ends, radii = [], [], []
@@ -46,6 +46,7 @@ def _tree(rng: np.random.Generator, sign: int, scale: float) -> tuple[np.ndarray
 def _lay(grid: Grid, start: np.ndarray, end: np.ndarray, radius: np.ndarray) -> FloatArray:
     """Project round branches: every one as points along a few lines beside its axis."""
     step = 0.75 * grid.work_spacing
+    start, end, radius = (part.astype(np.float32) for part in (start, end, radius))
     along = end - start
     length = np.hypot(along[:, 0], along[:, 1]) + 1e-6
     lanes = np.clip(np.ceil(2 * radius / step), 1, 12).astype(int)
@@ -53,8 +54,9 @@ def _lay(grid: Grid, start: np.ndarray, end: np.ndarray, radius: np.ndarray) -> 
     branch = np.repeat(np.arange(len(radius)), counts * lanes)
     first = np.cumsum(counts * lanes) - counts * lanes
     order = np.arange(len(branch)) - first[branch]
-    t = (order // lanes[branch] + 0.5) / counts[branch]
-    u = ((order % lanes[branch]) + 0.5) / lanes[branch] * 2 - 1
+    rank, lane = np.divmod(order, lanes[branch])
+    t = ((rank + 0.5) / counts[branch]).astype(np.float32)
+    u = ((lane + 0.5) / lanes[branch] * 2 - 1).astype(np.float32)
     bow = 0.10 * np.sin(np.pi * t) * np.where(branch % 2, 1, -1)
     across = u * radius[branch] / length[branch] + bow
     x = start[branch, 0] + t * along[branch, 0] - across * along[branch, 1]
