@@ -7,9 +7,9 @@ from torch import nn
 class Convolutional(nn.Module):
     """Two convolutions at the image's size, pooled, one linear layer; ``layer`` is the last activation."""
 
-    def __init__(self, classes=3, activation=nn.ReLU, hidden=5, padding=1):
+    def __init__(self, classes=3, activation=nn.ReLU, hidden=5, padding=1, channels=2):
         super().__init__()
-        self.stem = nn.Conv2d(2, 4, 3, padding=padding)
+        self.stem = nn.Conv2d(channels, 4, 3, padding=padding)
         self.first = activation()
         self.conv = nn.Conv2d(4, hidden, 3, padding=padding)
         self.layer = activation()
