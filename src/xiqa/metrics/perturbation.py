@@ -1,0 +1,188 @@
+"""What all perturbation metrics share: an order of removal, what replaces a pixel, and the curve of scores.
+
+An order is an integer image ``(H, W)``: the turn at which a pixel goes. So the copy after ``n`` turns is one
+comparison, and a whole curve is scored in a few large batches without keeping its copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xiqa.errors import MetricError
+from xiqa.metrics.impute import impute
+from xiqa.metrics.peaks import Map
+from xiqa.saliency.perturb import baseline, chunks
+from xiqa.saliency.probe import Probe, class_score
+
+__all__ = ["Curve", "Order", "Replace", "curve", "filler", "is_usable", "pixel_turns", "region_turns"]
+
+#: Most relevant first, least relevant first, or no regard to relevance.
+Order = Literal["morf", "lerf", "random"]
+
+#: Copies ``(M, C, H, W)`` of an image that is replaced where masks ``(M, H, W)`` are true.
+Replace = Callable[[Tensor], Tensor]
+
+Turns = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The explained class's score while an image is altered step by step.
+
+    Attributes:
+        share: Share of the units altered at each point, from 0.
+        score: Score at each point.
+    """
+
+    share: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+    @property
+    def area(self) -> float:
+        """Area under the curve by the trapezoidal rule, over the share altered."""
+        return float(np.trapezoid(self.score, self.share))
+
+    @property
+    def mean_drop(self) -> float:
+        r"""Mean distance below the first point, :math:`\frac{1}{L+1} \sum_k f(x^{(0)}) - f(x^{(k)})`."""
+        return float(np.mean(self.score[0] - self.score))
+
+
+def is_usable(saliency: Map, image: Tensor) -> bool:
+    """Whether the map is finite.
+
+    Raises:
+        MetricError: The map lies on another grid than the image ``(C, H, W)``.
+    """
+    if image.ndim != 3 or saliency.shape != tuple(image.shape[-2:]):
+        raise MetricError(
+            "map and image lie on different grids",
+            expected=f"a map {tuple(image.shape[-2:])} for the image {tuple(image.shape)}",
+            got=str(saliency.shape),
+            todo="upsample the map to the model's input first",
+        )
+    return bool(np.isfinite(saliency).all())
+
+
+def _turns(values: NDArray[Any], order: Order, seed: int) -> Turns:
+    """The turn of each value; those that tie go in random order, so that a constant map is no order."""
+    if order not in ("morf", "lerf", "random"):
+        raise MetricError("unknown order", expected="'morf', 'lerf' or 'random'", got=repr(order))
+    flat = values.ravel()
+    shuffled = np.random.default_rng(seed).permutation(flat.size)
+    if order == "random":
+        sequence = shuffled
+    else:
+        key = -flat[shuffled] if order == "morf" else flat[shuffled]
+        sequence = shuffled[np.argsort(key, kind="stable")]
+    turns = np.empty(flat.size, np.int32)
+    turns[sequence] = np.arange(flat.size, dtype=np.int32)
+    return turns.reshape(values.shape)
+
+
+def pixel_turns(saliency: Map, order: Order = "morf", seed: int = 0) -> Turns:
+    """The turn ``(H, W)`` at which each pixel is altered, from 0.
+
+    >>> pixel_turns(np.array([[0.1, 0.9], [0.5, 0.2]])).tolist()
+    [[3, 0], [1, 2]]
+    """
+    return _turns(saliency, order, seed)
+
+
+def region_turns(saliency: Map, region: int, order: Order = "morf", seed: int = 0) -> Turns:
+    """The turn ``(H, W)`` of each pixel's region: squares in a grid from the top left, cut at the border.
+
+    A region is as relevant as the mean of its pixels, so that cut regions are not put last.
+
+    >>> region_turns(np.array([[0.0, 0.0, 5.0], [0.0, 4.0, 0.0]]), 2).tolist()
+    [[1, 1, 0], [1, 1, 0]]
+    """
+    rows, columns = saliency.shape
+    top, left = np.arange(0, rows, region), np.arange(0, columns, region)
+    sums = np.add.reduceat(np.add.reduceat(saliency.astype(float), top, axis=0), left, axis=1)
+    sizes = np.outer(np.diff(np.append(top, rows)), np.diff(np.append(left, columns)))
+    turns = _turns(sums / sizes, order, seed)
+    return turns.repeat(region, axis=0).repeat(region, axis=1)[:rows, :columns]
+
+
+def filler(
+    image: Tensor, kind: str | float, *, strength: float = 0.1, sigma: float = 5.0, seed: int = 0
+) -> Replace:
+    r"""What comes where an image ``(C, H, W)`` is altered, the :math:`g` of perturbation curves.
+
+    Args:
+        image: ``(C, H, W)`` as the network takes it.
+        kind: ``uniform``: uniform noise over the image's range; ``gaussian``: the image with noise
+            :math:`N(0, s)` added; ``blur``; ``mean`` of each channel; a number; ``shuffle``: pixels from
+            other places of the image; ``inpaint``: noisy linear imputation from what is left (`impute`).
+        strength: :math:`s`, for ``gaussian`` and, times 0.1, the noise of ``inpaint``.
+        sigma: Width of the blur, pixels.
+        seed: Seed of the noise.
+
+    Raises:
+        SaliencyError: The kind is not known.
+    """
+    if kind == "inpaint":
+        rng = np.random.default_rng(seed)
+        pixels = image.detach().cpu().numpy()
+        return lambda masks: torch.stack(
+            [torch.from_numpy(impute(pixels, m.cpu().numpy(), 0.1 * strength, rng)) for m in masks]
+        ).to(image)
+    filled = _fixed(image, kind, strength, sigma, seed)
+    return lambda masks: torch.where(masks[:, None], filled, image)
+
+
+def _fixed(image: Tensor, kind: str | float, strength: float, sigma: float, seed: int) -> Tensor:
+    """The image as it is when altered everywhere."""
+    noise = torch.Generator(image.device).manual_seed(seed)
+    if kind == "uniform":
+        low, high = image.amin(), image.amax()
+        return low + (high - low) * torch.rand(
+            image.shape, generator=noise, device=image.device, dtype=image.dtype
+        )
+    if kind == "gaussian":
+        return image + strength * torch.randn(
+            image.shape, generator=noise, device=image.device, dtype=image.dtype
+        )
+    if kind == "shuffle":
+        places = torch.randperm(image[0].numel(), generator=noise, device=image.device)
+        return image.flatten(1)[:, places].reshape(image.shape)
+    return baseline(image, kind, sigma=sigma)
+
+
+def curve(
+    probe: Probe,
+    replace: Replace,
+    turns: Turns,
+    points: Sequence[int],
+    target: int,
+    *,
+    output: str = "probability",
+    device: torch.device | str = "cpu",
+) -> Curve:
+    """Scores after so many turns, in batches.
+
+    Args:
+        probe: Scores batches.
+        replace: Makes the altered copies.
+        turns: Order of removal ``(H, W)``.
+        points: After how many turns to score; begin with 0.
+        target: The explained class.
+        output: See `xiqa.saliency.probe.class_score`.
+        device: Where the image is.
+    """
+    order = torch.as_tensor(np.ascontiguousarray(turns), device=device)
+    limits = torch.as_tensor(list(points), dtype=order.dtype, device=device)
+    scores = [
+        class_score(probe(replace(order < limits[part, None, None])), target, output=output)
+        for part in chunks(len(limits), (turns.shape[0], turns.shape[1]))
+    ]
+    total = int(turns.max()) + 1
+    return Curve(np.asarray(points, float) / total, torch.cat(scores).double().cpu().numpy())

@@ -1,0 +1,95 @@
+"""Faithfulness metrics in plain loops: one copy of the image at a time, and one pixel at a time."""
+
+import math
+
+import numpy as np
+import torch
+
+
+def probability(network, image, target):
+    with torch.no_grad():
+        logits = network(image[None])[0].tolist()
+    powers = [math.exp(z - max(logits)) for z in logits]
+    return powers[target] / sum(powers)
+
+
+def logit(network, image, target):
+    with torch.no_grad():
+        return network(image[None])[0, target].item()
+
+
+def regions(rows, columns, side):
+    """Lists of pixels, row by row of regions; cut at the border."""
+    return [
+        [(y, x) for y in range(top, min(top + side, rows)) for x in range(left, min(left + side, columns))]
+        for top in range(0, rows, side)
+        for left in range(0, columns, side)
+    ]
+
+
+def region_curve(score, image, saliency, side, steps, descending, altered):
+    """Scores after 0, 1, 2, ... regions took the pixels of the altered image."""
+    grid = regions(*saliency.shape, side)
+    grid.sort(key=lambda region: sum(saliency[p] for p in region) / len(region), reverse=descending)
+    copy = image.clone()
+    scores = [score(copy)]
+    for region in grid[:steps]:
+        for y, x in region:
+            copy[:, y, x] = altered[:, y, x]
+        scores.append(score(copy))
+    return scores
+
+
+def aopc(scores):
+    return sum(scores[0] - s for s in scores) / len(scores)
+
+
+def pixel_curve(score, start, end, saliency, step, descending=True):
+    """Scores while the highest pixels change from one image to the other."""
+    rows, columns = saliency.shape
+    places = sorted(
+        ((y, x) for y in range(rows) for x in range(columns)), key=lambda p: saliency[p], reverse=descending
+    )
+    copy = start.clone()
+    scores, shares = [score(copy)], [0.0]
+    for first in range(0, len(places), step):
+        for y, x in places[first : first + step]:
+            copy[:, y, x] = end[:, y, x]
+        scores.append(score(copy))
+        shares.append(min(first + step, len(places)) / len(places))
+    return scores, shares
+
+
+def area(scores, shares):
+    return sum((scores[i] + scores[i - 1]) / 2 * (shares[i] - shares[i - 1]) for i in range(1, len(scores)))
+
+
+def impute(image, removed):
+    """Repeat the weighted mean of the neighbours until nothing changes."""
+    channels, rows, columns = image.shape
+    filled = np.array(image, float)
+    filled[:, removed] = image[:, ~removed].mean()
+    change = 1.0
+    while change > 1e-10:
+        change = 0.0
+        for y in range(rows):
+            for x in range(columns):
+                if not removed[y, x]:
+                    continue
+                total, weights = np.zeros(channels), 0.0
+                for dy in (-1, 0, 1):
+                    for dx in (-1, 0, 1):
+                        if (dy, dx) == (0, 0) or not (0 <= y + dy < rows and 0 <= x + dx < columns):
+                            continue
+                        w = 1 / 6 if dy == 0 or dx == 0 else 1 / 12
+                        total += w * filled[:, y + dy, x + dx]
+                        weights += w
+                change = max(change, abs(total / weights - filled[:, y, x]).max())
+                filled[:, y, x] = total / weights
+    return filled
+
+
+def correlation(a, b):
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    top = sum((p - mean_a) * (q - mean_b) for p, q in zip(a, b, strict=True))
+    return top / math.sqrt(sum((p - mean_a) ** 2 for p in a) * sum((q - mean_b) ** 2 for q in b))
