@@ -1,0 +1,122 @@
+"""What the exported graph computes: logits, probability, heat map and the guard's distance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from xiqa.errors import SaliencyError
+from xiqa.models.fold import fold_batch_norm
+from xiqa.saliency.capture import ForwardPass
+from xiqa.saliency.combine import combine_layers
+from xiqa.saliency.registry import Bound, Kind, Needs, methods
+
+if TYPE_CHECKING:
+    from xiqa.models import LoadedModel
+
+__all__ = ["explained", "exportable", "frozen_copy"]
+
+
+def exportable() -> list[str]:
+    """Names of the methods that a graph can hold: pure functions of layers and their gradients."""
+    return [
+        info.name for info in methods() if info.kind is Kind.LAYER and _pure(info.needs) and info.rule is None
+    ]
+
+
+def _pure(needs: Needs) -> bool:
+    return Needs.NETWORK not in needs
+
+
+def frozen_copy(model: LoadedModel) -> nn.Module:
+    """A copy of the network for tracing: folded, frozen, nothing in place."""
+    size = model.card.preprocessing.size
+    example = torch.randn(
+        1, len(model.card.preprocessing.mean), *size, generator=torch.Generator().manual_seed(0)
+    )
+    network = fold_batch_norm(model.network.cpu(), example)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    for module in network.modules():
+        if hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010 - not every module has it
+    return network
+
+
+def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """The function that becomes the graph.
+
+    Args:
+        model: The bundle.
+        method: A method whose maps are a pure function of layers.
+
+    Returns:
+        From images ``(N, C, H, W)`` to logits ``(N, K)``, the calibrated probability ``(N,)`` of poor
+        quality, the raw map ``(N, h, w)`` of the poor class and the guard's distance ``(N,)`` (0 without a
+        guard).
+
+    Raises:
+        SaliencyError: The method needs more than one pass, or a rule that no graph holds.
+    """
+    if method.info.name not in exportable():
+        why = "a backward rule of its own" if method.info.rule else f"kind {method.info.kind}"
+        raise SaliencyError(
+            f"{method.info.name} cannot be exported",
+            expected=f"one of {', '.join(exportable())}",
+            got=why,
+            todo="export one of those, or run this method on PyTorch or through a probe on the bare graph",
+        )
+    network, card, guard = frozen_copy(model), model.card, model.guard
+    names = _layer_names(model, method)
+    grads = names if Needs.GRAD in method.info.needs else []
+
+    def run(images: Tensor) -> tuple[Tensor, ...]:
+        tap = guard.tap(network) if guard else None
+        if tap:
+            tap.__enter__()
+        try:
+            passed = ForwardPass(network, images, names, grad=grads)
+            features = tap.features if tap else None
+        finally:
+            if tap:
+                tap.__exit__(None, None, None)
+        target = torch.full_like(passed.logits[:, 0], card.poor_class, dtype=torch.long)
+        records, _ = passed.backward(target, layers=grads)
+        maps = [method.info.function(records[name], **method.own) for name in names]
+        heatmap = maps[0] if len(maps) == 1 else _combined(maps, method, card.preprocessing.size)
+        distance = (
+            guard.distances(features)
+            if guard and features is not None
+            else torch.zeros_like(passed.logits[:, 0])
+        )
+        return (
+            passed.logits,
+            _probability(passed.logits, card.poor_class, card.temperature),
+            heatmap,
+            distance,
+        )
+
+    return run
+
+
+def _layer_names(model: LoadedModel, method: Bound) -> list[str]:
+    named = method.params["layers"]
+    layers = model.card.layers
+    known = {"last": (layers.last,), "multi": layers.multi}
+    return list(known[named] if named in known else named if isinstance(named, tuple) else (str(named),))
+
+
+def _combined(maps: list[Tensor], method: Bound, size: tuple[int, int]) -> Tensor:
+    combine = "reference" if method.params["profile"] == "reference" else str(method.params["combine"])
+    return combine_layers(maps, combine, weights=method.params["weights"], image_size=size)
+
+
+def _probability(logits: Tensor, poor_class: int, temperature: float) -> Tensor:
+    """Calibrated probability ``(N,)`` of the poor class; one logit or several."""
+    scaled = logits / temperature
+    if logits.shape[1] == 1:
+        return (scaled if poor_class == 1 else -scaled)[:, 0].sigmoid()
+    return scaled.softmax(dim=1)[:, poor_class]

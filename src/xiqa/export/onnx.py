@@ -1,0 +1,131 @@
+"""Writing the traced graph as an ONNX file with the model's card inside."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from xiqa import __version__
+from xiqa.errors import MissingDependencyError
+from xiqa.export.graph import explained
+from xiqa.export.trace import trace
+from xiqa.models.exported import INPUT, OUTPUTS, ExportedCard
+from xiqa.saliency.registry import Method, bind
+
+if TYPE_CHECKING:
+    import onnx
+
+    from xiqa.models import LoadedModel
+
+__all__ = ["Precision", "export_model"]
+
+Precision = Literal["float32", "float16"]
+
+
+def export_model(
+    model: LoadedModel,
+    out: str | os.PathLike[str],
+    *,
+    method: Method | str | None = None,
+    precision: Precision = "float32",
+) -> ExportedCard:
+    """Write a model and one of its heat maps as one ONNX graph.
+
+    Input ``images (batch, C, H, W)``, prepared as the card says; outputs ``logits (batch, K)``,
+    ``probability (batch)``, ``heatmap (batch, h, w)`` (raw, for the poor class) and ``distance (batch)`` of
+    the guard. The batch is free, the image size is the card's.
+
+    Args:
+        model: The bundle.
+        out: File to write; it appears whole or not at all.
+        method: The saliency method; by default the card's own.
+        precision: ``float16`` stores the weights in half the bytes; the arithmetic stays float32.
+
+    Returns:
+        What the file says of itself.
+
+    Raises:
+        SaliencyError: The method cannot be part of a graph.
+        MissingDependencyError: The extra ``export`` is not installed.
+    """
+    bound = bind(method or model.card.method)
+    exported = ExportedCard(
+        card=model.card,
+        method=str(bound.method),
+        guard_limit=model.guard.threshold if model.guard else None,
+        precision=precision,
+        xiqa=__version__,
+    )
+    preprocessing = model.card.preprocessing
+    example = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
+    program = trace(explained(model, bound), example)
+    proto = _to_onnx(program)
+    if precision == "float16":
+        _halve(proto)
+    for key, value in exported.to_metadata().items():
+        proto.metadata_props.add(key=key, value=value)
+    _write(Path(out), proto.SerializeToString())
+    return exported
+
+
+def _to_onnx(program: torch.export.ExportedProgram) -> onnx.ModelProto:
+    try:
+        import onnxscript  # noqa: F401, PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise MissingDependencyError(
+            "the exporter is not installed", todo='pip install "xiqa[export]"'
+        ) from None
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # the exporter speaks of its own internals
+        result = torch.onnx.export(
+            program, (), dynamo=True, input_names=[INPUT], output_names=list(OUTPUTS), verbose=False
+        )
+    assert result is not None
+    proto: onnx.ModelProto = result.model_proto
+    return proto
+
+
+def _halve(proto: onnx.ModelProto) -> None:
+    """Store large weights as float16 behind a cast, which a runtime folds away when it starts."""
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - an extra
+
+    casts = []
+    for weight in proto.graph.initializer:
+        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < 64:
+            continue
+        values = numpy_helper.to_array(weight)
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*casts, *nodes])
+    known = {value.name: value for value in proto.graph.value_info}
+    for cast in casts:
+        if cast.output[0] in known:
+            proto.graph.value_info.remove(known[cast.output[0]])
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

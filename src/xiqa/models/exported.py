@@ -1,0 +1,78 @@
+"""What an exported graph says of itself, in the metadata of the ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xiqa.errors import BundleError
+from xiqa.models.card import BundleCard
+
+__all__ = ["INPUT", "OUTPUTS", "ExportedCard"]
+
+INPUT = "images"
+OUTPUTS = ("logits", "probability", "heatmap", "distance")
+_KEY = "xiqa"
+
+
+class ExportedCard(BaseModel):
+    """The card of an exported model.
+
+    Attributes:
+        card: The bundle's card.
+        method: The saliency method inside the graph.
+        guard_limit: Distance from which the guard speaks; None where there is none.
+        precision: ``float32``, ``float16`` (weights as stored) or ``int8``.
+        xiqa: Version that exported it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    card: BundleCard
+    method: str
+    guard_limit: float | None = None
+    precision: str = "float32"
+    xiqa: str = ""
+
+    def to_metadata(self) -> dict[str, str]:
+        """Text by key: the whole card for programs, and what a person looks for first."""
+        card = self.card
+        return {
+            _KEY: self.model_dump_json(),
+            "name": card.name,
+            "hash": card.hash,
+            "classes": ", ".join(card.classes),
+            "poor_class": card.classes[card.poor_class],
+            "threshold": f"{card.threshold:.6f}",
+            "preprocessing": card.preprocessing.model_dump_json(),
+            "heatmap_method": self.method,
+            "precision": self.precision,
+            "licence": card.licence,
+            "not_for": card.not_for,
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any], file: str) -> ExportedCard:
+        """Read what `to_metadata` wrote.
+
+        Raises:
+            BundleError: The file was not exported by xiqa, or its card was changed.
+        """
+        text = metadata.get(_KEY)
+        if text is None:
+            raise BundleError(
+                f"{file} is not a model that xiqa exported",
+                expected="a card in its metadata",
+                todo="make one with `xiqa export`",
+            )
+        try:
+            exported = cls.model_validate_json(str(text))
+        except ValidationError as error:
+            raise BundleError(
+                f"the card of {file} cannot be read", got=str(error).partition("\n")[0]
+            ) from None
+        if exported.card.digest() != exported.card.card_sha256:
+            raise BundleError(f"the card of {file} was changed", todo="export the model again")
+        return exported
