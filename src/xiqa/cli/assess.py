@@ -57,9 +57,7 @@ def command(
             raise typer.Exit(130) from None
         with console.status("Writing the report"):
             folder.finish()
-        rows = folder.rows()
-    given = {str(Path(file).absolute()) for file in files}
-    rows = [row for row in rows if str(Path(row["file"]).absolute()) in given]
+        rows = folder.rows(files)
     _table(console, rows, out)
     raise typer.Exit(int(any(row["verdict"] == "not_assessed" for row in rows)))
 
@@ -122,18 +120,20 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
     from xiqa.report.files import printable
     from xiqa.report.html import WORDS
     from xiqa.report.rows import counts
+    from xiqa.types import Verdict
 
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    for column in ("verdict", "poor", "file", "place", "reason"):
+    table = Table(box=None, pad_edge=False)
+    for column in ("verdict", "poor", "place", "file"):
         table.add_column(column, overflow="fold", justify="right" if column == "poor" else "left")
     for row in rows[:SHOWN]:
         probability, first = row["probability"], next(iter(row["findings"]), None)
+        # the reason where the numbers do not tell it
+        why = "" if row["verdict"] in ("accept", "reacquire") else f"\n[dim]{escape(_short(row))}[/]"
         table.add_row(
-            f"[{COLOURS[row['verdict']]}]{row['verdict']}[/]",
+            f"[{COLOURS[row['verdict']]}]{WORDS[Verdict(row['verdict'])]}[/]",
             "" if probability is None else f"{probability:.2f}",
-            escape(printable(row["file"])),
             "" if first is None else "({:.0f}, {:.0f})".format(*first["peak"]),
-            escape(printable(row["reason"])),
+            escape(printable(row["file"])) + why,
         )
     console.print(table)
     if len(rows) > SHOWN:
@@ -143,3 +143,11 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
     )
     console.print(f"\n{len(rows)} images: {told or 'none'}")
     console.print(f"Report: {escape(str(out / 'report.html'))}", soft_wrap=True)
+
+
+def _short(row: Any) -> str:
+    """The reason without the file's name, which stands above it, and without advice."""
+    from xiqa.report.files import printable
+
+    reason = printable(row["reason"].replace(f"cannot read {row['file']}: ", ""))
+    return reason.partition(": expected")[0].partition("; no place")[0]

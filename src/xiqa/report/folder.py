@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
@@ -57,8 +57,9 @@ class ResultsFolder:
             yield cls(path, settings)
 
     def done(self, file: str) -> bool:
-        """Whether this very file was done with these settings."""
-        return self.journal.holds(identity(file, self.settings))
+        """Whether this very file was assessed with these settings; what could not be read is tried again."""
+        told = identity(file, self.settings)
+        return self.journal.holds(told) and self.journal.entries[told["path"]].row["probability"] is not None
 
     def add(self, assessment: Assessment, image: Image | None) -> None:
         """Write the pictures, then the journal's line: a line means that all is there."""
@@ -69,9 +70,11 @@ class ResultsFolder:
             self._draw(picture, assessment, image)
         self.journal.add(Entry(told, to_row(assessment), picture, assessment.image_size))
 
-    def rows(self) -> list[Mapping[str, Any]]:
-        """All rows, worst first."""
-        return worst_first(entry.row for entry in self.journal.entries.values())
+    def rows(self, files: Iterable[str] | None = None) -> list[Mapping[str, Any]]:
+        """Rows, worst first: of these files, or of all that the folder knows."""
+        entries = self.journal.entries
+        wanted = entries if files is None else [identity(file, {})["path"] for file in files]
+        return worst_first(entries[path].row for path in dict.fromkeys(wanted) if path in entries)
 
     def finish(self) -> None:
         """Make results.json, results.csv and report.html from the journal."""

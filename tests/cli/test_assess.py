@@ -1,0 +1,166 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xiqa.cli import main
+from xiqa.report.files import folder_lock
+
+
+def xiqa(monkeypatch, *arguments):
+    """Exit status of the command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["xiqa", *map(str, arguments)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return left.value.code or 0
+
+
+def results(out):
+    return {row["file"]: row for row in json.loads((out / "results.json").read_text())}
+
+
+def lines(out):
+    return (out / "results.jsonl").read_text().splitlines()
+
+
+def test_a_folder_is_assessed(monkeypatch, capsys, bundle, films, tmp_path):
+    out = tmp_path / "out"
+    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 0
+    told = capsys.readouterr().out
+    assert "Re-acquire" in told
+    assert "3 images: 3 re-acquire" in told
+    rows = results(out)
+    assert {Path(name).name for name in rows} == {"a.png", "b.png", "c.png"}
+    row = rows[str(films / "b.png")]
+    assert row["provenance"]["method"] == "gradcam"
+    for finding in row["findings"]:
+        x0, y0, x1, y1 = finding["box"]
+        assert 0 <= x0 <= finding["peak"][0] <= x1 <= 59
+        assert 0 <= y0 <= finding["peak"][1] <= y1 <= 89
+    assert len(list((out / "overlays").iterdir())) == 3
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def test_a_second_run_does_only_what_is_new(monkeypatch, capsys, bundle, films, tmp_path):
+    out = tmp_path / "out"
+    xiqa(monkeypatch, "assess", films / "a.png", "--model", bundle, "--out", out)
+    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 0
+    assert "1 of 3 images are done already" in capsys.readouterr().out
+    assert len(lines(out)) == 3
+    xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out, "--method", "fem")
+    assert len(lines(out)) == 6  # another method is another result
+    xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out, "--method", "fem", "--force")
+    assert len(lines(out)) == 9
+    assert {row["provenance"]["method"] for row in results(out).values()} == {"fem"}
+
+
+def test_bad_files_are_listed_and_the_rest_goes_on(monkeypatch, capsys, bundle, films, tmp_path):
+    out = tmp_path / "out"
+    (films / "empty.png").touch()
+    (films / "page.dcm").write_text("<!doctype html><script>alert(1)</script>")
+    (films / "=1+1\n'\"<b>.png").write_bytes(b"\x89PNG\r\n")
+    (films / os.fsdecode(b"\xff.png")).write_bytes((films / "a.png").read_bytes())
+    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 1
+    rows = results(out)
+    assert sorted(row["verdict"] for row in rows.values()) == ["not_assessed"] * 3 + ["reacquire"] * 4
+    assert all(row["reason"] for row in rows.values())
+    assert "<b>.png" not in (out / "report.html").read_text()
+    told = capsys.readouterr().out
+    assert "3 not assessed" in told
+    assert "\\xff.png" in told
+
+
+def test_what_could_not_be_read_is_tried_again(monkeypatch, bundle, films, tmp_path):
+    out = tmp_path / "out"
+    (films / "empty.png").touch()
+    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 1
+    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 1
+    assert len(lines(out)) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"--model": "no-such-model"}, "no bundle"),
+        ({"--method": "gradcan"}, "gradcam"),
+        ({"--out": "/dev/null/out"}, "cannot write"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(monkeypatch, capsys, bundle, films, tmp_path, changes, told):
+    options = {"--model": bundle, "--out": tmp_path / "out"} | changes
+    code = xiqa(monkeypatch, "assess", films, *(part for pair in options.items() for part in pair))
+    error = capsys.readouterr().err
+    assert code == 2
+    assert told in error
+    assert "Traceback" not in error
+
+
+def test_two_runs_into_one_folder_is_one_clear_line(monkeypatch, capsys, bundle, films, tmp_path):
+    (tmp_path / "out").mkdir()
+    with folder_lock(tmp_path / "out"):
+        assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", tmp_path / "out") == 2
+    assert "in use" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_clear_line_and_what_is_done_stays(monkeypatch, capsys, bundle, films, tmp_path):
+    out, sync, left = tmp_path / "out", os.fsync, [2]
+
+    def filling(handle):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", filling)
+    code = xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out, "--batch-size", 1)
+    assert code == 2
+    assert "No space left" in capsys.readouterr().err
+    assert len(lines(out)) == 2
+    monkeypatch.setattr(os, "fsync", sync)
+    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 0
+    assert len(lines(out)) == 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_ended_goes_on_where_it_was(bundle, films, tmp_path, ending):
+    out = tmp_path / "out"
+    for number in range(40):
+        (films / f"copy{number}.png").write_bytes((films / "a.png").read_bytes())
+    command = [
+        sys.executable,
+        "-m",
+        "xiqa",
+        "assess",
+        films,
+        "--model",
+        bundle,
+        "--out",
+        out,
+        "--batch-size",
+        "1",
+    ]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal, limit = out / "results.jsonl", time.monotonic() + 120
+    while not (journal.exists() and len(journal.read_text().splitlines()) >= 5):
+        assert first.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    first.send_signal(ending)
+    code = first.wait()
+    done = lines(out)
+    assert 5 <= len(done) < 43
+    if ending == signal.SIGINT:
+        assert code == 130
+        assert len(results(out)) == len(done)  # the report of what was done is there
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert f"{len(done)} of 43 images are done already" in again.stdout
+    assert lines(out)[: len(done)] == done
+    assert len(lines(out)) == 43
+    assert len(results(out)) == 43
