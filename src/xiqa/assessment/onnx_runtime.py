@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xiqa.assessment.runtime import Inference
-from xiqa.errors import BundleError, MissingDependencyError, SaliencyError
+from xiqa.assessment.runtime import Engine, Inference
+from xiqa.errors import BundleError, ConfigError, MissingDependencyError, SaliencyError
 from xiqa.models.exported import INPUT, OUTPUTS, ExportedCard
 from xiqa.saliency.method import Method
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from xiqa.imaging.frame import Frame
     from xiqa.types import FloatArray, Image
 
-__all__ = ["Engine", "OnnxRuntime"]
+__all__ = ["OnnxRuntime"]
 
-Engine = Literal["onnxruntime", "openvino"]
 _Run = Callable[["FloatArray"], "dict[str, FloatArray]"]
 
 
@@ -34,6 +33,7 @@ class OnnxRuntime:
     Raises:
         BundleError: The file is absent, broken, or was not exported by xiqa.
         MissingDependencyError: The engine is not installed.
+        ConfigError: The engine is unknown.
     """
 
     def __init__(
@@ -42,7 +42,9 @@ class OnnxRuntime:
         file = os.fspath(path)
         if not os.path.isfile(file):  # noqa: PTH113 - a plain check
             raise BundleError(f"no model {file!r}", expected="a file that `xiqa export` wrote")
-        start = _start_openvino if engine == "openvino" else _start_onnxruntime
+        start = {"onnxruntime": _start_onnxruntime, "openvino": _start_openvino}.get(engine)
+        if start is None:
+            raise ConfigError("unknown runtime", expected="onnxruntime or openvino", got=repr(engine))
         metadata, version, self._run = start(file, threads)
         exported = ExportedCard.from_metadata(metadata, file)
         self.card, self.guard_limit = exported.card, exported.guard_limit

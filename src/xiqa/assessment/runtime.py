@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
 
 from xiqa.saliency.method import Method
 from xiqa.types import FloatArray, Image
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from xiqa.imaging.frame import Frame
     from xiqa.models.card import BundleCard
 
-__all__ = ["Inference", "Runtime", "as_runtime"]
+__all__ = ["Engine", "Inference", "Runtime", "as_runtime", "load_runtime"]
+
+Engine = Literal["onnxruntime", "openvino"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,3 +70,23 @@ def as_runtime(model: Any) -> Runtime:
     from xiqa.assessment.torch_runtime import TorchRuntime  # noqa: PLC0415 - other runtimes need no torch
 
     return cast("Runtime", TorchRuntime(model))
+
+
+def load_runtime(name_or_path: str | os.PathLike[str], engine: Engine = "onnxruntime") -> Runtime:
+    """A model ready to run: an exported ``.onnx`` file without torch, anything else as a bundle on PyTorch.
+
+    Args:
+        name_or_path: Name of a shipped bundle, a bundle's folder, or a file that `xiqa export` wrote.
+        engine: What runs an exported file.
+
+    Raises:
+        BundleError: There is no such model, or it is broken.
+        MissingDependencyError: The engine is not installed.
+    """
+    if os.fspath(name_or_path).endswith(".onnx"):
+        from xiqa.assessment.onnx_runtime import OnnxRuntime  # noqa: PLC0415 - an extra
+
+        return cast("Runtime", OnnxRuntime(name_or_path, engine))
+    from xiqa.models import load_model  # noqa: PLC0415 - other runtimes need no torch
+
+    return as_runtime(load_model(name_or_path))

@@ -21,7 +21,12 @@ COLOURS = {"reacquire": "bold red", "review": "bold yellow", "accept": "bold gre
 
 def command(
     paths: list[str] = typer.Argument(help="Images, folders or patterns such as 'films/*.dcm'."),
-    model: str = typer.Option("cxr-foreign-objects", help="A shipped model's name or a bundle's folder."),
+    model: str = typer.Option(
+        "cxr-foreign-objects", help="A shipped model's name, a bundle's folder or an exported .onnx file."
+    ),
+    runtime_name: str = typer.Option(
+        "onnxruntime", "--runtime", help="What runs an .onnx file: onnxruntime or openvino."
+    ),
     method: str | None = typer.Option(None, help="Saliency method; the model's own unless told."),
     out: Path = typer.Option(Path("xiqa-report"), help="Folder for results and report."),
     batch_size: int = typer.Option(8, min=1, help="Images that pass the network at once."),
@@ -34,14 +39,13 @@ def command(
     """
     from rich.console import Console
 
-    from xiqa.assessment.runtime import as_runtime
+    from xiqa.assessment.runtime import load_runtime
     from xiqa.imaging import image_files
-    from xiqa.models import load_model
     from xiqa.report.folder import ResultsFolder
 
     console = Console()
     files = [str(path) for path in image_files(paths)]
-    runtime = as_runtime(load_model(model))
+    runtime = load_runtime(model, runtime_name)  # type: ignore[arg-type]  # checked there
     settings = {"model_hash": runtime.card.hash, "method": str(runtime.resolve(method))}
     with ResultsFolder.open(out, settings) as folder:
         wanted = [file for file in files if force or not folder.done(file)]

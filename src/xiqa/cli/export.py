@@ -28,8 +28,8 @@ def command(
 ) -> None:
     """Write logits, probability, heat map and the guard's distance as one ONNX graph.
 
-    The file runs without PyTorch: `xiqa assess --model model.onnx` with the extra `onnx` or `openvino`, or any
-    ONNX runtime in any language; preprocessing, threshold, classes, licence and hash are in its metadata.
+    The file runs without PyTorch: `xiqa assess --model model.onnx` with the extra `onnx` or `openvino`, or
+    any ONNX runtime in any language; preprocessing, threshold, classes, licence and hash are in its metadata.
     """
     from rich.console import Console
 
