@@ -7,6 +7,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def read_image(
             raise ImageReadError(
                 "no such frame", code="no_such_frame", expected=f"0 to {reader.frames - 1}", got=str(frame)
             )
-        return reader.read(frame)
+        return _noted(reader.read(frame))
 
 
 def iter_images(
@@ -79,7 +80,16 @@ def iter_images(
     """
     with _open(Path(path), ReadOptions(grey, axis, limits)) as reader:
         for frame in range(reader.frames):
-            yield reader.read(frame)
+            yield _noted(reader.read(frame))
+
+
+def _noted(image: Image) -> Image:
+    """The image, with a note when it shows nothing."""
+    flat = image.pixels.reshape(-1)
+    if (flat[::1009] == flat[0]).all() and (flat == flat[0]).all():
+        notes = (*image.source.notes, "constant: every pixel has the same value")
+        return replace(image, source=replace(image.source, notes=notes))
+    return image
 
 
 @contextmanager

@@ -29,11 +29,6 @@ _MAGIC: tuple[tuple[int, bytes, Format], ...] = (
 )
 _ARCHIVES = ((0, b"PK\x03\x04"), (0, b"PK\x05\x06"), (0, b"7z\xbc\xaf"), (0, b"Rar!"), (257, b"ustar"))
 
-# Tags that a data set begins with when preamble and prefix are missing.
-_FIRST_ELEMENTS = tuple(
-    bytes.fromhex(t) for t in ("02000000", "02000100", "08000000", "08000500", "08000800")
-)
-
 
 def sniff(file: IO[bytes]) -> Format:
     """The format of an open file, whose position is put back to the start.
@@ -81,7 +76,7 @@ def _refusal(head: bytes) -> ImageReadError:
             got="HTML",
             todo="download it again: a server's error page was saved in its place",
         )
-    if head[:4] in _FIRST_ELEMENTS:
+    if head[:2] in (b"\x02\0", b"\x08\0") or head[:3] in (b"\0\x02\0", b"\0\x08\0"):
         return ImageReadError(
             "DICOM elements without the 128-byte preamble and 'DICM'",
             code="no_preamble",

@@ -38,6 +38,11 @@ def _png(stream: bytes, out: Array) -> None:
 
 def _rle(stream: bytes, out: Array) -> None:
     """DICOM RLE (PS3.5 annex G); each byte of a sample is a segment of its own."""
+    count, *offsets = np.frombuffer(stream[:64], dtype="<u4").tolist()
+    offsets = offsets[:count]
+    in_order = [63, *offsets, len(stream)] == sorted({63, *offsets, len(stream)})
+    if not (1 <= count <= 15 and in_order):
+        raise ValueError("the segments' offsets do not fit the stream")  # the decoder would follow them
     decoded = imagecodecs.dicomrle_decode(stream, out.dtype)
     planes = np.frombuffer(decoded, dtype=out.dtype)
     if planes.size != out.size:

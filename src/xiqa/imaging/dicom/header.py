@@ -56,7 +56,7 @@ _USED_TAGS: list[BaseTag | int] = [tag for keyword in _USED if (tag := tag_for_k
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _UNDEFINED = 0xFFFFFFFF
 _BLOCK = 8192  # pydicom looks for the end of elements of undefined length in blocks of this size
-_MOST_READS = 2_000_000  # two a data element: a few seconds
+_MOST_READS = 200_000  # two a data element: a few seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,8 @@ def _compressed(header: Header, pixels: PixelFormat, frame: int, limits: Limits)
         coded = get_frame(stream, frame, number_of_frames=pixels.frames, extended_offsets=extended)
     except (ValueError, EOFError, StopIteration) as error:
         raise _encapsulation(str(error) or "no such frame") from error
+    if not coded:
+        raise _encapsulation("no fragment")
     codec = CODECS[header.syntax]
     colour = len(pixels.shape) == 3
     options = {"colour": _jpeg_colour(coded, pixels.photometric)} if colour and codec == "jpeg" else {}
@@ -196,11 +198,12 @@ def _compressed(header: Header, pixels: PixelFormat, frame: int, limits: Limits)
     return _rgb(decoded, pixels) if colour and codec in ("rle", "jpegls") else decoded
 
 
-def _jpeg_colour(coded: bytes, photometric: str) -> str | None:
-    """The colour space that a JPEG stream is in; None where its own marker says so."""
-    if photometric.startswith("YBR"):
-        return "YCBCR"
-    return None if b"Adobe" in coded[:1024] or b"JFIF" in coded[:1024] else "RGB"
+def _jpeg_colour(coded: bytes, photometric: str) -> str:
+    """The colour space that a JPEG stream is in: what the header says, unless its own markers know better."""
+    head = coded[:1024]
+    adobe = head.find(b"\xff\xee\x00\x0eAdobe")
+    transformed = head[adobe + 15] != 0 if adobe >= 0 and len(head) > adobe + 15 else b"JFIF" in head
+    return "YCBCR" if transformed or photometric.startswith("YBR") else "RGB"
 
 
 def _extended_offsets(data: Dataset) -> tuple[bytes, bytes] | None:
