@@ -1,0 +1,166 @@
+"""Exported models against PyTorch, on a tiny network of the shipped model's kind."""
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from xiqa.assessment import assess
+from xiqa.assessment.onnx_runtime import OnnxRuntime
+from xiqa.assessment.runtime import load_runtime
+from xiqa.assessment.torch_runtime import TorchRuntime
+from xiqa.datasets.phantoms.cardiac import simulate_cardiac
+from xiqa.errors import BundleError, ConfigError, SaliencyError
+from xiqa.export import export_model
+from xiqa.export.graph import exportable
+from xiqa.models.architecture import Architecture
+from xiqa.models.backbones import build_network
+from xiqa.models.bundle import load_model, save_bundle
+from xiqa.models.card import BundleCard, Layers
+from xiqa.models.guard import fit_guard
+from xiqa.models.preprocess import Preprocessing
+
+SIZE = (64, 64)
+TEXT = dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "a test")
+ENGINES = ("onnxruntime", "openvino")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny evidence network with calibrated batch norm, a guard and a temperature."""
+    torch.manual_seed(0)
+    architecture = Architecture(backbone="test_efficientnet", head="evidence", stages=(1, 2, 3), width=8)
+    network = build_network(architecture)
+    network.train()
+    with torch.no_grad():
+        for _ in range(5):
+            network(torch.randn(8, 3, *SIZE))
+    network.eval()
+    network.scale.weight.data.fill_(3.0)
+    layers = tuple(f"laterals.{i}" for i in range(3))
+    card = BundleCard(
+        name="tiny",
+        created="2026-01-01",
+        architecture=architecture,
+        preprocessing=Preprocessing(size=SIZE),
+        classes=("fine", "poor"),
+        poor_class=1,
+        temperature=1.7,
+        threshold=0.4,
+        review_band=(0.3, 0.5),
+        layers=Layers(last="fuse", multi=(*layers, "fuse")),
+        method="normgrad_conv1x1:layers=multi",
+        **TEXT,
+    )
+    guard = fit_guard(torch.randn(40, 6 * 8), layers, threshold=5.0, axes=4)
+    folder = tmp_path_factory.mktemp("bundle")
+    save_bundle(folder, network, card, guard)
+    return load_model(folder)
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    file = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    export_model(model, file)
+    return file
+
+
+def images(count):
+    return np.random.default_rng(1).standard_normal((count, 3, *SIZE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("count", [1, 3])
+def test_graph_equals_torch(model, exported, engine, count):
+    torch_runtime, runtime = TorchRuntime(model), OnnxRuntime(exported, engine)
+    batch = images(count)
+    method = runtime.resolve(None)
+    wanted, got = torch_runtime.infer(batch, method), runtime.infer(batch, method)
+    np.testing.assert_allclose(got.probabilities, wanted.probabilities, atol=1e-5)
+    np.testing.assert_allclose(got.distances, wanted.distances, rtol=1e-3)
+    np.testing.assert_allclose(got.maps, wanted.maps, rtol=1e-2, atol=1e-4 * np.abs(wanted.maps).max())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_same_verdicts_and_places(model, exported, engine):
+    slices = [simulate_cardiac(seed, size=(96, 80)).image for seed in range(3)]
+    for wanted, got in zip(
+        assess(model, slices), assess(load_runtime(exported, engine), slices), strict=True
+    ):
+        assert got.verdict == wanted.verdict
+        assert got.probability == pytest.approx(wanted.probability, abs=1e-5)
+        assert [f.peak for f in got.findings] == [f.peak for f in wanted.findings]
+
+
+@pytest.mark.long
+def test_half_precision_weights_take_half_the_bytes(model, exported, tmp_path):
+    file = tmp_path / "half.onnx"
+    export_model(model, file, precision="float16")
+    assert file.stat().st_size < 0.75 * exported.stat().st_size
+    batch = images(2)
+    wanted, got = (OnnxRuntime(f).infer(batch, None) for f in (exported, file))
+    np.testing.assert_allclose(got.probabilities, wanted.probabilities, atol=5e-3)
+
+
+def test_metadata_tells_what_a_person_looks_for(model, exported):
+    told = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
+    assert told["classes"] == "fine, poor"
+    assert told["hash"] == model.card.hash
+    assert told["heatmap_method"] == "normgrad_conv1x1:layers=multi"
+    assert told["licence"] == "a test"
+    assert "64" in told["preprocessing"]
+    onnx.checker.check_model(onnx.load(exported))
+
+
+def test_another_heat_map_is_refused(exported):
+    runtime = OnnxRuntime(exported)
+    with pytest.raises(SaliencyError, match="one heat map"):
+        runtime.resolve("gradcam")
+
+
+def test_a_method_of_many_passes_cannot_be_exported(model, tmp_path):
+    with pytest.raises(SaliencyError, match="cannot be exported"):
+        export_model(model, tmp_path / "x.onnx", method="rise")
+    assert list(tmp_path.iterdir()) == []
+    assert {"gradcam", "normgrad_conv1x1", "layercam"} <= set(exportable())
+
+
+def test_broken_foreign_and_changed_files_are_refused(exported, tmp_path):
+    broken = tmp_path / "broken.onnx"
+    for engine in ENGINES:
+        broken.write_bytes(b"no graph")
+        with pytest.raises(BundleError, match="cannot be run"):
+            OnnxRuntime(broken, engine)
+    proto = onnx.load(exported)
+    for entry in proto.metadata_props:
+        if entry.key == "xiqa":
+            entry.value = entry.value.replace('"threshold":0.4', '"threshold":0.3')
+    changed = tmp_path / "changed.onnx"
+    onnx.save(proto, changed)
+    with pytest.raises(BundleError, match="was changed"):
+        OnnxRuntime(changed)
+    del proto.metadata_props[:]
+    onnx.save(proto, changed)
+    with pytest.raises(BundleError, match="not a model that xiqa exported"):
+        OnnxRuntime(changed)
+    with pytest.raises(BundleError, match="no model"):
+        OnnxRuntime(tmp_path / "absent.onnx")
+    with pytest.raises(ConfigError, match="unknown runtime"):
+        OnnxRuntime(exported, "tensorrt")
+
+
+def test_running_it_imports_no_torch(exported):
+    code = f"""
+import sys, numpy
+from xiqa.assessment import assess
+from xiqa.assessment.runtime import load_runtime
+from xiqa.types import Image
+image = Image(numpy.random.default_rng(0).random((70, 50), numpy.float32))
+(result,) = assess(load_runtime({str(exported)!r}), image)
+assert result.probability is not None
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
