@@ -1,0 +1,85 @@
+"""The documented page runs an exported model in a real browser."""
+
+import functools
+import json
+import re
+import shutil
+import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from xiqa.assessment.onnx_runtime import OnnxRuntime
+from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.export import export_model
+from xiqa.imaging import read_image
+from xiqa.models import load_model
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves the test's folder on this machine alone."""
+
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+    }
+
+    def log_message(self, *args):
+        pass
+
+
+def onnxruntime_web(folder):
+    subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "onnxruntime-web@1.20.1"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    for file in (folder / "node_modules" / "onnxruntime-web" / "dist").glob("ort*"):
+        if file.name == "ort.min.js" or file.name.startswith("ort-wasm-simd-threaded"):
+            shutil.copy(file, folder / file.name)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm is absent: install nodejs and npm")
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is absent: apt-get install chromium")
+def test_the_documented_page_gives_the_probability_and_the_place(tmp_path):
+    model = load_model()
+    export_model(model, tmp_path / "model.onnx", method="normgrad_conv1x1:layers=multi")
+    film = simulate_chest(5, size=(512, 512)).image.pixels
+    Picture.fromarray((film * 255).round().astype(np.uint8)).save(tmp_path / "film.png")
+    html = re.search(r"```html\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
+    (tmp_path / "index.html").write_text(html)
+    onnxruntime_web(tmp_path)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/index.html"
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=120000",
+            "--dump-dom",
+        ]
+        done = subprocess.run(["chromium", *options, address], capture_output=True, text=True, timeout=300)
+    finally:
+        server.shutdown()
+    told = re.search(r'<p id="told">(.*?)</p>', done.stdout, re.DOTALL).group(1)
+    result = json.loads(told)
+
+    runtime = OnnxRuntime(tmp_path / "model.onnx")
+    array, _ = runtime.prepare(read_image(tmp_path / "film.png"))
+    inference = runtime.infer(array[None], runtime.resolve(None))
+    row, column = np.unravel_index(inference.maps[0].argmax(), inference.maps[0].shape)
+    stride = 512 / inference.maps.shape[-1]
+    assert result["probability"] == pytest.approx(inference.probabilities[0], abs=0.01)
+    assert (result["x"], result["y"]) == pytest.approx(((column + 0.5) * stride, (row + 0.5) * stride), abs=1)
