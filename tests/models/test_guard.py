@@ -27,7 +27,7 @@ def test_with_all_axes_the_distance_is_mahalanobis():
 def test_the_distance_in_closed_form():
     guard = Guard(
         layers=(),
-        centre=torch.zeros(3),
+        centre=torch.tensor([[0.0, 0.0, 0.0], [90.0, 0.0, 0.0]]),
         spread=torch.tensor([1.0, 2.0, 1.0]),
         axes=torch.tensor([[1.0, 0.0, 0.0]]),
         variances=torch.tensor([4.0]),
@@ -36,6 +36,17 @@ def test_the_distance_in_closed_form():
     )
     # (2^2) / 4 along the axis; (4/2)^2 + 1 beside it, over 0.25
     assert guard.distances(torch.tensor([[2.0, 4.0, 1.0]])).item() == pytest.approx((1 + 5 / 0.25) ** 0.5)
+
+
+def test_two_sources_have_a_centre_each_and_nothing_between_them_passes():
+    one, two = films(features=8), films(features=8) + 400
+    both, names = torch.cat((one, two)), ["a"] * 400 + ["b"] * 400
+    guard = fit_guard(both, (), torch.inf, sources=names, axes=4)
+    near = guard.distances(both).max()
+    between = guard.distances((one + two) / 2)
+    assert (between > near).all()
+    single = fit_guard(both, (), torch.inf, axes=4)
+    assert (single.distances((one + two) / 2) < single.distances(both).max()).all()
 
 
 def test_what_lies_elsewhere_is_farther_than_nearly_all_that_was_seen():

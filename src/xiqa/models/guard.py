@@ -62,20 +62,21 @@ class FeatureTap(AbstractContextManager["FeatureTap"]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guard:
-    r"""A Gaussian around the training films' features, as a few principal axes and an even rest.
+    r"""A Gaussian around each source of training films, all of one shape: a few axes and an even rest.
 
-    With standardised features :math:`f`, axes :math:`U` with variances :math:`\lambda_k` and the rest's mean
-    variance :math:`\sigma^2`, the squared distance is
+    With features :math:`f` standardised around a source's centre :math:`c`, axes :math:`U` with variances
+    :math:`\lambda_k` and the rest's mean variance :math:`\sigma^2`, the squared distance is
 
-    .. math:: d^2 = \sum_k \frac{(u_k^\top f)^2}{\lambda_k} + \frac{\|f - U U^\top f\|^2}{\sigma^2},
+    .. math:: d^2 = \min_c \sum_k \frac{(u_k^\top f_c)^2}{\lambda_k} +
+       \frac{\|f_c - U U^\top f_c\|^2}{\sigma^2},
 
-    the Mahalanobis distance under probabilistic principal components (``tipping1999ppca``; for networks:
-    ``lee2018simple``, here with one class).
+    the Mahalanobis distance to the nearest centre (``lee2018simple``, with sources for their classes) under
+    probabilistic principal components (``tipping1999ppca``).
 
     Attributes:
         layers: Modules whose pooled outputs are the features.
-        centre: ``(F,)`` mean.
-        spread: ``(F,)`` standard deviation.
+        centre: ``(S, F)`` mean of each source.
+        spread: ``(F,)`` standard deviation within the sources.
         axes: ``(K, F)`` principal axes, of unit length.
         variances: ``(K,)`` along them.
         rest: Variance along every other direction.
@@ -92,11 +93,11 @@ class Guard:
 
     def distances(self, features: Tensor) -> Tensor:
         """Distances ``(N,)`` of features ``(N, F)``; infinite where a feature is not finite."""
-        standard = (features.to(self.centre) - self.centre) / self.spread
+        standard = (features.to(self.centre)[:, None] - self.centre) / self.spread
         along = standard @ self.axes.T
-        beside = (standard.square().sum(1) - along.square().sum(1)).clamp_min(0)
-        squared = (along.square() / self.variances).sum(1) + beside / self.rest
-        return squared.sqrt().nan_to_num(torch.inf, posinf=torch.inf)
+        beside = (standard.square().sum(-1) - along.square().sum(-1)).clamp_min(0)
+        squared = (along.square() / self.variances).sum(-1) + beside / self.rest
+        return squared.sqrt().nan_to_num(torch.inf, posinf=torch.inf).amin(1)
 
     def tap(self, network: nn.Module) -> FeatureTap:
         """A tap on the guard's layers of a network."""
@@ -128,13 +129,21 @@ class Guard:
         return cls(tuple(layers), **numbers, rest=rest, threshold=threshold)
 
 
-def fit_guard(features: Tensor, layers: Sequence[str], threshold: float, axes: int = 48) -> Guard:
+def fit_guard(
+    features: Tensor,
+    layers: Sequence[str],
+    threshold: float,
+    *,
+    sources: Sequence[str] | None = None,
+    axes: int = 48,
+) -> Guard:
     """Fit a guard to training films' features.
 
     Args:
         features: ``(N, F)`` of the films that the network was made for.
         layers: Where they come from.
         threshold: Distance from which an image is caught.
+        sources: ``(N,)`` where each film comes from; None: all from one.
         axes: How many principal axes to keep; fewer where there are fewer films.
 
     Returns:
@@ -146,9 +155,12 @@ def fit_guard(features: Tensor, layers: Sequence[str], threshold: float, axes: i
     if len(features) < 3:
         raise ModelError("cannot fit a guard", expected="three films or more", got=str(len(features)))
     features = features.double()
-    centre = features.mean(0)
-    spread = features.std(0).clamp_min(1e-4 * features.std().clamp_min(1e-8))
-    standard = (features - centre) / spread
+    names = list(dict.fromkeys(sources)) if sources else [""]
+    source = torch.tensor([names.index(name) for name in sources] if sources else [0] * len(features))
+    centre = torch.stack([features[source == number].mean(0) for number in range(len(names))])
+    within = features - centre[source]
+    spread = within.std(0).clamp_min(1e-4 * features.std().clamp_min(1e-8))
+    standard = within / spread
     _, singular, directions = torch.linalg.svd(standard, full_matrices=False)
     variances = singular.square() / (len(features) - 1)
     kept = min(axes, len(variances) - 2)
@@ -165,12 +177,20 @@ def fit_guard(features: Tensor, layers: Sequence[str], threshold: float, axes: i
     )
 
 
-def out_of_fold_distances(features: Tensor, groups: Sequence[str], folds: int = 5, axes: int = 48) -> Tensor:
+def out_of_fold_distances(
+    features: Tensor,
+    groups: Sequence[str],
+    *,
+    sources: Sequence[str] | None = None,
+    folds: int = 5,
+    axes: int = 48,
+) -> Tensor:
     """Each film's distance to a guard fitted without its patient: honest numbers for a threshold.
 
     Args:
         features: ``(N, F)``.
         groups: ``(N,)`` patients.
+        sources: See `fit_guard`; a source must have several patients.
         folds: How many parts.
         axes: See `fit_guard`.
 
@@ -183,6 +203,11 @@ def out_of_fold_distances(features: Tensor, groups: Sequence[str], folds: int = 
     for part in range(folds):
         held = fold == part
         if held.any():
-            guard = fit_guard(features[~held], (), torch.inf, axes)
+            rest = (
+                [name for name, out in zip(sources, held.tolist(), strict=True) if not out]
+                if sources
+                else None
+            )
+            guard = fit_guard(features[~held], (), torch.inf, sources=rest, axes=axes)
             distances[held] = guard.distances(features[held])
     return distances

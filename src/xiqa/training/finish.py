@@ -34,12 +34,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from xiqa.datasets import Sample
     from xiqa.models.guard import Guard
     from xiqa.training.data import Film
     from xiqa.training.recipe import Recipe
 
-__all__ = ["Scored", "evaluate", "finish", "score_films"]
+__all__ = ["Known", "Scored", "evaluate", "finish", "score_films"]
 
 PACKAGES = ("xiqa", "torch", "timm", "lightning", "numpy")
 
@@ -50,6 +49,14 @@ class Scored(NamedTuple):
     logits: Tensor
     labels: Tensor
     features: Tensor
+
+
+class Known(NamedTuple):
+    """Films that the guard shall let pass: features ``(N, F)``, their sources and patients."""
+
+    features: Tensor
+    sources: list[str]
+    patients: list[str]
 
 
 def score_films(
@@ -119,8 +126,9 @@ def evaluate(
 def finish(
     network: nn.Module,
     recipe: Recipe,
-    scored: tuple[Scored, Scored],
-    samples: tuple[Sequence[Sample], Sequence[Sample]],
+    val: Scored,
+    patients: Sequence[str],
+    known: Known,
     folder: Path,
 ) -> BundleCard:
     """Calibrate a trained network on the validation films and write its bundle.
@@ -128,18 +136,17 @@ def finish(
     Args:
         network: The trained network.
         recipe: Its recipe.
-        scored: Its outputs on the training and the validation films.
-        samples: These films, for their patients.
+        val: Its outputs on the validation films.
+        patients: Whom these show.
+        known: What the guard shall let pass.
         folder: The bundle's folder.
 
     Returns:
         The card as written.
     """
-    val, val_samples = scored[1], samples[1]
     poor = (val.labels == recipe.poor_class).numpy().astype(int)
     temperature, probabilities = _calibrate(network, val, recipe.poor_class)
     threshold = threshold_at_sensitivity(probabilities, poor, recipe.sensitivity)
-    patients = [sample.patient for sample in val_samples]
     layers = recipe.layers
     if layers is None:
         found = target_layers(network)
@@ -161,7 +168,7 @@ def finish(
         evaluations=(evaluate("validation", probabilities, poor, patients, threshold),),
         **recipe.card.model_dump(),
     )
-    return save_bundle(folder, network, card, _guard(recipe, scored, samples))
+    return save_bundle(folder, network, card, _guard(recipe, known))
 
 
 def _calibrate(network: nn.Module, val: Scored, poor_class: int) -> tuple[float, NDArray[np.float64]]:
@@ -176,14 +183,10 @@ def _calibrate(network: nn.Module, val: Scored, poor_class: int) -> tuple[float,
     return temperature, probability_of(shifted, poor_class, temperature)
 
 
-def _guard(
-    recipe: Recipe, scored: tuple[Scored, Scored], samples: tuple[Sequence[Sample], Sequence[Sample]]
-) -> Guard | None:
+def _guard(recipe: Recipe, known: Known) -> Guard | None:
     """A guard on all films at hand; its threshold comes from films of patients that it did not see."""
     if not recipe.guard_layers:
         return None
-    features = torch.cat([part.features for part in scored])
-    patients = [sample.patient for part in samples for sample in part]
-    distances = out_of_fold_distances(features, patients)
+    distances = out_of_fold_distances(known.features, known.patients, sources=known.sources)
     threshold = float(torch.quantile(distances, 1 - recipe.guard_caught))
-    return fit_guard(features, recipe.guard_layers, threshold)
+    return fit_guard(known.features, recipe.guard_layers, threshold, sources=known.sources)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import lightning
+import torch
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,7 +19,7 @@ from xiqa.datasets import by_split, read_foreign_objects, read_object_cxr
 from xiqa.errors import DatasetError
 from xiqa.models.backbones import build_network
 from xiqa.training.data import load_films
-from xiqa.training.finish import finish, score_films
+from xiqa.training.finish import Known, finish, score_films
 from xiqa.training.fit import fit
 from xiqa.training.synthetic import synthetic_films
 
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from torch import nn
+
     from xiqa.datasets import Sample
     from xiqa.models.card import BundleCard
     from xiqa.models.preprocess import Preprocessing
     from xiqa.training.data import Film
     from xiqa.training.recipe import Recipe
 
-__all__ = ["read_samples", "train"]
+__all__ = ["bundle", "read_samples", "train"]
 
 MARGIN = 1.25  # training films are kept this much larger than the input, so that zooming in stays sharp
 
@@ -66,14 +69,49 @@ def train(
             raise DatasetError(f"too few {name} films", expected="films of both classes", got=str(len(part)))
     exact = [_load(recipe, part, 1.0, progress) for part in parts]
     network = build_network(recipe.architecture, weights="imagenet")
-    larger = _load(recipe, parts[0], MARGIN, progress) + _synthetic(recipe, parts[0], progress)
+    larger = _load(recipe, parts[0], MARGIN, progress) + _synthetic(recipe, parts[0], MARGIN, progress)
     fit(network, recipe, larger, exact[1], out, resume=resume, devices=devices, progress=progress)
+    return bundle(network, recipe, parts, exact, out / "bundle", progress=progress)
+
+
+def bundle(
+    network: nn.Module,
+    recipe: Recipe,
+    parts: tuple[Sequence[Sample], Sequence[Sample]],
+    films: Sequence[Sequence[Film]],
+    folder: Path,
+    *,
+    progress: bool = True,
+) -> BundleCard:
+    """Calibrate a trained network and write its bundle; see `finish`.
+
+    Args:
+        network: The trained network.
+        recipe: Its recipe.
+        parts: The training and the validation samples.
+        films: The same, read.
+        folder: The bundle's folder.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The bundle's card.
+    """
+    plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"inserted": 0})})
+    simulated = _synthetic(plain, parts[0], 1.0, progress)
     with _bar(progress) as bar:
-        task = bar.add_task("calibrating", total=sum(map(len, exact)))
-        train_scores, val_scores = (
-            score_films(network, recipe, films, lambda done: bar.advance(task, done)) for films in exact
-        )
-    return finish(network, recipe, (train_scores, val_scores), parts, out / "bundle")
+        task = bar.add_task("calibrating", total=sum(map(len, films)) + len(simulated))
+        scores = [
+            score_films(network, recipe, part, lambda done: bar.advance(task, done))
+            for part in (*films, simulated)
+            if part
+        ]
+    real = [sample.patient for part in parts for sample in part]
+    known = Known(
+        torch.cat([part.features for part in scores]),
+        ["real"] * len(real) + ["simulated"] * len(simulated),
+        real + [f"simulated {number}" for number in range(len(simulated))],
+    )
+    return finish(network, recipe, scores[1], [sample.patient for sample in parts[1]], known, folder)
 
 
 def read_samples(recipe: Recipe, data: Path) -> list[Sample]:
@@ -97,13 +135,13 @@ def _load(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bo
         return load_films(samples, _grid(recipe, margin), lambda: bar.advance(task))
 
 
-def _synthetic(recipe: Recipe, samples: Sequence[Sample], progress: bool) -> list[Film]:
+def _synthetic(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool) -> list[Film]:
     """Simulated films, and clean films with simulated objects in them."""
     clean = [sample for sample in samples if sample.label != recipe.poor_class]
     with _bar(progress) as bar:
         task = bar.add_task("simulating films", total=recipe.data.simulated + recipe.data.inserted)
         films = []
-        for film in synthetic_films(recipe, clean, _grid(recipe, MARGIN)):
+        for film in synthetic_films(recipe, clean, _grid(recipe, margin)):
             films.append(film)
             bar.advance(task)
     return films
