@@ -71,8 +71,8 @@ class Epsilon:
             size = z.abs()
             assert message.multiplier is not None
             return torch.div(size, size + self.epsilon).mul_(message.multiplier)
-        sign = torch.where(kept < 0, -1, 1) if self.signed else 1
-        return divide(message.total(z), kept + self.epsilon * sign)
+        below = kept < 0 if self.signed else torch.zeros_like(kept, dtype=torch.bool)
+        return divide(message.total(z), torch.where(below, kept - self.epsilon, kept + self.epsilon))
 
 
 @dataclass(frozen=True)

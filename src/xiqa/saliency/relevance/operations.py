@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "BILINEAR",
+    "CREATING",
     "DIFFERENTIABLE",
     "GATES",
     "LINEAR",
@@ -20,6 +21,14 @@ __all__ = [
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
+
+# They read the shape of a tensor, not its values.
+CREATING = _names(
+    """
+    zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full new_empty
+    new_empty_strided
+    """
+)
 
 # Values are moved, repeated or dropped, never mixed.
 REARRANGING = _names("""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from xiqa.errors import SaliencyError, UnsupportedOperationError
 from xiqa.saliency.relevance.affine import canonise
@@ -128,7 +129,8 @@ def record_reference(network: nn.Module, reference: Tensor, tape: Tape) -> Tape:
     """Record the pass of reference images ``(N, C, H, W)``, which must take the way of the images' own.
 
     Raises:
-        UnsupportedOperationError: The network runs other operations on the reference.
+        UnsupportedOperationError: The network runs other operations on the reference, or the same with other
+            masks or positions (comparisons of pixels decide them): differences then have no meaning.
     """
     roots = record(network, reference)
     if [node.call for node in roots.nodes] != [node.call for node in tape.nodes]:
@@ -136,4 +138,18 @@ def record_reference(network: nn.Module, reference: Tensor, tape: Tape) -> Tape:
             "the network runs other operations on the reference than on the images",
             expected="no branch that depends on pixel values",
         )
+    for node, root in zip(tape.nodes, roots.nodes, strict=True):
+        constants = zip(tree_leaves(node.args), tree_leaves(root.args), strict=True)
+        if node.affine is None and not all(_same(a, b) for a, b in constants):
+            raise UnsupportedOperationError(
+                f"the operation {node.name!r} in {node.module} takes other constants for the reference",
+                expected="no mask or position that depends on pixel values",
+            )
     return roots
+
+
+def _same(a: object, b: object) -> bool:
+    """Whether two arguments are equal; weights are told by their place in memory."""
+    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
+        return a == b
+    return a.data_ptr() == b.data_ptr() or torch.equal(a, b)

@@ -8,6 +8,7 @@ ones too, as some forty primitive operations whatever the network's code looks l
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from xiqa.errors import SaliencyError, UnsupportedOperationError
+from xiqa.saliency.relevance.operations import CREATING
 from xiqa.saliency.state import evaluating
 
 if TYPE_CHECKING:
@@ -143,7 +145,7 @@ class Recorder(TorchDispatchMode):
             return place
 
         seen_args, seen_kwargs = tree_map(refer, args), tree_map(refer, kwargs)
-        if not inputs:
+        if not inputs or func.overloadpacket.__name__ in CREATING:
             return func(*args, **kwargs)
         written = _written(func, args, kwargs)
         for tensor in written:
@@ -270,8 +272,11 @@ def record(network: nn.Module, images: Tensor, layers: tuple[str, ...] = ()) -> 
 
 def _watch(network: nn.Module, name: str, recorder: Recorder) -> Any:
     """Note the place of one module's output, at the moment it returns."""
+    here = threading.get_ident()
 
     def note(module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() != here:
+            return  # another thread uses the same network
         place = recorder.place(output) if isinstance(output, Tensor) else None
         if place is None:
             raise SaliencyError(f"layer {name!r} has no tensor output that depends on the images")
