@@ -59,6 +59,52 @@ def show(
         show_card(card)
 
 
+@app.command("evaluate")
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder; its card is updated.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of boxed films; none: simulated films only.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which films of the folder: val or test.")] = "val",
+    simulated: Annotated[int, typer.Option(min=0, help="How many simulated films to score on as well.")] = 0,
+    guard: Annotated[bool, typer.Option("--guard", help="Also try the guard on other images.")] = False,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Saliency method to score; repeatable [a usual choice].")
+    ] = None,
+) -> None:
+    """Score a model's verdicts and places on films, and write the result to its card."""
+    from rich.progress import track
+
+    from xiqa.datasets import by_split, read_foreign_objects
+    from xiqa.experiments.bundle_card import (
+        METHODS,
+        evaluate_bundle,
+        evaluate_guard,
+        simulated_samples,
+        with_evaluation,
+    )
+    from xiqa.models.bundle import load_model, write_card
+
+    model = load_model(bundle)
+    card = model.card
+    sets = {}
+    if data is not None:
+        names = {"val": "validation", "test": "test"}
+        sets[names.get(split, split)] = [
+            sample for sample in read_foreign_objects(data) if sample.split == split
+        ]
+    if simulated:
+        sets["simulated"] = simulated_samples(simulated)
+    for films, samples in sets.items():
+        evaluation = evaluate_bundle(model, track(samples, f"{films} films"), films, method or METHODS)
+        card = write_card(bundle, with_evaluation(card, evaluation))
+    if guard:
+        turned = by_split(read_foreign_objects(data), "val") if data is not None else []
+        reports = evaluate_guard(model, turned)
+        card = write_card(bundle, card.model_copy(update={"guard_reports": reports}))
+    show_card(card)
+
+
 def show_card(card: BundleCard) -> None:
     """Print a card on the terminal."""
     from rich.console import Console

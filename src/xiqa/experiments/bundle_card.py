@@ -1,18 +1,21 @@
-"""What a model card says about films: verdicts, places and the guard, with intervals by patient."""
+"""What a model card says about films: verdicts, places and the guard, measured."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from xiqa.datasets import COMPACT_KINDS
-from xiqa.metrics.froc import candidates, froc
+from xiqa.datasets import COMPACT_KINDS, Sample
+from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.experiments.film_scores import Scores, summarise
+from xiqa.experiments.other_sources import other_sources, turned_films
+from xiqa.metrics.froc import candidates
 from xiqa.metrics.pointing_game import pointing_game, pointing_recall
-from xiqa.models.calibration import calibration_error, reliability
-from xiqa.models.card import Estimate, Evaluation, Localisation, Reliability
+from xiqa.models.card import BundleCard, Evaluation, GuardReport
 from xiqa.models.layers import TargetLayers
 from xiqa.saliency.engine import explain
 from xiqa.saliency.maps import upsample
@@ -20,39 +23,30 @@ from xiqa.saliency.maps import upsample
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from numpy.typing import NDArray
+    from torch import Tensor
 
-    from xiqa.datasets import Sample
-    from xiqa.metrics.froc import Candidate
     from xiqa.models import LoadedModel
     from xiqa.types import Annotation, FloatArray, Image
 
-__all__ = ["CENTRE", "Scores", "evaluate_bundle", "interval_by_patient", "score_film", "summarise"]
+__all__ = [
+    "CENTRE",
+    "METHODS",
+    "evaluate_bundle",
+    "evaluate_guard",
+    "score_film",
+    "simulated_samples",
+    "with_evaluation",
+]
+
+METHODS = (
+    "normgrad_conv1x1", "normgrad_conv1x1:layers=multi,combine=geometric", "normgrad_scaling",
+    "normgrad_conv3x3", "normgrad_bias", "gradcam", "gradcampp", "layercam", "eigencam",
+    "gradient", "inputxgradient",
+)  # fmt: skip
+"""Detectors of a card unless others are named: one forward pass and few backward passes for all."""
 
 CENTRE = "centre"
 """The baseline that always points at the film's middle."""
-
-DRAWS = 1000
-
-
-@dataclass(slots=True)
-class Scores:
-    """What was measured on each film; the lists run in parallel.
-
-    Attributes:
-        hits: For each method, ``(films, 4)``: a hit anywhere, on the thorax, on a compact object, and the
-            recall over thoracic objects; NaN on films without such an object.
-        found: For each method, the candidates of each film, for FROC.
-        truths: The thoracic removable objects of each film.
-    """
-
-    patients: list[str] = field(default_factory=list)
-    poor: list[bool] = field(default_factory=list)
-    probabilities: list[float] = field(default_factory=list)
-    caught: list[bool] = field(default_factory=list)
-    hits: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
-    found: dict[str, list[list[Candidate]]] = field(default_factory=dict)
-    truths: list[list[Annotation]] = field(default_factory=list)
 
 
 def evaluate_bundle(
@@ -84,6 +78,61 @@ def evaluate_bundle(
     return summarise(scores, films, model.card.threshold, tolerance)
 
 
+def simulated_samples(count: int) -> list[Sample]:
+    """Simulated films whose seeds no training uses; each is its own patient."""
+    samples = []
+    for seed in range(count):
+        phantom = simulate_chest(seed, size=(640, 640))
+        samples.append(
+            Sample(
+                key=f"simulated {seed}",
+                path=Path(),
+                label=phantom.label,
+                split="test",
+                patient=str(seed),
+                annotations=phantom.annotations,
+                source=lambda image=phantom.image: image,  # type: ignore[misc]
+            )
+        )
+    return samples
+
+
+def with_evaluation(card: BundleCard, evaluation: Evaluation) -> BundleCard:
+    """The card with one set's scores, in place of older ones on the same films."""
+    others = tuple(scores for scores in card.evaluations if scores.films != evaluation.films)
+    return card.model_copy(update={"evaluations": (*others, evaluation)})
+
+
+def evaluate_guard(model: LoadedModel, samples: Sequence[Sample] = ()) -> tuple[GuardReport, ...]:
+    """How many images of each kind that the model was not made for its guard catches.
+
+    Args:
+        model: A model with a guard.
+        samples: Real frontal films, to be turned.
+
+    Returns:
+        One report a kind.
+    """
+    caught: dict[str, list[bool]] = {}
+    for kind, image in chain(other_sources(), turned_films(samples)):
+        _, far = _infer(model, torch.from_numpy(model.prepare(image)[0])[None])
+        caught.setdefault(kind, []).append(far)
+    return tuple(
+        GuardReport(kind=kind, images=len(far), caught=sum(far) / len(far)) for kind, far in caught.items()
+    )
+
+
+def _infer(model: LoadedModel, images: Tensor) -> tuple[float, bool]:
+    """Calibrated probability of one prepared image, and whether the guard catches it."""
+    with torch.inference_mode():
+        if model.guard is None:
+            return float(model.probability(model.network(images))[0]), False
+        with model.guard.tap(model.network) as tap:
+            logits = model.network(images)
+        far = model.guard.distances(tap.features)[0] >= model.guard.threshold
+    return float(model.probability(logits)[0]), bool(far)
+
+
 def score_film(
     model: LoadedModel, sample: Sample, methods: Sequence[str], tolerance: float, scores: Scores
 ) -> None:
@@ -92,15 +141,7 @@ def score_film(
     array, frame = model.prepare(image)
     images = torch.from_numpy(array)[None]
     poor = sample.label == model.card.poor_class
-    caught = False
-    with torch.inference_mode():
-        if model.guard is None:
-            logits = model.network(images)
-        else:
-            with model.guard.tap(model.network) as tap:
-                logits = model.network(images)
-            caught = bool(model.guard.distances(tap.features)[0] >= model.guard.threshold)
-    probability = float(model.probability(logits)[0])
+    probability, caught = _infer(model, images)
     scores.patients.append(sample.patient)
     scores.poor.append(poor)
     scores.probabilities.append(probability)
@@ -122,84 +163,6 @@ def score_film(
         scores.found.setdefault(name, []).append(candidates(saliency, probability))
 
 
-def summarise(scores: Scores, films: str, threshold: float, tolerance: float) -> Evaluation:
-    """Estimates and 95 % intervals by patient of all that was measured."""
-    poor = np.array(scores.poor)
-    probabilities = np.array(scores.probabilities)
-    caught = np.array(scores.caught, dtype=float)
-    called = probabilities >= threshold
-
-    def estimate(statistic: Callable[[NDArray[np.int64]], float]) -> Estimate:
-        return interval_by_patient(scores.patients, statistic)
-
-    def mean_where(values: NDArray[np.float64]) -> Estimate | None:
-        known = ~np.isnan(values)
-        return estimate(lambda pick: _mean(values[pick][known[pick]])) if known.any() else None
-
-    localisation = []
-    for name, rows in scores.hits.items():
-        columns = np.array(rows, dtype=float).T
-        curve = froc(scores.found[name], scores.truths)
-        localisation.append(
-            Localisation(
-                method=name,
-                anywhere=mean_where(columns[0]),
-                thorax=mean_where(columns[1]),
-                compact=mean_where(columns[2]),
-                recall=mean_where(columns[3]),
-                froc=None if np.isnan(curve) else Estimate(value=curve),
-            )
-        )
-    return Evaluation(
-        films=films,
-        images=len(poor),
-        poor=int(poor.sum()),
-        patients=len(set(scores.patients)),
-        auc=estimate(lambda pick: _auc(probabilities[pick], poor[pick])),
-        sensitivity=estimate(lambda pick: _mean(called[pick][poor[pick]])),
-        specificity=estimate(lambda pick: _mean(~called[pick][~poor[pick]])),
-        calibration_error=estimate(lambda pick: calibration_error(probabilities[pick], poor[pick])),
-        reliability=tuple(Reliability(**row._asdict()) for row in reliability(probabilities, poor)),
-        tolerance=tolerance,
-        localisation=tuple(localisation),
-        guard_caught=estimate(lambda pick: _mean(caught[pick])),
-    )
-
-
-def interval_by_patient(
-    patients: Sequence[str],
-    statistic: Callable[[NDArray[np.int64]], float],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> Estimate:
-    """A statistic of films with its 95 % percentile interval under resampling of patients.
-
-    Films of one patient are alike, so whole patients are drawn with replacement (``field2007bootstrapping``).
-    The percentiles of a measure that cannot be negative, such as a calibration error, are biased upwards.
-
-    Args:
-        patients: Whom each film shows.
-        statistic: From indices of films to a number; NaN where a draw lacks what it needs.
-        draws: How many.
-        seed: Of the draws.
-
-    Returns:
-        The estimate.
-    """
-    groups: dict[str, list[int]] = {}
-    for index, patient in enumerate(patients):
-        groups.setdefault(patient, []).append(index)
-    members = [np.array(indices) for indices in groups.values()]
-    rng = np.random.default_rng(seed)
-    values = np.empty(draws)
-    for draw in range(draws):
-        chosen = rng.integers(len(members), size=len(members))
-        values[draw] = statistic(np.concatenate([members[index] for index in chosen]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Estimate(value=float(statistic(np.arange(len(patients)))), low=float(low), high=float(high))
-
-
 def _truths(annotations: Sequence[Annotation]) -> tuple[list[Annotation], ...]:
     """The removable objects anywhere, over the thorax, and the compact ones anywhere."""
     removable = [annotation for annotation in annotations if annotation.removable]
@@ -212,17 +175,3 @@ def _centre(image: Image) -> FloatArray:
     saliency = np.zeros(image.size, dtype=np.float32)
     saliency[image.height // 2, image.width // 2] = 1
     return saliency
-
-
-def _mean(values: NDArray[np.generic]) -> float:
-    """The mean, NaN of nothing without a warning."""
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def _auc(scores: NDArray[np.float64], poor: NDArray[np.bool_]) -> float:
-    """Probability that a poor film scores above a good one, ties counted half."""
-    positive, negative = scores[poor], np.sort(scores[~poor])
-    if not len(positive) or not len(negative):
-        return float("nan")
-    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
-    return float(below.mean() / (2 * len(negative)))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xiqa.imaging.frame import Frame
     from xiqa.types import FloatArray, Image
 
-__all__ = ["LoadedModel", "load_model", "read_card", "save_bundle", "shipped_models"]
+__all__ = ["LoadedModel", "load_model", "read_card", "save_bundle", "shipped_models", "write_card"]
 
 CARD, WEIGHTS = "model.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "bundles"
@@ -144,10 +144,22 @@ def save_bundle(
     stored = {name: _stored(name, value, half) for name, value in tensors.items()}
     content = safetensors.torch.save(stored)
     layers = guard.layers if guard is not None else ()
-    sealed = card.model_copy(update={"guard_layers": layers}).sealed(hashlib.sha256(content).hexdigest())
+    sealed = card.model_copy(
+        update={"guard_layers": layers, "weights_sha256": hashlib.sha256(content).hexdigest()}
+    )
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / WEIGHTS, content)
-    text = json.dumps(sealed.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    return write_card(folder, sealed)
+
+
+def write_card(folder: Path, card: BundleCard) -> BundleCard:
+    """Write a card to its bundle, for the weights that ``card.weights_sha256`` names.
+
+    Returns:
+        The card with its own hash.
+    """
+    sealed = card.sealed()
+    text = json.dumps(sealed.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
     _write(folder / CARD, f"{text}\n".encode())
     return sealed
 

@@ -155,10 +155,9 @@ class BundleCard(_Section):
         """Short name of exactly this model: the start of the card's hash, which covers the weights'."""
         return self.card_sha256[:16]
 
-    def sealed(self, weights_sha256: str) -> BundleCard:
-        """The card with both hashes filled in."""
-        open_card = self.model_copy(update={"weights_sha256": weights_sha256, "card_sha256": ""})
-        return open_card.model_copy(update={"card_sha256": open_card.digest()})
+    def sealed(self) -> BundleCard:
+        """The card with its own hash filled in."""
+        return self.model_copy(update={"card_sha256": self.digest()})
 
     def digest(self) -> str:
         """SHA-256 of the card's canonical JSON without its own hash."""
