@@ -13,7 +13,8 @@ import numpy as np
 
 from xiqa.datasets.phantoms.chest.body import Body, Side
 from xiqa.datasets.phantoms.chest.grid import Grid
-from xiqa.datasets.phantoms.chest.soft import chest_border, columns, ellipsoid, rod
+from xiqa.datasets.phantoms.chest.soft import chest_border
+from xiqa.datasets.phantoms.chest.solids import columns, ellipsoid, rod
 from xiqa.types import FloatArray
 
 __all__ = ["BONE_OVER_WATER", "bone_paths"]
@@ -41,8 +42,8 @@ def _across(step: float, height: float) -> FloatArray:
 
 def _profile(u: FloatArray, thickness: FloatArray | float, shell: float) -> FloatArray:
     """Cortex-equivalent chord through a flat, round-edged section at ``u`` in (-1, 1) across it."""
-    full = thickness * np.sqrt(1 - u**4)
-    core = np.maximum(1 - (u / 0.82) ** 4, 0)
+    full = thickness * np.sqrt(1 - (u * u) ** 2)
+    core = np.maximum(1 - (u * u / 0.67) ** 2, 0)
     marrow = np.maximum(thickness - 2 * shell, 0.0) * np.sqrt(core)
     return np.asarray((full - marrow) + MARROW * marrow)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
-from xiqa.datasets.phantoms.chest.grid import smooth
+from xiqa.datasets.phantoms.chest.grid import smooth, strips, texture
 from xiqa.types import FloatArray, MaskArray
 
 __all__ = ["Exposure", "draw_exposure", "expose"]
 
 
-# Standard deviation of the edges' enhancement, pixels.
-EDGE = 3.0
+# Side of the window that edges are enhanced against, pixels.
+EDGE = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
     dark = rng.uniform(0.36, 0.62)
     return Exposure(
         scatter=float(rng.uniform(0.18, 0.4) if portable else rng.uniform(0.08, 0.2)),
-        photons=float(np.exp(rng.uniform(np.log(900), np.log(6000 if portable else 10000)))),
-        blur=float(rng.uniform(0.55, 0.95)),
+        photons=float(np.exp(rng.uniform(np.log(700), np.log(4000 if portable else 7000)))),
+        blur=float(rng.uniform(0.5, 0.85)),
         detail=float(rng.uniform(1.0, 1.45)),
         edges=float(rng.uniform(0.2, 1.3)),
         dark=float(dark),
-        bright=float(np.clip(dark + rng.uniform(0.18, 0.34), 0.64, 0.88)),
+        bright=float(np.clip(dark + rng.uniform(0.2, 0.38), 0.68, 0.9)),
         toe=float(rng.uniform(0.0, 0.4)),
     )
 
@@ -89,36 +89,32 @@ def expose(
     Returns:
         ``(H, W)`` grey values in [0, 1].
     """
-    intensity = np.exp(-(attenuation + objects))
-    intensity += np.float32(exposure.scatter) * smooth(attenuation * intensity, _tenth(32 / spacing))
-    noise = rng.standard_normal(attenuation.shape, dtype=np.float32)
-    noise *= np.sqrt(intensity * np.float32(0.1 / exposure.photons))
-    intensity += noise
-    intensity = gaussian_filter(intensity, exposure.blur, truncate=2.5)
-    log = np.log(np.maximum(intensity, np.float32(1e-5), out=intensity), out=intensity)
-    np.negative(log, out=log)
-    base = smooth(log, _tenth(14 / spacing))
-    fine = smooth(log, EDGE)
-    # detail over the base, and edges over what is finer still
-    fine *= np.float32(-exposure.edges)
-    fine += np.float32(1 - exposure.detail) * base
-    log *= np.float32(exposure.detail + exposure.edges)
-    log += fine
+    intensity, source = np.empty_like(attenuation), np.empty_like(attenuation)
+    for rows in strips(len(intensity)):
+        np.exp(-attenuation[rows] - objects[rows], out=intensity[rows])
+        np.multiply(attenuation[rows], intensity[rows], out=source[rows])
+    scattered = smooth(source, _tenth(32 / spacing))
+    noise = texture(attenuation.shape, rng, 0.0)
+    for rows in strips(len(intensity)):
+        part = intensity[rows]
+        part += np.float32(exposure.scatter) * scattered[rows]
+        part += noise[rows] * np.sqrt(part * np.float32(0.1 / exposure.photons))
+    log = gaussian_filter(intensity, exposure.blur, truncate=2.5, output=source)
+    for rows in strips(len(log)):
+        log[rows] = -np.log(np.maximum(log[rows], np.float32(1e-5)))
+    base, fine = smooth(log, _tenth(14 / spacing)), uniform_filter(log, EDGE, output=intensity)
     low, high = _level(base, lungs, 0.3, 0.25), _level(base, solid, 0.8, 0.6)
     high = max(high, low + 0.3)
     ends = np.log([exposure.dark / (1 - exposure.dark), exposure.bright / (1 - exposure.bright)])
     slope = (ends[1] - ends[0]) / (high - low)
-    log *= np.float32(slope)
-    log += np.float32(ends[0] - slope * low)
-    log += np.float32(exposure.toe) * np.minimum(log + np.float32(1.2), 0)
-    return _sigmoid(log)
-
-
-def _sigmoid(values: FloatArray) -> FloatArray:
-    """``1 / (1 + exp(-v))``, in place."""
-    np.exp(np.negative(values, out=values), out=values)
-    values += 1
-    return np.reciprocal(values, out=values)
+    for rows in strips(len(log)):
+        # detail over the base, and edges over what is finer still
+        part = np.float32(exposure.detail + exposure.edges) * log[rows]
+        part -= np.float32(exposure.detail - 1) * base[rows] + np.float32(exposure.edges) * fine[rows]
+        part = np.float32(slope) * (part - np.float32(low)) + np.float32(ends[0])
+        part += np.float32(exposure.toe) * np.minimum(part + np.float32(1.2), 0)
+        log[rows] = 1 / (1 + np.exp(-part))
+    return np.asarray(log)
 
 
 def _tenth(pixels: float) -> float:

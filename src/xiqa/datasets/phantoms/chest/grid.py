@@ -8,6 +8,7 @@ film's resolution and enlarged once.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from xiqa.types import FloatArray
 
-__all__ = ["Grid", "enlarge", "smooth", "splat", "texture"]
+__all__ = ["Grid", "enlarge", "smooth", "splat", "strips", "texture"]
 
 # Above this size the anatomy is computed at half resolution.
 HALVE_FROM = 320
@@ -76,7 +77,13 @@ class Grid:
         offset = np.float32((self.factor - 1) / 2)
         scale = np.float32(1 / self.factor)
         laid = splat(self.work_size, (column - offset) * scale, (row - offset) * scale, volume)
-        return laid / np.float32(self.work_spacing**2)
+        return np.asarray(laid / np.float32(self.work_spacing**2))
+
+
+def strips(rows: int, height: int = 50) -> Iterator[slice]:
+    """Consecutive rows; pointwise work done strip by strip stays in the processor's cache."""
+    for top in range(0, rows, height):
+        yield slice(top, min(top + height, rows))
 
 
 def splat(size: tuple[int, int], x: FloatArray, y: FloatArray, weight: FloatArray) -> FloatArray:
@@ -86,28 +93,24 @@ def splat(size: tuple[int, int], x: FloatArray, y: FloatArray, weight: FloatArra
     [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
     rows, columns = size
+    width = columns + 2  # a pixel of margin all round takes what falls half outside
+    total = np.zeros((rows + 3) * width, np.float32)
     x, y, weight = x.ravel(), y.ravel(), weight.ravel()
-    inside = (x > -1) & (x < columns) & (y > -1) & (y < rows)
-    if not inside.all():
-        x, y, weight = x[inside], y[inside], weight[inside]
-    # one pixel of margin all round takes what falls half outside
-    left, top = np.floor(x), np.floor(y)
-    right_part, lower_part = x - left, y - top
-    width = columns + 2
-    index = (top.astype(np.int32) + 1) * width + (left.astype(np.int32) + 1)
-    lower = weight * lower_part
-    upper = weight - lower
-    total = np.zeros((rows + 2) * width + width + 2)
-    for step, part in (
-        (0, upper * (1 - right_part)),
-        (1, upper * right_part),
-        (width, lower * (1 - right_part)),
-        (width + 1, lower * right_part),
-    ):
-        counts = np.bincount(index, part)
-        total[step : step + counts.size] += counts
-    laid = total[: (rows + 2) * width].reshape(rows + 2, width)
-    return laid[1:-1, 1:-1].astype(np.float32)
+    for part in strips(x.size, 16_384):
+        u, v = x[part], y[part]
+        inside = (u > -1) & (u < columns) & (v > -1) & (v < rows)
+        u, v = np.where(inside, u, 0), np.where(inside, v, 0)
+        left, top = np.floor(u), np.floor(v)
+        corner = (top.astype(np.int32) + 1) * width + (left.astype(np.int32) + 1)
+        whole = weight[part] * inside
+        lower = whole * (v - top)
+        upper = whole - lower
+        lower_right, upper_right = lower * (u - left), upper * (u - left)
+        np.add.at(total, corner, upper - upper_right)
+        np.add.at(total, corner + 1, upper_right)
+        np.add.at(total, corner + width, lower - lower_right)
+        np.add.at(total, corner + width + 1, lower_right)
+    return total[: (rows + 2) * width].reshape(rows + 2, width)[1:-1, 1:-1].copy()
 
 
 @lru_cache(maxsize=64)
@@ -162,7 +165,7 @@ def smooth(values: FloatArray, sigma: float) -> FloatArray:
 
 @lru_cache(maxsize=8)
 def noise_bank(edge: int, slope: float, cutoff: float) -> FloatArray:
-    r"""A square, periodic field of unit variance with amplitude :math:`\propto f^{-s}\,e^{-(f/f_c)^2}`.
+    r"""A square, periodic Gaussian field of unit variance, amplitude :math:`\propto f^{-s}\,e^{-(f/f_c)^2}`.
 
     Made once a process; an image takes a window of it at a random place.
 
@@ -174,15 +177,17 @@ def noise_bank(edge: int, slope: float, cutoff: float) -> FloatArray:
     rng = np.random.default_rng(20_000 + edge)
     spectrum = np.fft.rfft2(rng.standard_normal((edge, edge)))
     frequency = np.hypot(np.fft.fftfreq(edge)[:, None], np.fft.rfftfreq(edge)[None, :])
-    frequency[0, 0] = np.inf
     spectrum *= np.maximum(frequency, 4 / edge) ** -slope * np.exp(-((frequency / cutoff) ** 2))
+    spectrum[0, 0] = 0
     field = np.fft.irfft2(spectrum, (edge, edge))
     bank: FloatArray = (field / field.std()).astype(np.float32)
     bank.setflags(write=False)
     return bank
 
 
-def texture(size: tuple[int, int], rng: np.random.Generator, slope: float, cutoff: float = 1.0) -> FloatArray:
+def texture(
+    size: tuple[int, int], rng: np.random.Generator, slope: float, cutoff: float = math.inf
+) -> FloatArray:
     """A window of a `noise_bank` at a random place, in one of eight poses."""
     edge = 256 * -(-(max(size) + 128) // 256)
     bank = noise_bank(edge, slope, cutoff)

@@ -12,6 +12,10 @@ from xiqa.types import MaskArray
 __all__ = ["Landmarks", "landmarks_of"]
 
 
+# Places are looked for on every so many pixels.
+STRIDE = 6
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
     """A chest on a film, in film pixels.
@@ -56,16 +60,16 @@ class Landmarks:
 
     def region(self, place: str) -> MaskArray:
         """Pixels where the middle of an object may lie for a place of the scenario grid."""
-        coarse = (slice(None, None, 4), slice(None, None, 4))
-        rim = max(1, round(9 / self.spacing / 4))
+        coarse = (slice(None, None, STRIDE), slice(None, None, STRIDE))
+        rim = max(1, round(9 / self.spacing / STRIDE))
         chest, lungs, body = self.chest[coarse], self.lungs[coarse], self.body[coarse]
         if place == "lung":
             region = binary_erosion(lungs, iterations=rim)
         elif place == "heart":
             region = binary_erosion(chest & ~lungs, iterations=max(1, rim // 2))
             (left, top), (right, bottom) = self.at(-0.3, 0.45), self.at(0.6, 0.95)
-            region[: int(top / 4)] = region[int(bottom / 4) + 1 :] = False
-            region[:, : int(left / 4)] = region[:, int(right / 4) + 1 :] = False
+            region[: int(top / STRIDE)] = region[int(bottom / STRIDE) + 1 :] = False
+            region[:, : int(left / STRIDE)] = region[:, int(right / STRIDE) + 1 :] = False
         elif place == "edge":
             region = binary_dilation(chest, iterations=1) & ~binary_erosion(chest, iterations=rim)
         elif place == "outside":

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from xiqa.types import FloatArray, MaskArray
+from xiqa.datasets.phantoms.chest.pen import Part
+from xiqa.types import FloatArray
 
 __all__ = ["Marker", "draw_marker"]
 
@@ -19,12 +20,12 @@ class Marker:
 
     Attributes:
         ink: ``(H, W)`` from 0 (film) to 1 (white).
-        masks: Pixels covered, a mask a word.
+        parts: Every word's own pixels.
         place: Middle of the side marker, film pixels (x, y).
     """
 
     ink: FloatArray
-    masks: tuple[MaskArray, ...]
+    parts: tuple[Part, ...]
     place: tuple[float, float]
 
 
@@ -47,13 +48,16 @@ def _stamp(text: str, height: float, turn: float, *, circle: bool = False) -> Fl
     )
 
 
-def _lay(ink: FloatArray, stamp: FloatArray, x: float, y: float) -> None:
+def _lay(ink: FloatArray, stamp: FloatArray, x: float, y: float) -> Part:
     """Lay a stamp with its middle at (x, y), as far as it is on the film."""
     top, left = round(y - stamp.shape[0] / 2), round(x - stamp.shape[1] / 2)
     rows = slice(max(top, 0), max(min(top + stamp.shape[0], ink.shape[0]), 0))
     columns = slice(max(left, 0), max(min(left + stamp.shape[1], ink.shape[1]), 0))
     part = stamp[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     np.maximum(ink[rows, columns], part, out=ink[rows, columns])
+    mask = np.zeros(ink.shape, bool)
+    mask[rows, columns] = part > 0.5
+    return Part("marker", mask, (rows, columns))
 
 
 def draw_marker(size: tuple[int, int], portable: bool, rng: np.random.Generator) -> Marker:
@@ -87,11 +91,6 @@ def draw_marker(size: tuple[int, int], portable: bool, rng: np.random.Generator)
         for k, word in enumerate(words):
             at = (columns * (0.93 if left else 0.07), start + 0.08 * rows * k)
             stamps.append((_stamp(word, 0.014 * rows, 0), *at))
-    ink, masks = np.zeros(size, np.float32), []
-    for stamp, across, down in stamps:
-        alone = np.zeros(size, np.float32)
-        _lay(alone, stamp, across, down)
-        masks.append(alone > 0.5)
-        np.maximum(ink, alone, out=ink)
-    shown = tuple(mask for mask in masks if mask.any())
-    return Marker(ink=ink, masks=shown, place=(float(x), float(y)))
+    ink = np.zeros(size, np.float32)
+    parts = tuple(_lay(ink, *stamp) for stamp in stamps)
+    return Marker(ink=ink, parts=parts, place=(float(x), float(y)))

@@ -62,7 +62,7 @@ def foreign_object(
     return register
 
 
-def curve(knots: Points, spacing: float = 8.0) -> np.ndarray:
+def curve(knots: Points, spacing: float = 14.0) -> np.ndarray:
     """A smooth curve through points, with a point every ``spacing`` of their unit."""
     points = np.asarray(knots, np.float64)
     chord = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
@@ -105,7 +105,7 @@ def _lead(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
     t = np.array([0.0, 0.15, 0.45, 0.75, 1.0])[:, None]
     sway = np.hypot(*(end - start)) * np.array([0, 0.10, 0.16, 0.10, 0])[:, None] * rng.normal(0, 1, (5, 2))
     pen.part("lead")
-    pen.wire(curve(start + t * (end - start) + sway, 9.0), rng.uniform(0.35, 0.75), "copper", film=True)
+    pen.wire(curve(start + t * (end - start) + sway), rng.uniform(0.35, 0.75), "copper", film=True)
 
 
 @foreign_object("electrode", weight=9)
@@ -289,4 +289,4 @@ def tubing(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
     bend = marks.at(side * rng.uniform(0.1, 0.8), rng.uniform(0.0, 0.5))
     later = ((bend[0] + end[0]) / 2 + rng.normal(0, 0.05) * columns, (bend[1] + end[1]) / 2 + 0.06 * rows)
     outer = rng.uniform(2.0, 3.2)
-    pen.wire(curve([start, bend, later, end], 9.0), outer, "rubber", bore=0.62 * outer, film=True)
+    pen.wire(curve([start, bend, later, end]), outer, "rubber", bore=0.62 * outer, film=True)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 
 from xiqa.types import FloatArray, MaskArray
 
-__all__ = ["ATTENUATION", "Pen", "Points"]
+__all__ = ["ATTENUATION", "Part", "Pen", "Points"]
 
 Points = Sequence[tuple[float, float]] | np.ndarray
 
@@ -37,6 +39,28 @@ ATTENUATION = {
 }
 
 
+Window = tuple[slice, slice]
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """A named part of an object.
+
+    Attributes:
+        kind: What it is.
+        mask: ``(H, W)``, the pixels whose centre it covers.
+        window: Rows and columns outside which nothing was drawn; None as long as nothing was.
+    """
+
+    kind: str
+    mask: MaskArray
+    window: Window | None = None
+
+
+# Pixels times segments up to which a course is handled at once.
+SMALL = 30_000
+
+
 class Pen:
     """Draws in millimetres of an object that lies somewhere on a film.
 
@@ -49,7 +73,7 @@ class Pen:
 
     Attributes:
         attenuation: ``(H, W)``, what the object adds.
-        parts: (kind, mask) of the object's named parts.
+        parts: The object's named parts.
 
     >>> pen = Pen((40, 40), spacing=0.5, origin=(20, 20))
     >>> pen.disc((0, 0), 5, "steel", 2.0)
@@ -69,19 +93,25 @@ class Pen:
         self.per_mm = scale / spacing  # film pixels a millimetre of the object
         self.cos, self.sin = math.cos(angle), math.sin(angle)
         self.attenuation: FloatArray = np.zeros(size, np.float32)
-        self.parts: list[tuple[str, MaskArray]] = []
+        self.parts: list[Part] = []
 
     @property
     def mask(self) -> MaskArray:
         """Every pixel whose centre the object covers."""
         total = np.zeros(self.size, bool)
-        for _, mask in self.parts:
-            total |= mask
+        for part in self.parts:
+            total |= part.mask
         return total
+
+    @property
+    def window(self) -> Window:
+        """Rows and columns outside which nothing was drawn."""
+        drawn = [part.window for part in self.parts if part.window is not None]
+        return reduce(_union, drawn) if drawn else (slice(0, 0), slice(0, 0))
 
     def part(self, kind: str) -> None:
         """What follows belongs to a part of this kind."""
-        self.parts.append((kind, np.zeros(self.size, bool)))
+        self.parts.append(Part(kind, np.zeros(self.size, bool)))
 
     def to_film(self, points: Points) -> np.ndarray:
         """Film pixels ``(n, 2)`` of the object's millimetres."""
@@ -95,16 +125,14 @@ class Pen:
         x, y = (np.asarray(points, np.float64).reshape(-1, 2) - np.array(self.origin)).T / self.per_mm
         return np.stack([self.cos * x + self.sin * y, self.cos * y - self.sin * x], 1)
 
-    def _window(self, points: np.ndarray, margin: float) -> tuple[slice, slice]:
+    def _window(self, points: np.ndarray, margin: float) -> Window:
         """Rows and columns of the film around film points."""
         low = np.floor(points.min(0) - margin).astype(int)
         high = np.ceil(points.max(0) + margin).astype(int) + 1
         rows = slice(max(low[1], 0), max(min(high[1], self.size[0]), 0))
         return rows, slice(max(low[0], 0), max(min(high[0], self.size[1]), 0))
 
-    def _local(
-        self, centre: tuple[float, float], reach: float
-    ) -> tuple[tuple[slice, slice], FloatArray, FloatArray]:
+    def _local(self, centre: tuple[float, float], reach: float) -> tuple[Window, FloatArray, FloatArray]:
         """A window around a place in the object, and the object's millimetres from there."""
         place = self.to_film([centre])
         window = self._window(place, reach * self.per_mm + 2)
@@ -114,18 +142,18 @@ class Pen:
         cos, sin = np.float32(self.cos), np.float32(self.sin)
         return window, cos * x + sin * y, cos * y - sin * x
 
-    def _fill(
-        self, window: tuple[slice, slice], distance: FloatArray, thickness: float, material: str
-    ) -> None:
+    def _fill(self, window: Window, distance: FloatArray, thickness: float, material: str) -> None:
         """Add a plate; ``distance`` in the object's millimetres, negative inside."""
         cover = np.clip(0.5 - distance * np.float32(self.per_mm), 0, 1)
         self.attenuation[window] += np.float32(thickness * ATTENUATION[material]) * cover
         self._mark(window, distance <= 0)
 
-    def _mark(self, window: tuple[slice, slice], covered: MaskArray) -> None:
+    def _mark(self, window: Window, covered: MaskArray) -> None:
         if not self.parts:
             self.part("object")
-        self.parts[-1][1][window] |= covered
+        part = self.parts[-1]
+        part.mask[window] |= covered
+        part.window = window if part.window is None else _union(part.window, window)
 
     def disc(self, centre: tuple[float, float], radius: float, material: str, thickness: float) -> None:
         """A flat disc."""
@@ -192,26 +220,46 @@ class Pen:
         )
         self._mark(window, distance <= width)
 
-    def _distance(self, course: np.ndarray, margin: float) -> tuple[FloatArray, tuple[slice, slice]]:
+    def _distance(self, course: np.ndarray, margin: float) -> tuple[FloatArray, Window]:
         """Distance to a polyline in film pixels, exact up to ``margin``, in a window around it."""
         window = self._window(course, margin)
         rows, columns = window
         shape = (max(rows.stop - rows.start, 0), max(columns.stop - columns.start, 0))
-        distance = np.full(shape, np.float32(1e3))
         if 0 in shape:
             return np.zeros((0, 0), np.float32), window
+        if shape[0] * shape[1] * len(course) < SMALL:
+            x, y = np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)
+            ends = course[:, None, None]
+            return _to_segments(x[None, :], y[:, None], ends[:-1], ends[1:]).min(0), window
+        distance = np.full(shape, np.float32(1e3))
         for a, b in pairwise(course):
             inner = self._window(np.stack([a, b]), margin)
             if inner[0].stop <= inner[0].start or inner[1].stop <= inner[1].start:
                 continue
-            x = np.arange(inner[1].start, inner[1].stop, dtype=np.float32)[None, :] - np.float32(a[0])
-            y = np.arange(inner[0].start, inner[0].stop, dtype=np.float32)[:, None] - np.float32(a[1])
-            dx, dy = np.float32(b[0] - a[0]), np.float32(b[1] - a[1])
-            along = np.clip((x * dx + y * dy) / max(dx * dx + dy * dy, np.float32(1e-6)), 0, 1)
-            there = np.hypot(x - along * dx, y - along * dy)
+            x, y = np.arange(inner[1].start, inner[1].stop), np.arange(inner[0].start, inner[0].stop)
+            there = _to_segments(x[None, :], y[:, None], a, b)
             view = distance[
                 inner[0].start - rows.start : inner[0].stop - rows.start,
                 inner[1].start - columns.start : inner[1].stop - columns.start,
             ]
             np.minimum(view, there, out=view)
         return distance, window
+
+
+def _union(a: Window, b: Window) -> Window:
+    """The smallest window around two."""
+    rows, columns = (
+        slice(min(one.start, two.start), max(one.stop, two.stop)) for one, two in zip(a, b, strict=True)
+    )
+    return rows, columns
+
+
+def _to_segments(x: np.ndarray, y: np.ndarray, start: np.ndarray, end: np.ndarray) -> FloatArray:
+    """Distances from pixels to segments whose ends are given along the last axis; all else broadcasts."""
+    start, end = start.astype(np.float32), end.astype(np.float32)
+    ax, ay, bx, by = start[..., 0], start[..., 1], end[..., 0], end[..., 1]
+    dx, dy = bx - ax, by - ay
+    x, y = x.astype(np.float32) - ax, y.astype(np.float32) - ay
+    along = np.clip((x * dx + y * dy) / np.maximum(dx * dx + dy * dy, np.float32(1e-6)), 0, 1)
+    u, v = x - along * dx, y - along * dy
+    return np.asarray(np.sqrt(u * u + v * v))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,12 @@ from xiqa.datasets.masks import tightest_box
 from xiqa.datasets.phantoms.chest.implants import IMPLANTS
 from xiqa.datasets.phantoms.chest.landmarks import Landmarks
 from xiqa.datasets.phantoms.chest.objects import OBJECTS, ObjectKind
-from xiqa.datasets.phantoms.chest.pen import Pen
+from xiqa.datasets.phantoms.chest.pen import Part, Pen
 from xiqa.datasets.phantoms.chest.scenario import Scenario
 from xiqa.errors import ConfigError
-from xiqa.types import Annotation, FloatArray, MaskArray
+from xiqa.types import Annotation, Box, FloatArray
 
-__all__ = ["Placed", "annotate", "annotate_mask", "place_objects"]
+__all__ = ["Placed", "annotate", "place_objects"]
 
 SIZES = {"any": (0.85, 1.25), "small": (0.5, 0.75), "large": (1.5, 2.2)}
 # An object lies over the chest when at least this part of it does.
@@ -42,16 +43,20 @@ class Placed:
         return int(any(a.removable and a.zone == "thorax" for a in self.annotations))
 
 
-def annotate_mask(mask: MaskArray, kind: str, marks: Landmarks, *, removable: bool) -> Annotation:
-    """The truth about what covers a mask, which must not be empty."""
-    over = np.count_nonzero(mask & marks.chest) >= OVER_CHEST * np.count_nonzero(mask)
-    zone = "thorax" if over else "outside"
-    return Annotation(tightest_box(mask), kind=kind, mask=mask, removable=removable, zone=zone)
-
-
-def annotate(pen: Pen, marks: Landmarks, *, removable: bool) -> list[Annotation]:
-    """One annotation a visible part."""
-    return [annotate_mask(mask, kind, marks, removable=removable) for kind, mask in pen.parts if mask.any()]
+def annotate(parts: Iterable[Part], marks: Landmarks, *, removable: bool) -> list[Annotation]:
+    """One annotation for each visible part."""
+    found = []
+    for part in parts:
+        if part.window is None or not part.mask[part.window].any():
+            continue
+        covered = part.mask[part.window]
+        box = tightest_box(covered)
+        left, top = part.window[1].start, part.window[0].start
+        box = Box(box.x0 + left, box.y0 + top, box.x1 + left, box.y1 + top)
+        over = np.count_nonzero(covered & marks.chest[part.window]) >= OVER_CHEST * np.count_nonzero(covered)
+        zone = "thorax" if over else "outside"
+        found.append(Annotation(box, kind=part.kind, mask=part.mask, removable=removable, zone=zone))
+    return found
 
 
 def _spots(
@@ -86,7 +91,7 @@ def _draw(
         angle = rng.normal(0, 0.12) if kind.upright else rng.uniform(0, 2 * math.pi)
         pen = Pen(marks.size, marks.spacing, origin, 0.0 if anchored else angle, scale)
         kind.draw(pen, marks, rng)
-        found = annotate(pen, marks, removable=True)
+        found = annotate(pen.parts, marks, removable=True)
         beside = all(a.zone == "outside" for a in found)
         wanted = place in ("outside", "marker")
         if found and (beside == wanted or place == "edge"):
@@ -163,12 +168,12 @@ def place_objects(
         for name in rng.choice(list(IMPLANTS), int(rng.integers(1, 3)), replace=False):
             pen = Pen(marks.size, marks.spacing)
             IMPLANTS[str(name)](pen, marks, rng)
-            total += pen.attenuation
-            annotations += annotate(pen, marks, removable=False)
+            total[pen.window] += pen.attenuation[pen.window]
+            annotations += annotate(pen.parts, marks, removable=False)
     low, high = SIZES[scenario.size]
     for kind, place in _orders(scenario, rng):
         drawn = _draw(kind, marks, place, float(rng.uniform(low, high)), marker, rng)
         if drawn is not None:
-            total += drawn[0].attenuation
+            total[drawn[0].window] += drawn[0].attenuation[drawn[0].window]
             annotations += drawn[1]
     return Placed(np.maximum(total, 0), tuple(annotations))

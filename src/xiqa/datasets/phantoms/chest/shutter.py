@@ -25,7 +25,7 @@ def draw_shutter(size: tuple[int, int], rng: np.random.Generator) -> tuple[Float
     cos, sin = np.float32(math.cos(angle)), np.float32(math.sin(angle))
     x = np.linspace(-0.5, 0.5, columns, dtype=np.float32)[None, :]
     y = np.linspace(-0.5, 0.5, rows, dtype=np.float32)[:, None]
-    u, v = cos * x + sin * y, cos * y - sin * x
+    u, v = (cos * x + sin * y, cos * y - sin * x) if angle else (x, y)
     sides = np.where(rng.random(4) < 0.45, rng.gamma(1.2, 0.022, 4), -0.1)
     inside = np.minimum(
         np.minimum(u + np.float32(0.5 - sides[0]), np.float32(0.5 - sides[1]) - u),

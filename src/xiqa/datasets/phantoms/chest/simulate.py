@@ -13,7 +13,7 @@ from xiqa.datasets.phantoms.chest.detector import Exposure, draw_exposure, expos
 from xiqa.datasets.phantoms.chest.grid import Grid, enlarge
 from xiqa.datasets.phantoms.chest.landmarks import landmarks_of
 from xiqa.datasets.phantoms.chest.markers import draw_marker
-from xiqa.datasets.phantoms.chest.placing import annotate_mask, place_objects
+from xiqa.datasets.phantoms.chest.placing import annotate, place_objects
 from xiqa.datasets.phantoms.chest.scenario import Scenario
 from xiqa.datasets.phantoms.chest.shutter import draw_shutter
 from xiqa.datasets.phantoms.chest.soft import soft_parts
@@ -106,8 +106,7 @@ def simulate_chest(
         valid = opening > 0.5
     if letters:
         pixels = np.maximum(pixels, np.float32(0.98) * letters.ink)
-        words = (annotate_mask(mask, "marker", marks, removable=False) for mask in letters.masks)
-        annotations = (*annotations, *words)
+        annotations = (*annotations, *annotate(letters.parts, marks, removable=False))
     image = Image(
         pixels=np.ascontiguousarray(pixels, np.float32),
         bits=12,
@@ -128,5 +127,5 @@ def simulate_chest(
 
 def _full(mask: MaskArray, grid: Grid) -> MaskArray:
     """A work-grid mask at the film's size."""
-    full = mask.repeat(grid.factor, 0).repeat(grid.factor, 1)
+    full = mask.repeat(grid.factor, 1).repeat(grid.factor, 0)
     return full[: grid.size[0], : grid.size[1]]

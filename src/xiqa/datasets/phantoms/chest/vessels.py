@@ -85,10 +85,9 @@ def vessel_paths(body: Body, grid: Grid, rng: np.random.Generator) -> FloatArray
         grid: The film.
         rng: Source of the trees.
     """
-    trees = []
+    total = np.zeros(grid.work_size, np.float32)
     for side in (body.right, body.left):
         start, end, radius = _tree(rng, side.sign, body.scale)
         origin = np.array(hilum(body, side))
-        trees.append((start + origin, end + origin, radius))
-    start, end, radius = (np.concatenate(parts) for parts in zip(*trees, strict=True))
-    return _lay(grid, start, end, radius)
+        total += _lay(grid, start + origin, end + origin, radius)
+    return total
