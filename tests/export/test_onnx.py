@@ -105,6 +105,55 @@ def test_half_precision_weights_take_half_the_bytes(model, exported, tmp_path):
     np.testing.assert_allclose(got.probabilities, wanted.probabilities, atol=5e-3)
 
 
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory):
+    """A network with a pooled linear head."""
+    torch.manual_seed(0)
+    architecture = Architecture(backbone="test_efficientnet")
+    network = build_network(architecture)
+    network.train()
+    with torch.no_grad():
+        for _ in range(5):
+            network(torch.randn(8, 3, *SIZE))
+    card = BundleCard(
+        name="pooled",
+        created="2026-01-01",
+        architecture=architecture,
+        preprocessing=Preprocessing(size=SIZE),
+        classes=("fine", "poor"),
+        poor_class=1,
+        temperature=1.0,
+        threshold=0.5,
+        review_band=(0.4, 0.6),
+        layers=Layers(last="bn2", multi=("blocks.1", "bn2")),
+        method="cam",
+        **TEXT,
+    )
+    folder = tmp_path_factory.mktemp("pooled")
+    save_bundle(folder, network.eval(), card)
+    return load_model(folder)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "method",
+    ["cam", "reciprocam", "reciprocam:output=logit", "gradcam", "layercam:layers=multi", "gradcampp"],
+)
+def test_every_kind_of_method_equals_torch(pooled, tmp_path, method):
+    file = tmp_path / "m.onnx"
+    export_model(pooled, file, method=method)
+    batch, runtime = images(2), OnnxRuntime(file)
+    name = runtime.resolve(None)
+    wanted, got = TorchRuntime(pooled).infer(batch, name), runtime.infer(batch, name)
+    assert got.distances is None
+    np.testing.assert_allclose(got.maps, wanted.maps, rtol=1e-2, atol=1e-4 * np.abs(wanted.maps).max())
+
+
+def test_a_closed_form_without_its_head_is_refused(model, tmp_path):
+    with pytest.raises(SaliencyError, match="global average pooling"):
+        export_model(model, tmp_path / "x.onnx", method="cam")
+
+
 def test_metadata_tells_what_a_person_looks_for(model, exported):
     told = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
     assert told["classes"] == "fine, poor"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from xiqa.errors import SaliencyError
+from xiqa.export.closedforms import CLOSED_FORMS, closed_form
 from xiqa.models.fold import fold_batch_norm
-from xiqa.saliency.capture import ForwardPass
+from xiqa.saliency.capture import ForwardPass, LayerRecord
 from xiqa.saliency.combine import combine_layers
 from xiqa.saliency.registry import Bound, Kind, Needs, methods
 
@@ -22,13 +24,12 @@ __all__ = ["explained", "exportable", "frozen_copy"]
 
 def exportable() -> list[str]:
     """Names of the methods that a graph can hold: pure functions of layers and their gradients."""
-    return [
-        info.name for info in methods() if info.kind is Kind.LAYER and _pure(info.needs) and info.rule is None
+    pure = [
+        info.name
+        for info in methods()
+        if info.kind is Kind.LAYER and info.rule is None and Needs.NETWORK not in info.needs
     ]
-
-
-def _pure(needs: Needs) -> bool:
-    return Needs.NETWORK not in needs
+    return sorted([*pure, *CLOSED_FORMS])
 
 
 def frozen_copy(model: LoadedModel) -> nn.Module:
@@ -72,6 +73,11 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
     network, card, guard = frozen_copy(model), model.card, model.guard
     names = _layer_names(model, method)
     grads = names if Needs.GRAD in method.info.needs else []
+    read: Callable[[LayerRecord], Tensor] = partial(method.info.function, **method.own)
+    if method.info.name in CLOSED_FORMS:
+        size = (1, len(card.preprocessing.mean), *card.preprocessing.size)
+        form = closed_form(network, method, names[0], card.poor_class, torch.rand(size))
+        read = lambda layer: form(layer.output)  # noqa: E731
 
     def run(images: Tensor) -> tuple[Tensor, ...]:
         tap = guard.tap(network) if guard else None
@@ -85,7 +91,7 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
                 tap.__exit__(None, None, None)
         target = torch.full_like(passed.logits[:, 0], card.poor_class, dtype=torch.long)
         records, _ = passed.backward(target, layers=grads)
-        maps = [method.info.function(records[name], **method.own) for name in names]
+        maps = [read(records[name]) for name in names]
         heatmap = maps[0] if len(maps) == 1 else _combined(maps, method, card.preprocessing.size)
         distance = (
             guard.distances(features)
