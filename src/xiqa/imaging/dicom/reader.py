@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
 
 from xiqa.errors import ImageReadError
-from xiqa.imaging.dicom.display import display_of, to_display
+from xiqa.imaging.blocks import blockwise, look_up
+from xiqa.imaging.dicom.display import Display, display_of, to_display
 from xiqa.imaging.dicom.header import IDENTIFIERS, read_header
 from xiqa.imaging.dicom.mask import padding_range, shutter_mask
 from xiqa.imaging.dicom.pixels import PixelFormat, read_frame
@@ -22,8 +22,6 @@ from xiqa.imaging.values import to_grey
 from xiqa.types import FloatArray, Image, MaskArray, Source
 
 __all__ = ["DicomReader"]
-
-_BLOCK = 1 << 16  # pixels that stay in the processor's cache
 
 
 class DicomReader:
@@ -58,10 +56,7 @@ class DicomReader:
             pixels = _palette(raw, data)
         else:
             display = display_of(data, frame)
-            pixels = _by_value(
-                lambda patterns: to_display(self.format.values(patterns), self.format.stored_range, display),
-                raw,
-            )
+            pixels = self._shown(raw, display)
             notes = display.notes
         spacing, spacing_notes = _spacing(data, frame)
         identifiers, identifier_notes = _identifiers(data)
@@ -81,41 +76,39 @@ class DicomReader:
             ),
         )
 
+    def _shown(self, raw: NDArray[Any], display: Display) -> FloatArray:
+        """Grey patterns in display order, through a table of all values where those are fewer than pixels."""
+        format = self.format
+
+        def compute(patterns: NDArray[Any], out: NDArray[Any]) -> None:
+            out[...] = to_display(format.values(patterns), format.stored_range, display)
+
+        patterns = 1 << (8 * raw.dtype.itemsize)
+        if raw.dtype.kind == "f" or patterns > raw.size:
+            return blockwise(compute, raw, np.dtype(np.float32))
+        stored = np.empty(1 << format.bits, dtype=np.float32)
+        compute(np.arange(stored.size) << format.shift, stored)
+        table = stored[(np.arange(patterns) >> format.shift) & (stored.size - 1)]
+        return blockwise(look_up(table), raw, table.dtype)
+
     def _not_padding(self, raw: NDArray[Any]) -> MaskArray | None:
-        ends = padding_range(self.header.data) if raw.ndim == 2 else None
-        if ends is None:
+        ends = padding_range(self.header.data)
+        if ends is None or raw.dtype.kind == "f" or raw.ndim == 3:
             return None
-        low, high = ends
+        kind = raw.dtype.newbyteorder("=").type
+        low, span = (kind(number % (1 << self.format.bits)) for number in (ends[0], ends[1] - ends[0]))
+        shift, bits = kind(self.format.shift), kind((1 << self.format.bits) - 1)
 
-        def counts(patterns: NDArray[Any]) -> MaskArray:
-            values = self.format.values(patterns)
-            return np.asarray((values < low) | (values > high))
+        def counts(patterns: NDArray[Any], out: NDArray[Any]) -> None:
+            np.greater(((patterns >> shift) - low) & bits, span, out=out)  # modulo 2^bits, so also signed
 
-        return _by_value(counts, raw)
-
-
-def _by_value(transform: Callable[[NDArray[Any]], NDArray[Any]], raw: NDArray[Any]) -> NDArray[Any]:
-    """Transform each pixel, through a table of all possible values where there are fewer of those.
-
-    In blocks, so that what lies between the pixels read and the result stays small.
-    """
-    possible = 1 << (8 * raw.dtype.itemsize)
-    if raw.dtype.kind == "u" and possible < raw.size:
-        table = transform(np.arange(possible, dtype=raw.dtype.newbyteorder("=")))
-        transform = table.take
-    flat = np.ascontiguousarray(raw).reshape(-1)
-    first = transform(flat[:_BLOCK])
-    result = np.empty(flat.size, dtype=first.dtype)
-    result[: first.size] = first
-    for start in range(_BLOCK, flat.size, _BLOCK):
-        result[start : start + _BLOCK] = transform(flat[start : start + _BLOCK])
-    return result.reshape(raw.shape)
+        return blockwise(counts, raw, np.dtype(np.bool_))
 
 
 def _both(first: MaskArray | None, second: MaskArray | None) -> MaskArray | None:
     """Where both masks are true; None when every pixel counts."""
     masks = [mask for mask in (first, second) if mask is not None and not mask.all()]
-    return np.logical_and.reduce(masks) if masks else None
+    return masks[0] & masks[1] if len(masks) == 2 else next(iter(masks), None)
 
 
 def _palette(raw: NDArray[Any], data: Dataset) -> FloatArray:
