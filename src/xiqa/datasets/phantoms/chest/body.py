@@ -50,6 +50,7 @@ class Body:
         lung_density: Density of lung tissue relative to water.
         bubble: A stomach bubble is there.
         chin: How far the chin hangs into the film, mm; 0 for a head held up.
+        bone: Mineral of the ribs relative to the usual.
     """
 
     female: bool
@@ -69,6 +70,7 @@ class Body:
     lung_density: float
     bubble: bool
     chin: float
+    bone: float
 
 
 def _draw_side(
@@ -110,5 +112,6 @@ def draw_body(rng: np.random.Generator) -> Body:
         effusion=(float(effusion[0]), float(effusion[1])),
         lung_density=float(rng.uniform(0.16, 0.28)),
         bubble=bool(rng.random() < 0.55),
+        bone=float(rng.uniform(0.8, 1.5)),
         chin=float(rng.uniform(10, 60) if rng.random() < (0.6 if portable else 0.2) else 0),
     )

@@ -54,6 +54,9 @@ def _sweep(
     """A flat bone along a plane course ``(n, 2)`` with heights and thicknesses ``(n,)``, as points."""
     tangent = np.gradient(course, axis=0)
     length = np.hypot(tangent[:, 0], tangent[:, 1]) + 1e-6
+    along = np.cumsum(length)
+    end = np.minimum(along, along[-1] - along)
+    height = height * np.sqrt(np.clip(2 * end / height, 0.02, 1))  # round ends
     u = _across(step, float(height.max()))
     beside = (height / (2 * length))[:, None] * u
     x = course[:, :1] - tangent[:, 1:] * beside
@@ -89,21 +92,23 @@ def _ribs(body: Body, grid: Grid, rng: np.random.Generator) -> Points:
     sin, cos, swing = np.sin(angle), np.cos(angle), (1 - np.cos(angle)) / 2
     heights = s * np.array([12, 12, 12.5, 13, 13.5, 14, 14, 13.5, 13, 11], np.float32)
     height = heights[:, None] * (0.76 + 0.24 * np.minimum(t / 0.3, 1) + 0.12 * np.clip((t - 0.9) / 0.1, 0, 1))
-    thick = 0.62 * height * (1.15 - 0.4 * t)
+    thick = 0.62 * height * (1.2 - 0.55 * t)
     u = _across(0.75 * grid.work_spacing, float(heights.max()))
     section = _profile(u, thick[..., None], 2.4 * s)
     z = depth[:, None] * cos
     magnify = 1 + z / (1000.0 if body.portable else 1800.0)
     # points lie in turn in the outer and in the inner half of the bone
     layer = np.where((np.arange(samples)[:, None] + np.arange(len(u))) % 2, 0.3, -0.3).astype(np.float32)
-    edge_on = (0.4 + 0.6 * np.abs(cos)) * np.array([0.8, 1, 1, 1, 1, 1, 0.95, 0.85, 0.65, 0.45], np.float32)[
-        :, None
-    ]  # seen along its course a rib hides behind its neighbours
+    edge_on = (
+        1.7
+        * (0.25 + 0.75 * np.abs(cos))
+        * np.array([0.8, 1, 1, 1, 1, 1, 0.95, 0.85, 0.65, 0.45], np.float32)[:, None]
+    )  # seen along its course a rib hides behind its neighbours
     points_x, points_y, volumes = [], [], []
     for sign in (-1, 1):
         wobble = rng.normal(0, 1.0 * s, (RIBS, 2)).astype(np.float32)
         x = sign * (reach[:, None] * sin**0.9 + 9 * s * (1 - t) ** 2)
-        y = spine_y[:, None] + drop[:, None] * swing - 5 * s * np.sin(2 * angle) * (t < 0.5)
+        y = spine_y[:, None] + drop[:, None] * swing**0.85 - 5 * s * np.sin(2 * angle) * (t < 0.5)
         y = y + wobble[:, :1] + wobble[:, 1:] * np.sin(3 * angle)
         tangent = np.stack([np.gradient(part, axis=1) for part in (x, y, z)])
         length = np.sqrt((tangent**2).sum(0)) + 1e-6
@@ -136,7 +141,6 @@ def _clavicle(body: Body, side: Side, step: float, rng: np.random.Generator) -> 
     course = _through(knots, step)
     t = np.linspace(-1, 1, len(course), dtype=np.float32)
     height = s * (10.5 + 8 * np.clip(-t - 0.5, 0, 1) + 5 * np.clip(t - 0.6, 0, 1))
-    height *= np.sqrt(np.clip((1 - np.abs(t)) / 0.06, 0.05, 1))  # round ends
     return _sweep(course, height, 1.05 * height, 2.4 * s, step)
 
 
@@ -165,7 +169,7 @@ def _scapula(body: Body, side: Side, step: float, rng: np.random.Generator) -> l
         ([tip, ((tip[0] + out) / 2 - 4 * s, (tip[1] + middle) / 2 + 6 * s), (out, middle)], 8, 8),
         ([upper, ((upper[0] + out) / 2, top + 4 * s), (out, middle - 16 * s)], 4, 4),
         ([(inner, top + 30 * s), (out - 14 * s, middle - 22 * s), acromion], 9, 6),
-        ([(out, middle - 17 * s), (out + 2 * s, middle), (out - 2 * s, middle + 17 * s)], 9, 16),
+        ([(out, middle - 17 * s), (out + 2 * s, middle), (out - 2 * s, middle + 17 * s)], 8, 7),
         ([(out - 12 * s, top + 6 * s), (out + 2 * s, top + 10 * s)], 11, 10),
     ]
     parts = []

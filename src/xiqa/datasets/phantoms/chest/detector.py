@@ -47,12 +47,12 @@ def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
     dark = rng.uniform(0.36, 0.62)
     return Exposure(
         scatter=float(rng.uniform(0.18, 0.4) if portable else rng.uniform(0.08, 0.2)),
-        photons=float(np.exp(rng.uniform(np.log(700), np.log(4000 if portable else 7000)))),
+        photons=float(np.exp(rng.uniform(np.log(1500), np.log(8000 if portable else 16000)))),
         blur=float(rng.uniform(0.5, 0.85)),
-        detail=float(rng.uniform(1.0, 1.45)),
-        edges=float(rng.uniform(0.2, 1.3)),
+        detail=float(rng.uniform(0.95, 1.35)),
+        edges=float(rng.uniform(0.1, 1.2)),
         dark=float(dark),
-        bright=float(np.clip(dark + rng.uniform(0.2, 0.38), 0.68, 0.9)),
+        bright=float(np.clip(dark + rng.uniform(0.16, 0.34), 0.68, 0.9)),
         toe=float(rng.uniform(0.0, 0.4)),
     )
 

@@ -52,7 +52,7 @@ class Density:
 
 def draw_density(body: Body, size: tuple[int, int], rng: np.random.Generator) -> Density:
     """Draw mottle, and opacities where the patient is ill."""
-    mottle = 0.016 * texture(size, rng, 1.25, 0.25) + 0.02 * texture(size, rng, 0.6, 0.4)
+    mottle = 0.016 * texture(size, rng, 1.25, 0.25) + 0.011 * texture(size, rng, 0.6, 0.4)
     if body.opacity == 0:
         return Density(mottle, None, (), 0.0)
     spots = []

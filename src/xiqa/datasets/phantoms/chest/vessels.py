@@ -18,7 +18,7 @@ def _tree(rng: np.random.Generator, sign: int, scale: float) -> tuple[np.ndarray
     stems = 9
     angle = np.linspace(-1.15, 1.35, stems) + rng.normal(0, 0.12, stems)  # from upwards to downwards
     start = np.stack([rng.uniform(-4, 6, stems), np.linspace(-16, 22, stems)], 1) * scale
-    radius = rng.uniform(1.9, 2.9, stems) * scale * np.where(angle > 0.5, 1.15, 0.9)
+    radius = rng.uniform(2.2, 3.4, stems) * scale * np.where(angle > 0.5, 1.15, 0.9)
     length = rng.uniform(24, 36, stems) * scale
     depth = rng.normal(0, 0.5, stems)  # out-of-plane part foreshortens a branch
     starts, ends, radii = [], [], []
