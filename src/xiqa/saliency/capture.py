@@ -26,7 +26,7 @@ from xiqa.saliency.tokens import feature_map
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Context", "ForwardPass", "ImageRecord", "LayerRecord", "Rule"]
+__all__ = ["Context", "ForwardPass", "ImageRecord", "LayerRecord", "Rule", "usable"]
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,7 @@ class ForwardPass:
         self._thread = threading.get_ident()
         rule = rule or Rule()
         with torch.inference_mode(False), torch.set_grad_enabled(image_grad), ExitStack() as undo:
-            # a tensor made under inference mode cannot be part of a graph, so it is copied
-            self.images = images.clone() if images.is_inference() else images.detach()
+            self.images = usable(images)
             for name in dict.fromkeys(layers):
                 undo.callback(_layer(network, name).register_forward_hook(self._keeper(name)).remove)
             self._run = undo.enter_context(rule.forward(network))
@@ -265,6 +264,11 @@ class ForwardPass:
                     f"the logits do not depend on {name}", todo="choose a layer on the way to the logits"
                 )
         return grads
+
+
+def usable(tensor: Tensor) -> Tensor:
+    """The tensor without its graph; copied if it was made under inference mode, which no graph may hold."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 def _layer(network: nn.Module, name: str) -> nn.Module:

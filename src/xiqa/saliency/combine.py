@@ -13,8 +13,8 @@ With :math:`M_j` the map of layer j, enlarged bilinearly (``align_corners=False`
 =============  ===========================================================  ========================
 
 Products are of positive parts. The scale of one layer's map changes a product by a factor only, so nothing is
-stretched before it. ``reference`` does what the code published with ozer2021explainable does, where a constant
-layer makes the product forget the layers before it.
+stretched before it. ``reference`` does what the code published with ozer2021explainable does, where a
+constant layer makes the product forget the layers before it.
 """
 
 from __future__ import annotations

@@ -7,15 +7,17 @@ differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from xiqa.errors import SaliencyError
 from xiqa.models.layers import TargetLayers
 from xiqa.saliency.probe import Probe
-from xiqa.saliency.registry import Method, bind
+from xiqa.saliency.registry import Bound, Method, bind
 from xiqa.saliency.session import Session
 from xiqa.saliency.state import evaluating
 from xiqa.saliency.targets import Target
@@ -53,11 +55,7 @@ def attribute(
     Raises:
         SaliencyError: An unknown method, parameter, layer or target.
     """
-    texts = [methods] if isinstance(methods, (str, Method)) else list(methods)
-    session = Session(network, images, target, layers, multilabel)
-    bound = [bind(method) for method in texts]
-    with evaluating(network):
-        session.capture(bound)
+    with _session(network, images, methods, target, layers, multilabel) as (session, bound):
         return {str(one.method): session.read(one) for one in bound}
 
 
@@ -90,13 +88,9 @@ def explain(
     """
     if frames is not None and len(frames) != len(images):
         raise SaliencyError("frames do not fit the batch", expected=str(len(images)), got=str(len(frames)))
-    texts = [methods] if isinstance(methods, (str, Method)) else list(methods)
-    session = Session(network, images, target, layers, multilabel)
-    bound = [bind(method) for method in texts]
     size = (int(images.shape[-2]), int(images.shape[-1]))
     results = {}
-    with evaluating(network):
-        session.capture(bound)
+    with _session(network, images, methods, target, layers, multilabel) as (session, bound):
         for one in bound:
             classes, params = session.classes(one), session.named(one)
             results[str(one.method)] = [
@@ -111,3 +105,20 @@ def explain(
                 for place, values in enumerate(session.read(one))
             ]
     return results
+
+
+@contextmanager
+def _session(
+    network: nn.Module | Probe,
+    images: Tensor,
+    methods: Sequence[Method | str] | Method | str,
+    target: Target,
+    layers: TargetLayers | None,
+    multilabel: bool,
+) -> Iterator[tuple[Session, list[Bound]]]:
+    """The passes that the methods need, made in evaluation mode, whatever mode the caller is in."""
+    bound = [bind(method) for method in ([methods] if isinstance(methods, (str, Method)) else methods)]
+    with torch.inference_mode(False), torch.no_grad(), evaluating(network):
+        session = Session(network, images, target, layers, multilabel)
+        session.capture(bound)
+        yield session, bound

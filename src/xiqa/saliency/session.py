@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xiqa.errors import SaliencyError
 from xiqa.models.layers import TargetLayers, target_layers
-from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule
+from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule, usable
 from xiqa.saliency.combine import combine_layers
 from xiqa.saliency.probe import Probe, TorchProbe, class_score
 from xiqa.saliency.registry import LAYER_PARAMS, Bound, Kind, Needs, bind
@@ -112,7 +112,13 @@ class Session:
             raise SaliencyError(
                 "not a batch of images", expected="(N, C, H, W), N > 0", got=str(tuple(images.shape))
             )
-        self.network, self.images, self.target = network, images.detach(), target
+        # An image that is not finite gets a map of NaN; a black one runs in its place and spoils no neighbour.
+        self._broken = ~images.detach().sum(dim=(1, 2, 3)).isfinite()
+        self.images = usable(images)
+        if self._broken.any():
+            self.images = self.images.masked_fill(self._broken[:, None, None, None], 0)
+        self.network = network
+        self.target = usable(target) if isinstance(target, Tensor) else target
         self.multilabel, self._named_layers = multilabel, layers
         self._records: dict[_Group, _Records] = {}
         self._classes: Tensor | None = None
@@ -212,15 +218,14 @@ class Session:
 
     def read(self, one: Bound) -> Tensor:
         """The maps of one method, ``(N, h, w)``."""
-        with torch.inference_mode(False), torch.no_grad():
-            maps = self._reader(one.info.kind)(one)
+        maps = self._reader(one.info.kind)(one)
         if maps.dim() != 3 or len(maps) != len(self.images):
             raise SaliencyError(
                 f"{one.info.name} gave no map a sample",
                 expected=f"shape ({len(self.images)}, h, w)",
                 got=str(tuple(maps.shape)),
             )
-        return maps.detach()
+        return maps.detach().masked_fill(self._broken[:, None, None], torch.nan)
 
     def _reader(self, kind: Kind) -> Callable[[Bound], Tensor]:
         return {
