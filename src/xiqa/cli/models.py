@@ -23,7 +23,9 @@ def list_models() -> None:
 
     from xiqa.models.bundle import SHIPPED, WEIGHTS, read_card, shipped_models
 
-    table = Table("model", "classes", "input", "AUC", "MB", "what it is for")
+    table = Table("model", "classes", "input", "AUC", "MB", "hash")
+    for column in table.columns:
+        column.no_wrap = True
     for name in shipped_models():
         card = read_card(name)
         size = (SHIPPED / name / WEIGHTS).stat().st_size / 1e6
@@ -34,7 +36,7 @@ def list_models() -> None:
             "x".join(map(str, card.preprocessing.size)),
             f"{latest.auc.value:.3f} ({latest.films})",
             f"{size:.1f}",
-            card.intended_use,
+            card.hash,
         )
     Console().print(table)
 

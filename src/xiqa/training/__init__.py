@@ -1,1 +1,3 @@
-"""To be described."""
+"""Recipes and the Lightning module that turn films into a bundle."""
+
+import xiqa._torchvision  # noqa: F401 - before Lightning and torchmetrics, which import torchvision

@@ -134,15 +134,23 @@ class EpochLoader:
         batch_size: How many a step.
         seed: Of the order.
         shuffle: False: in the films' order.
+        first_epoch: Number of the first epoch, so that later phases draw other changes than the first.
         workers: Processes that prepare batches; 0: this one.
     """
 
     def __init__(
-        self, films: FilmSet, batch_size: int, *, seed: int = 0, shuffle: bool = True, workers: int = 0
+        self,
+        films: FilmSet,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        first_epoch: int = 0,
+        workers: int = 0,
     ) -> None:
         self.films, self.batch_size, self.seed = films, batch_size, seed
         self.shuffle, self.workers = shuffle, workers
-        self.epoch, self.served = 0, 0
+        self.epoch, self.served = first_epoch, 0
 
     def __len__(self) -> int:
         return len(self._batches(0))

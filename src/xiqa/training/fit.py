@@ -52,12 +52,14 @@ def fit(
         devices: How many devices (or processes, without an accelerator) to train on.
         progress: Whether to show progress bars.
     """
+    first_epoch = 0
     for number, phase in enumerate(recipe.phases, start=1):
         folder = out / f"phase-{number}"
         done = folder / "done"
         if not (resume and done.exists()):
-            _fit_phase(network, recipe, phase, (train, val), folder, resume, devices, progress)
+            _fit_phase(network, recipe, phase, (train, val), folder, first_epoch, resume, devices, progress)
             done.touch()
+        first_epoch += phase.epochs
         load_checkpoint(network, folder / "best.ckpt")
     network.eval().requires_grad_(True)
 
@@ -74,6 +76,7 @@ def _fit_phase(
     phase: Phase,
     films: tuple[Sequence[Film], Sequence[Film]],
     folder: Path,
+    first_epoch: int,
     resume: bool,
     devices: int,
     progress: bool,
@@ -85,6 +88,7 @@ def _fit_phase(
             recipe.batch_size,
             seed=recipe.seed,
             shuffle=training,
+            first_epoch=first_epoch,
             workers=recipe.workers,
         )
         for part, training in zip(films, (True, False), strict=True)
