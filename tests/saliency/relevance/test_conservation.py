@@ -57,7 +57,7 @@ def test_deeplift_stays_finite_where_a_layer_norm_sees_a_constant_reference(refe
     found = propagate(network, images, 0, DeepLift(), reference=base)
     change = float((network(images) - network(base))[0, 0])
     assert float(found.sum()) == pytest.approx(change, rel=1e-6)
-    assert float(found.abs().sum()) < 1e3 * abs(change)
+    assert float(found.abs().sum()) < 1e3  # logits are of the order of 1
 
 
 @pytest.mark.parametrize(

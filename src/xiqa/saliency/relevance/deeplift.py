@@ -71,8 +71,9 @@ class DeepLift(Rules):
         """See `Rules.linear`; a sum's terms are contributions, positive or negative."""
         if all(m is None or m.skew is None for m in messages):
             return super().linear(step, messages)
-        if step.name in REARRANGING:
-            skews = step.vjp([None if m is None else m.skew for m in messages])
+        if step.name in REARRANGING or _scales(step):
+            signs = torch.sign(_change(step, *map(torch.ones_like, step.inputs))) if _scales(step) else 1
+            skews = step.vjp([None if m is None or m.skew is None else m.skew * signs for m in messages])
             found = super().linear(step, messages)
             return [
                 None if m is None else Message(m.multiplier, skew=s)
@@ -174,22 +175,35 @@ def _parts(step: Step, ref: Ref) -> tuple[Tensor, Tensor]:
         change = source.inputs[0] - source.roots[0]
         positive = layer.apply(change.clamp(min=0), layer.weight.clamp(min=0))
         positive = positive + layer.apply(change.clamp(max=0), layer.weight.clamp(max=0))
+    elif _scales(source):
+        both = _parts(source, source.node.inputs[0])
+        positive = sum((_change(source, part).clamp(min=0) for part in both), torch.zeros_like(delta))
     elif source.name in ("add", "sub"):
         positive = sum((term.clamp(min=0) for term in _terms(source)), torch.zeros_like(delta))
     elif source.name in REARRANGING and len(source.node.outputs) == 1:
-        constant = source.call(*(torch.zeros_like(value) for value in source.inputs))
-        positive = source.call(*(_parts(source, one)[0] for one in source.node.inputs)) - constant
+        positive = _change(source, *(_parts(source, one)[0] for one in source.node.inputs))
     else:
         positive = delta.clamp(min=0)
     return positive, delta - positive
+
+
+def _scales(step: Step) -> bool:
+    """Whether an operation multiplies its one operand by constants, number by number, and adds some."""
+    one = len(step.node.inputs) == 1 and step.name in ("add", "sub", "rsub", "neg", "mul", "div")
+    return one and step.inputs[0].shape == step.output.shape
+
+
+def _change(step: Step, *changes: Tensor) -> Tensor:
+    """What changes of the operands change in the result of a sum with constant coefficients."""
+    found: Tensor = step.call(*changes) - step.call(*map(torch.zeros_like, changes))
+    return found
 
 
 def _terms(step: Step) -> list[Tensor]:
     """What each operand of a sum contributes to the difference from the reference."""
     changes = [x - x0 for x, x0 in zip(step.inputs, step.roots, strict=True)]
     zeros = [torch.zeros_like(change) for change in changes]
-    constant = step.call(*zeros)
     return [
-        step.call(*(c if i == k else zeros[i] for i, c in enumerate(changes))) - constant
+        _change(step, *(change if i == k else zeros[i] for i, change in enumerate(changes)))
         for k in range(len(changes))
     ]
