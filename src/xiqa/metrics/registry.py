@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from math import inf, nan
+from math import inf, isnan, nan
 from pkgutil import iter_modules
 from typing import Any, Literal, TypeVar
 
@@ -80,6 +80,28 @@ class MetricInfo:
         """First sentence of the docstring."""
         text = inspect.getdoc(self.function) or ""
         return re.split(r"(?<=\.)\s", text.split("\n\n")[0].replace("\n", " "))[0]
+
+    @property
+    def call(self) -> str:
+        """How it is called, keyword parameters apart."""
+        names = [
+            name
+            for name, parameter in inspect.signature(self.function).parameters.items()
+            if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        ]
+        return f"{self.name}({', '.join(names)})"
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """What it answers to degenerate inputs, in words."""
+        return {
+            case: answer
+            if isinstance(answer, str)
+            else "not defined (NaN)"
+            if isnan(answer)
+            else f"{answer:g}"
+            for case, answer in self.cases.items()
+        }
 
     @property
     def params(self) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""Write docs/metrics.md from the register of metrics and their docstrings: python docs/make_metrics.py."""
+
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+from xiqa.metrics.registry import MetricInfo, metrics
+
+HERE = Path(__file__).parent
+PAGE = HERE / "metrics.md"
+KEYS = set(re.findall(r"^@\w+\{([^,]+),", (HERE / "references.bib").read_text(), re.MULTILINE))
+
+KINDS = {
+    "localisation": "Does the map show where the annotated objects are?",
+    "faithfulness": "Does the network use what the map shows?",
+    "agreement": "How alike are two maps, or a map and where people looked?",
+    "complexity": "How concentrated is the map? Neither end is right by itself.",
+    "robustness": "Does the map stay when the image hardly changes?",
+    "randomisation": "Does the map change when the network forgets what it has learnt?",
+    "consistency": "Is the detector as good on one architecture as on another?",
+    "cost": "What does a map cost?",
+}
+CASES = {
+    "no_truth": "no object",
+    "full_truth": "objects everywhere",
+    "constant": "constant map",
+    "ties": "ties",
+    "non_finite": "NaN or infinity in the map",
+}
+INTRODUCTION = """\
+# Metrics
+
+<!-- Written by docs/make_metrics.py from the docstrings; change those. -->
+
+A metric is a pure function of one image; means, intervals and ranks are the business of
+`xiqa.experiments.stats`. `xiqa metrics` lists them, `xiqa metrics NAME` describes one.
+
+```console
+$ xiqa metrics pointing_game
+```
+
+```python
+import numpy as np
+from xiqa.metrics import get_metric
+from xiqa.types import Annotation, Box
+
+saliency = np.zeros((64, 64))
+saliency[20, 30] = 1.0
+button = Annotation(Box(28, 18, 33, 23), kind="button")
+pointing_game = get_metric("pointing_game")
+assert pointing_game.function(saliency, [button], tolerance=5) == 1.0
+assert pointing_game.higher_is_better
+```
+
+Maps are arrays $(H, W)$ on the grid of the image or of the truth; objects are annotations with boxes,
+ellipses, polygons or masks. Each metric says what it answers at its edges. NaN means *not defined here*:
+there is no object to find, or no order to follow. Such images are left out of means, and counted. A map
+that is constant or not finite has localised nothing, which is a miss and never a peak at (0, 0). Pixels
+that tie are put in random order by the seed, so that no map profits from the order in memory.
+
+To add a metric, write one file in `src/xiqa/metrics/` with a decorated function; the command line, this
+page and the contract tests find it.
+
+"""
+
+
+def markdown(text: str) -> str:
+    """A docstring's reStructuredText as Markdown."""
+    text = re.sub(
+        r"^\.\. math::[ \n]*(.*(?:\n[ ]+\S.*)*)",
+        lambda m: "$$\n" + textwrap.dedent(re.sub(r"\n\s+", "\n", m.group(1))) + "\n$$",
+        text,
+        flags=re.MULTILINE,
+    )
+    text = re.sub(r":math:`([^`]*)`", r"$\1$", text)
+    text = re.sub(r"``([^`]*)``", r"`\1`", text)
+    return re.sub(r"\b[a-z]+(?:19|20)\d\d\w*\b", lambda m: cite(m.group()), text)
+
+
+def cite(key: str) -> str:
+    return f"{{cite:t}}`{key}`" if key in KEYS else key
+
+
+def body(info: MetricInfo) -> str:
+    """The docstring up to its arguments, without the summary."""
+    text = inspect.getdoc(info.function).split("\n\nArgs:")[0]
+    return markdown(text)
+
+
+def number(value: float) -> str:
+    return {float("inf"): "∞", float("-inf"): "-∞"}.get(value, f"{value:g}")
+
+
+def entry(info: MetricInfo) -> str:
+    better = {True: "higher is better", False: "lower is better", None: "neither end is better"}
+    low, high = map(number, info.bounds)
+    edges = "; ".join(f"{CASES[case]}: {answer}" for case, answer in info.answers.items())
+    params = ", ".join(
+        f"`{name}`" if default is inspect.Parameter.empty else f"`{name}={default!r}`"
+        for name, default in info.params.items()
+    )
+    facts = [
+        f"Range: {low} to {high}, {better[info.higher_is_better]}.",
+        f"Called as `{info.call}`" + (", over a data set." if info.scope == "set" else "."),
+        f"Parameters: {params}." if params else "No parameters.",
+        f"At the edges: {edges}.",
+    ]
+    facts += [f"Source: {cite(info.cite)}."] if info.cite else []
+    return f"### {info.name}\n\n{body(info)}\n\n" + "\n".join(f"- {fact}" for fact in facts) + "\n"
+
+
+def page() -> str:
+    parts = [INTRODUCTION]
+    for kind, question in KINDS.items():
+        parts.append(f"## {kind.capitalize()}\n\n{question}\n")
+        parts += [entry(info) for info in metrics() if info.kind == kind]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
