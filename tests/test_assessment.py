@@ -8,18 +8,22 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from torch import nn
 
 import xiqa
+from xiqa.assessment.folding import folded
 from xiqa.assessment.places import locate
 from xiqa.assessment.reading import read_ahead
 from xiqa.assessment.runtime import Runtime, as_runtime
-from xiqa.assessment.torch_runtime import TorchRuntime
+from xiqa.assessment.torch_runtime import TorchRuntime, named_layers
 from xiqa.assessment.verdicts import decide
 from xiqa.errors import ConfigError, ImageReadError, SaliencyError, XiqaError
 from xiqa.imaging import Frame
 from xiqa.models.architecture import Architecture
+from xiqa.models.backbones import build_network
 from xiqa.models.bundle import LoadedModel
 from xiqa.models.card import BundleCard, Layers
 from xiqa.models.guard import fit_guard
 from xiqa.models.preprocess import Preprocessing
+from xiqa.saliency.engine import attribute
+from xiqa.saliency.registry import bind
 from xiqa.types import Image, SaliencyMap, Verdict
 
 
@@ -58,7 +62,7 @@ def make_card(**changes):
         "method": "gradcam",
         **dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "test"),
     }
-    return BundleCard(**(told | changes)).sealed("0" * 64)
+    return BundleCard(**(told | changes)).sealed()
 
 
 def film(spot=None, size=(120, 200), value=0.3, **changes):
@@ -259,6 +263,45 @@ def test_probability_and_guard_come_from_the_images_as_they_are(guarded, method)
     np.testing.assert_allclose(seen.probabilities, guarded.probability(logits), atol=1e-6)
     np.testing.assert_allclose(seen.distances, guarded.guard.distances(tap.features), rtol=1e-4)
     assert not any(module._forward_hooks for module in guarded.network.modules())
+
+
+@pytest.mark.parametrize("method", ["gradcam", "normgrad_conv1x1:layers=multi", "gradient"])
+def test_the_folded_network_gives_the_same_answers(method):
+    torch.manual_seed(0)
+    network = build_network(Architecture(backbone="resnet18"))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+    card = make_card(
+        preprocessing=Preprocessing(size=(64, 96), mean=(0.4,) * 3, std=(0.2,) * 3),
+        layers=Layers(last="layer4", multi=("layer2", "layer4")),
+    )
+    runtime = TorchRuntime(LoadedModel(network, card))
+    batch = np.stack([runtime.prepare(image)[0] for image in (film((50, 40)), film((150, 80)))])
+    chosen = runtime.resolve(method)
+    fast = runtime.infer(batch, chosen)
+    assert runtime._network(bind(chosen)) is not network
+    plain = runtime.infer(batch, runtime.resolve("gradcam:layers=layer4"))
+    np.testing.assert_allclose(fast.probabilities, plain.probabilities, atol=1e-5)
+    images = torch.from_numpy(batch)
+    expected = attribute(network, images, method, target=1, layers=named_layers(card))[str(chosen)].numpy()
+    np.testing.assert_allclose(fast.maps, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_a_changed_weight_is_noticed(model):
+    network = build_network(Architecture(backbone="resnet18"))
+    first = folded(network, ("layer4",), 3)
+    assert folded(network, ("layer4",), 3) is first
+    network.fc.weight.data.mul_(2)
+    assert folded(network, ("layer4",), 3) is not first
+
+
+def test_a_layer_that_folding_would_change_keeps_the_network_as_it_is():
+    network = build_network(Architecture(backbone="resnet18"))
+    nn.init.uniform_(network.bn1.running_mean, 0.5, 1.0)
+    assert folded(network, ("conv1",), 3) is None
+    assert folded(network, ("bn1",), 3) is not None
 
 
 def test_the_guard_catches_another_kind_of_image(guarded):

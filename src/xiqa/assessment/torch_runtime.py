@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from xiqa.assessment.folding import folded
 from xiqa.assessment.reading import Source, read_ahead
 from xiqa.assessment.runtime import Inference
 from xiqa.errors import ImageReadError, SaliencyError
@@ -17,7 +18,7 @@ from xiqa.models.layers import TargetLayers
 from xiqa.saliency.capture import Rule
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.engine import explain as explain_tensors
-from xiqa.saliency.registry import Bound, Kind, Method, bind
+from xiqa.saliency.registry import Bound, Kind, Method, Needs, bind
 from xiqa.saliency.state import evaluating
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ class TorchRuntime:
 
     def infer(self, batch: FloatArray, method: Method) -> Inference:
         """Everything from one forward pass where the method makes one on the images as they are."""
-        network, bound = self.model.network, bind(method)
+        bound = bind(method)
+        network = self._network(bound)
         images = torch.from_numpy(batch).to(next(network.parameters()).device)
-        with evaluating(network), self._first_pass() as seen:
+        images = images.contiguous(memory_format=torch.channels_last)
+        with evaluating(network), self._first_pass(network) as seen:
             if not _one_plain_pass(bound):
                 with torch.inference_mode():
                     network(images)
@@ -66,10 +69,24 @@ class TorchRuntime:
         distances = None if guard is None or features is None else guard.distances(features).cpu().numpy()
         return Inference(self.model.probability(seen["logits"]), maps.float().cpu().numpy(), distances)
 
+    def _network(self, bound: Bound) -> nn.Module:
+        """The folded network for methods that read gradients at the card's own layers or at the image."""
+        network, card = self.model.network, self.card
+        ours = bound.params.get("layers", "last") in ("last", "multi")
+        if (
+            not ours
+            or bound.rule is not None
+            or not _one_plain_pass(bound)
+            or Needs.NETWORK in bound.info.needs
+        ):
+            return network
+        names = dict.fromkeys((card.layers.last, *card.layers.multi, *card.guard_layers))
+        return folded(network, tuple(names), len(card.preprocessing.mean)) or network
+
     @contextmanager
-    def _first_pass(self) -> Iterator[dict[str, Tensor]]:
+    def _first_pass(self, network: nn.Module) -> Iterator[dict[str, Tensor]]:
         """Keep logits and the guard's features of the first forward pass made inside the block."""
-        network, guard = self.model.network, self.model.guard
+        guard = self.model.guard
         seen: dict[str, Tensor] = {}
         tapped: AbstractContextManager[Any] = guard.tap(network) if guard else nullcontext()
         with tapped as tap:
