@@ -9,7 +9,7 @@ from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
 from xiqa.training import train as train_module
 from xiqa.training.data import EpochLoader, FilmSet, load_films
-from xiqa.training.fit import fit
+from xiqa.training.fit import fit, load_average
 from xiqa.training.module import QualityModule
 
 from .conftest import make_samples
@@ -107,6 +107,35 @@ def test_a_recipe_becomes_a_bundle_that_finds_the_squares(make_recipe, samples, 
         box = sample.annotations[0].box
         hits += box.x0 - 8 <= 8 * x + 3.5 <= box.x1 + 8 and box.y0 - 8 <= 8 * y + 3.5 <= box.y1 + 8
     assert hits >= 3
+
+
+def test_the_average_of_checkpoints_is_the_mean_of_every_number(tmp_path):
+    torch.manual_seed(0)
+    networks = [torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2)) for _ in range(3)]
+    paths = []
+    for number, network in enumerate(networks):
+        network[1].running_var.fill_(float(number))
+        paths.append(tmp_path / f"{number}.ckpt")
+        state = {f"network.{name}": value for name, value in network.state_dict().items()}
+        torch.save({"state_dict": state}, paths[-1])
+    load_average(networks[0], paths)
+    assert networks[0][1].running_var.tolist() == [1.0, 1.0]
+    expected = torch.stack([torch.load(path)["state_dict"]["network.0.weight"] for path in paths]).mean(0)
+    torch.testing.assert_close(networks[0][0].weight.detach(), expected)
+    load_average(networks[0], paths[2:])
+    assert torch.equal(networks[0][0].weight, networks[2][0].weight)
+
+
+def test_a_phase_may_weigh_the_loss_otherwise(make_recipe, samples):
+    phases = [{"epochs": 1}, {"epochs": 1, "loss": {"image": 0.0, "dense": 0.0, "region": 0.0}}]
+    recipe = make_recipe(phases=phases)
+    batch = next(iter(loaders(recipe, samples)))
+    losses = []
+    for phase in recipe.phases:
+        module = QualityModule(build_network(recipe.architecture), recipe, phase, 4)
+        module.log_dict = lambda *args, **options: None
+        losses.append(float(module.training_step(batch, 0).detach()))
+    assert losses[0] > losses[1] == 0
 
 
 def test_a_set_without_poor_films_is_told(make_recipe, samples, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from xiqa.datasets import Sample
     from xiqa.models.preprocess import Preprocessing
-    from xiqa.training.recipe import Recipe
+    from xiqa.training.recipe import Loss, Recipe
     from xiqa.types import Annotation, FloatArray, Image
 
 __all__ = ["Batch", "EpochLoader", "Film", "FilmSet", "load_films", "prepare_film"]
@@ -93,9 +93,16 @@ class FilmSet(Dataset[Batch]):
     """
 
     def __init__(
-        self, films: Sequence[Film], recipe: Recipe, size: tuple[int, int], *, training: bool
+        self,
+        films: Sequence[Film],
+        recipe: Recipe,
+        size: tuple[int, int],
+        *,
+        training: bool,
+        loss: Loss | None = None,
     ) -> None:
         self.films, self.recipe, self.size, self.training = films, recipe, size, training
+        self.loss = loss or recipe.loss
         self.cells = (-(-size[0] // STRIDE), -(-size[1] // STRIDE))
 
     def __len__(self) -> int:
@@ -115,8 +122,8 @@ class FilmSet(Dataset[Batch]):
         if options is not None:
             grey = augment(grey, options, rng)
         truths = [Truth(box, truth.compact) for box, truth in zip(boxes, film.truths, strict=True)]
-        survey = None if film.surveyed else recipe.loss.survey
-        dense = dense_target(truths, self.size, self.cells, survey, recipe.loss.unsurveyed)
+        survey = None if film.surveyed else self.loss.survey
+        dense = dense_target(truths, self.size, self.cells, survey, self.loss.unsurveyed)
         return Batch(
             torch.from_numpy(recipe.preprocessing.normalise(grey)),
             torch.tensor(film.label),

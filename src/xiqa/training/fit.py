@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xiqa.training.data import Film
     from xiqa.training.recipe import Phase, Recipe
 
-__all__ = ["fit", "load_checkpoint"]
+__all__ = ["fit", "load_average", "load_checkpoint"]
 
 STEPS_BETWEEN_CHECKPOINTS = 25
 
@@ -37,7 +37,7 @@ def fit(
     devices: int = 1,
     progress: bool = True,
 ) -> None:
-    """Train a network through all phases of a recipe; it ends with the best weights of the last one.
+    """Train a network through all phases of a recipe; it ends with the mean of the last ones' best weights.
 
     ``out/phase-N/last.ckpt`` is written within every epoch and after it, ``best.ckpt`` whenever the
     validation score rises, ``metrics.csv`` along the way.
@@ -61,13 +61,25 @@ def fit(
             done.touch()
         first_epoch += phase.epochs
         load_checkpoint(network, folder / "best.ckpt")
+    bests = [out / f"phase-{number}" / "best.ckpt" for number in range(1, len(recipe.phases) + 1)]
+    load_average(network, bests[-recipe.average :])
     network.eval().requires_grad_(True)
 
 
 def load_checkpoint(network: nn.Module, path: Path) -> None:
     """Take the network's weights from a checkpoint of `QualityModule`."""
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+    load_average(network, [path])
+
+
+def load_average(network: nn.Module, paths: Sequence[Path]) -> None:
+    """Take the mean of several checkpoints' weights and batch norm statistics."""
+    states = [torch.load(path, map_location="cpu", weights_only=True)["state_dict"] for path in paths]
+    mean = {
+        name.removeprefix("network."): torch.stack([state[name].double() for state in states]).mean(0)
+        for name in states[0]
+    }
+    own = network.state_dict()
+    network.load_state_dict({name: mean[name].to(value.dtype) for name, value in own.items()})
 
 
 def _fit_phase(
@@ -84,7 +96,7 @@ def _fit_phase(
     """Train one phase from the network's present weights, or from the phase's last checkpoint."""
     train, val = (
         EpochLoader(
-            FilmSet(part, recipe, phase.size, training=training),
+            FilmSet(part, recipe, phase.size, training=training, loss=phase.loss),
             recipe.batch_size,
             seed=recipe.seed,
             shuffle=training,

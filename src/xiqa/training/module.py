@@ -64,7 +64,7 @@ class QualityModule(lightning.LightningModule):
 
     def _loss(self, batch: Batch, logits: Tensor, evidence: Tensor | None) -> dict[str, Tensor]:
         """The parts of the loss and their weighted sum, ``loss``."""
-        weights = self.recipe.loss
+        weights = self.phase.loss or self.recipe.loss
         parts = {"image": F.cross_entropy(logits, batch.labels)}
         if evidence is not None:
             parts["dense"] = dense_loss(evidence, batch.target, batch.weight, weights.focus)

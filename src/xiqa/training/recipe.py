@@ -88,6 +88,7 @@ class Phase(_Section):
         learning_rate: At its peak, for the head.
         backbone_factor: The backbone's learning rate over the head's.
         frozen: Names of submodules that stay as they are, batch norm statistics included.
+        loss: Other weights than the recipe's.
     """
 
     epochs: int = Field(ge=1)
@@ -95,6 +96,7 @@ class Phase(_Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     backbone_factor: float = Field(default=0.3, gt=0)
     frozen: tuple[str, ...] = ()
+    loss: Loss | None = None
 
 
 class CardText(_Section):
@@ -114,6 +116,7 @@ class Recipe(_Section):
         name: Of the bundle.
         classes: Names of the classes.
         poor_class: Index of the poor-quality class.
+        average: How many of the last phases' best weights are averaged in the end (``wortsman2022soups``).
         sensitivity: Wanted on the validation split; the threshold follows from it.
         review_band: Half-width, in log-odds, of the band around the threshold that a person looks at.
         method: Saliency method that an assessment uses unless told otherwise.
@@ -130,6 +133,7 @@ class Recipe(_Section):
     workers: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     weight_decay: float = Field(default=0.02, ge=0)
+    average: int = Field(default=1, ge=1)
     sensitivity: float = Field(default=0.95, gt=0, le=1)
     review_band: float = Field(default=0.5, ge=0)
     method: str = "normgrad_conv1x1"
