@@ -63,11 +63,12 @@ def _table(chosen: list[MetricInfo]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in ("metric", "kind", "range", "better", "source", "what it is"):
-        table.add_column(column, overflow="fold", style="bold" if column == "metric" else "")
+    table.add_column("metric", no_wrap=True, style="bold")
+    for column in ("kind", "range", "better", "what it is"):
+        table.add_column(column, no_wrap=column != "what it is")
     for info in chosen:
         low, high = info.bounds
-        table.add_row(info.name, info.kind, f"{low:g} to {high:g}", _better(info), info.cite, info.summary)
+        table.add_row(info.name, info.kind, f"{low:g} to {high:g}", _better(info), info.summary)
     console = Console()
     console.print(table)
     console.print(f"\n{len(chosen)} metrics. `xiqa metrics NAME` tells all about one.")

@@ -94,14 +94,7 @@ class MetricInfo:
     @property
     def answers(self) -> dict[str, str]:
         """What it answers to degenerate inputs, in words."""
-        return {
-            case: answer
-            if isinstance(answer, str)
-            else "not defined (NaN)"
-            if isnan(answer)
-            else f"{answer:g}"
-            for case, answer in self.cases.items()
-        }
+        return {case: _told(answer) for case, answer in self.cases.items()}
 
     @property
     def params(self) -> dict[str, Any]:
@@ -111,6 +104,12 @@ class MetricInfo:
             for name, parameter in inspect.signature(self.function).parameters.items()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
+
+
+def _told(answer: float | str) -> str:
+    if isinstance(answer, str):
+        return answer
+    return "not defined (NaN)" if isnan(answer) else f"{answer:g}"
 
 
 _REGISTER: dict[str, MetricInfo] = {}
