@@ -112,7 +112,7 @@ class Session:
             raise SaliencyError(
                 "not a batch of images", expected="(N, C, H, W), N > 0", got=str(tuple(images.shape))
             )
-        # An image that is not finite gets a map of NaN; a black one runs in its place and spoils no neighbour.
+        # An image that is not finite gets a map of NaN; a black one runs instead, to spoil no neighbour.
         self._broken = ~images.detach().sum(dim=(1, 2, 3)).isfinite()
         self.images = usable(images)
         if self._broken.any():
