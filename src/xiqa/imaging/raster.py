@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image as Raster
-from PIL import ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import TiffImagePlugin, UnidentifiedImageError
 
 from xiqa.errors import ImageReadError
 from xiqa.imaging.decoding import Task, decode
@@ -52,9 +52,10 @@ class RasterReader:
     def read(self, frame: int) -> Image:
         """One page."""
         notes: list[str] = []
-        values = self._deep(frame)
-        if values is None:
-            values = self._plain(frame, notes)
+        values, orientation = self._deep(frame) or self._plain(frame)
+        if orientation != 1:
+            notes.append(f"turned by its orientation {orientation} (EXIF)")
+            values = _upright(values, orientation)
         if values.ndim == 3 and values.shape[2] in (2, 4):
             notes.append("transparency was dropped")
             values = values[..., :-1] if values.shape[2] == 4 else values[..., 0]
@@ -67,16 +68,17 @@ class RasterReader:
         if self.raster is None:
             with tifffile.TiffFile(self.path) as file:
                 return len(file.pages)
+        pages = 1
         try:
-            self.raster.seek(self.options.limits.frames)
+            while True:
+                self.raster.seek(pages)
+                pages += 1
+                self.options.limits.check_frames(pages)
         except EOFError:
-            self.raster.seek(0)
-            return int(getattr(self.raster, "n_frames", 1))
-        self.options.limits.check_frames(self.options.limits.frames + 1)
-        return 0
+            return pages
 
-    def _plain(self, frame: int, notes: list[str]) -> NDArray[Any]:
-        """A page that Pillow reads without loss."""
+    def _plain(self, frame: int) -> tuple[NDArray[Any], int]:
+        """A page that Pillow reads without loss, and its orientation."""
         raster = self.raster
         assert raster is not None
         if self.format == "tiff":
@@ -85,11 +87,7 @@ class RasterReader:
         white_is_zero = isinstance(raster, TiffImagePlugin.TiffImageFile) and (
             raster.mode in _SIXTEEN and raster.tag_v2.get(_PHOTOMETRIC) == 0
         )
-        orientation = raster.getexif().get(_ORIENTATION, 1)
-        raster.load()
-        if orientation in range(2, 9):
-            notes.append(f"turned by its EXIF orientation {orientation}")
-            raster = ImageOps.exif_transpose(raster)
+        orientation = _orientation(raster.getexif().get(_ORIENTATION))
         if raster.mode in ("1", "LA"):
             raster = raster.convert("L")
         elif raster.mode not in ("L", "RGB", "RGBA", "I", *_SIXTEEN):
@@ -97,9 +95,9 @@ class RasterReader:
         values = np.asarray(raster)
         if raster.mode == "I":  # 16-bit PNG in older versions of Pillow
             values = values.astype(np.uint16)
-        return ~values if white_is_zero else values
+        return ~values if white_is_zero else values, orientation
 
-    def _deep(self, frame: int) -> NDArray[Any] | None:
+    def _deep(self, frame: int) -> tuple[NDArray[Any], int] | None:
         """A page of more than 8 bits a channel or of floats; None when Pillow reads it as it is."""
         if self.format == "png":
             assert self.raster is not None
@@ -111,13 +109,16 @@ class RasterReader:
                 shape: tuple[int, ...] = (self.raster.height, self.raster.width, channels)
                 self.options.limits.check_frame(*shape)
                 stream = head + file.read()
-            return decode(stream, Task("png", shape, "uint16", {}), self.options.limits)
+            orientation = _orientation(self.raster.getexif().get(_ORIENTATION))
+            return decode(stream, Task("png", shape, "uint16", {}), self.options.limits), orientation
         if self.format != "tiff" or self._pillow_is_lossless():
             return None
         with tifffile.TiffFile(self.path) as tiff:
             page = tiff.pages[frame].aspage()
             shape, dtype = page.shape, np.dtype(page.dtype)
             palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+            inverse = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+            orientation = _orientation(page.tags.valueof(_ORIENTATION))
         if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)) or palette:
             raise ImageReadError(
                 "a TIFF page of this layout is not supported",
@@ -127,10 +128,31 @@ class RasterReader:
             )
         self.options.limits.check_frame(*shape)
         limits = self.options.limits
-        return decode(self.path.read_bytes(), Task("tiff", shape, dtype.name, {"page": frame}), limits)
+        values = decode(self.path.read_bytes(), Task("tiff", shape, dtype.name, {"page": frame}), limits)
+        return ~values if inverse and dtype.kind == "u" else values, orientation
 
     def _pillow_is_lossless(self) -> bool:
         raster = self.raster
         if not isinstance(raster, TiffImagePlugin.TiffImageFile) or raster.mode not in _PLAIN:
             return False
+        if (
+            raster.tag_v2.get(_ORIENTATION, 1) != 1
+        ):  # Pillow turns TIFF files while loading, not always rightly
+            return False
         return raster.mode in _SIXTEEN or max(raster.tag_v2.get(_BITS, (8,))) <= 8
+
+
+def _orientation(value: Any) -> int:
+    """An EXIF orientation; 1 (upright) when it is missing or nonsense."""
+    return int(value) if value in range(1, 9) else 1
+
+
+def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels turned and mirrored as EXIF says."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return values

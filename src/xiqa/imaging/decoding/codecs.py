@@ -8,7 +8,6 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 __all__ = ["CODECS"]
@@ -51,6 +50,8 @@ def _rle(stream: bytes, out: Array) -> None:
 
 
 def _tiff(stream: bytes, out: Array, *, page: int = 0) -> None:
+    import tifffile  # noqa: PLC0415 - takes longer to load than all the rest
+
     out[...] = tifffile.imread(io.BytesIO(stream), key=page)
 
 

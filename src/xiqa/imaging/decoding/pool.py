@@ -175,5 +175,12 @@ def _cause_of_death(status: int, order: dict[str, Any]) -> dict[str, str]:
 
 
 _POOL = _Pool()
+
+
+def _start_afresh() -> None:
+    """A forked process has no workers yet."""
+    _POOL.forget()
+
+
 atexit.register(_POOL.close)
-os.register_at_fork(after_in_child=_POOL.forget)
+os.register_at_fork(after_in_child=_start_afresh)

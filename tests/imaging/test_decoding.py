@@ -1,0 +1,109 @@
+"""Decoders die alone."""
+
+import os
+import signal
+import threading
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from tests.imaging.dicom_files import film
+from xiqa.errors import ImageReadError
+from xiqa.imaging.decoding import Task, decode, pool
+from xiqa.imaging.limits import DEFAULT_LIMITS, Limits
+
+PIXELS = film(600, 500)
+CODED = imagecodecs.jpegls_encode(PIXELS)
+TASK = Task("jpegls", PIXELS.shape, "uint16", {})
+
+
+@pytest.fixture(autouse=True)
+def fresh_pool(monkeypatch):
+    """A pool of this test's own."""
+    mine = pool._Pool()
+    monkeypatch.setattr(pool, "_POOL", mine)
+    yield mine
+    mine.close()
+
+
+def test_a_worker_lives_on(fresh_pool):
+    np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
+    (worker,) = fresh_pool.idle
+    first = decode(CODED, TASK, DEFAULT_LIMITS)
+    second = decode(imagecodecs.jpegls_encode(PIXELS[::-1].copy()), TASK, DEFAULT_LIMITS)
+    assert fresh_pool.idle == [worker]
+    np.testing.assert_array_equal(first, PIXELS)  # the next request has not touched it
+    np.testing.assert_array_equal(second, PIXELS[::-1])
+
+
+def test_a_refusal_leaves_the_worker_alive(fresh_pool):
+    for _ in range(3):
+        with pytest.raises(ImageReadError) as caught:
+            decode(b"garbage" * 100, TASK, DEFAULT_LIMITS)
+        assert caught.value.code == "bad_codestream"
+    assert len(fresh_pool.idle) == 1
+    assert fresh_pool.idle[0].process.poll() is None
+
+
+def test_a_dead_worker_is_one_typed_error_and_is_replaced(fresh_pool):
+    decode(CODED, TASK, DEFAULT_LIMITS)
+    os.kill(fresh_pool.idle[0].process.pid, signal.SIGSEGV)
+    fresh_pool.idle[0].process.wait()
+    with pytest.raises(ImageReadError) as caught:
+        decode(CODED, TASK, DEFAULT_LIMITS)
+    assert caught.value.code == "decoder_crashed"
+    assert "SIGSEGV" in str(caught.value)
+    np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
+
+
+def test_time_is_bounded():
+    with pytest.raises(ImageReadError) as caught:
+        decode(CODED, TASK, Limits(decoder_seconds=0.001))
+    assert caught.value.code == "decoder_timeout"
+    np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
+
+
+def test_memory_is_bounded():
+    large = np.zeros((4000, 4000), dtype=np.uint16)
+    coded = imagecodecs.jpeg2k_encode(large, level=0, codecformat="j2k", reversible=True)
+    task = Task("jpeg2k", large.shape, "uint16", {})
+    with pytest.raises(ImageReadError) as caught:
+        decode(coded, task, Limits(decoder_memory=20 << 20))
+    assert caught.value.code in ("decoder_memory", "bad_codestream", "decoder_crashed")
+    np.testing.assert_array_equal(decode(coded, task, DEFAULT_LIMITS), large)
+
+
+def test_threads_have_a_worker_each(fresh_pool):
+    results = {}
+
+    def work(seed):
+        pixels = film(300, 200, seed=seed)
+        task = Task("jpegls", pixels.shape, "uint16", {})
+        coded = imagecodecs.jpegls_encode(pixels)
+        results[seed] = all((decode(coded, task, DEFAULT_LIMITS) == pixels).all() for _ in range(5))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == dict.fromkeys(range(4), True)
+    assert 1 <= len(fresh_pool.idle) <= (os.cpu_count() or 1)
+
+
+def test_a_forked_process_has_workers_of_its_own():
+    decode(CODED, TASK, DEFAULT_LIMITS)
+    child = os.fork()
+    if child == 0:
+        same = (decode(CODED, TASK, DEFAULT_LIMITS) == PIXELS).all()
+        os._exit(0 if same else 1)
+    np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_stream_of_another_shape_is_refused():
+    for shape, dtype in (((500, 600), "uint16"), ((600, 500, 3), "uint16"), ((600, 500), "uint8")):
+        with pytest.raises(ImageReadError) as caught:
+            decode(CODED, Task("jpegls", shape, dtype, {}), DEFAULT_LIMITS)
+        assert caught.value.code == "bad_codestream"
