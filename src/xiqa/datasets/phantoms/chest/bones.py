@@ -99,11 +99,9 @@ def _ribs(body: Body, grid: Grid, rng: np.random.Generator) -> Points:
     magnify = 1 + z / (1000.0 if body.portable else 1800.0)
     # points lie in turn in the outer and in the inner half of the bone
     layer = np.where((np.arange(samples)[:, None] + np.arange(len(u))) % 2, 0.3, -0.3).astype(np.float32)
-    edge_on = (
-        1.7
-        * (0.25 + 0.75 * np.abs(cos))
-        * np.array([0.8, 1, 1, 1, 1, 1, 0.95, 0.85, 0.65, 0.45], np.float32)[:, None]
-    )  # seen along its course a rib hides behind its neighbours
+    hidden = np.array([0.8, 1, 1, 1, 1, 1, 0.95, 0.85, 0.65, 0.45], np.float32)
+    # seen along its course a rib hides behind its neighbours
+    edge_on = np.float32(body.bone) * hidden[:, None] * (0.25 + 0.75 * np.abs(cos))
     points_x, points_y, volumes = [], [], []
     for sign in (-1, 1):
         wobble = rng.normal(0, 1.0 * s, (RIBS, 2)).astype(np.float32)

@@ -47,10 +47,10 @@ def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
     dark = rng.uniform(0.36, 0.62)
     return Exposure(
         scatter=float(rng.uniform(0.18, 0.4) if portable else rng.uniform(0.08, 0.2)),
-        photons=float(np.exp(rng.uniform(np.log(1500), np.log(8000 if portable else 16000)))),
-        blur=float(rng.uniform(0.5, 0.85)),
+        photons=float(np.exp(rng.uniform(np.log(2000), np.log(8000 if portable else 12000)))),
+        blur=float(rng.uniform(0.5, 0.75)),
         detail=float(rng.uniform(0.95, 1.35)),
-        edges=float(rng.uniform(0.1, 1.2)),
+        edges=float(rng.uniform(0.2, 0.9)),
         dark=float(dark),
         bright=float(np.clip(dark + rng.uniform(0.16, 0.34), 0.68, 0.9)),
         toe=float(rng.uniform(0.0, 0.4)),
@@ -79,7 +79,7 @@ def expose(
 
     Args:
         attenuation: ``(H, W)`` of the patient, without unit.
-        objects: ``(H, W)``, what objects add; the console's window does not look at them.
+        objects: ``(H, W)``, what objects add; they absorb and do not scatter.
         lungs: Pixels that set the dark end of the window.
         solid: Pixels that set the bright end.
         exposure: How to take and process the film.

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 from PIL import Image as Pillow
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, generate_binary_structure
 
 from xiqa.datasets.phantoms.chest.grid import smooth
 from xiqa.datasets.phantoms.chest.landmarks import Landmarks, landmarks_of
@@ -37,21 +37,26 @@ class Templates:
 @cache
 def _templates() -> Templates:
     y, x = (np.mgrid[0:EDGE, 0:EDGE] / (EDGE - 1)).astype(np.float32)
-    lungs, weights = [], []
     shapes = product(
         (-0.08, -0.04, 0.0, 0.04, 0.08),  # of the midline from the film's middle
         (0.28, 0.32, 0.36, 0.40, 0.44),  # half the chest's width
         (0.04, 0.09, 0.14, 0.20, 0.26),  # top
         (0.58, 0.66, 0.74, 0.82, 0.90),  # bottom
     )
-    for shift, half, top, bottom in shapes:
-        if bottom - top < 1.05 * half:
-            continue
-        both = _pair(x - 0.5 - shift, y, half, top, bottom)
-        rim = binary_dilation(both, iterations=4) & ~binary_dilation(both, iterations=1)
-        lungs.append(both)
-        weights.append((rim / rim.sum() - both / both.sum()).ravel() * both.sum() ** 0.25)
-    return Templates(np.stack(lungs), np.stack(weights).astype(np.float32))
+    lungs = np.stack(
+        [
+            _pair(x - 0.5 - shift, y, half, top, bottom)
+            for shift, half, top, bottom in shapes
+            if bottom - top > 1.05 * half
+        ]
+    )
+    cross = np.zeros((3, 3, 3), bool)
+    cross[1] = generate_binary_structure(2, 1)
+    near = binary_dilation(lungs, cross)
+    rim = binary_dilation(near, cross, iterations=3) & ~near
+    inner, outer = (mask.sum((1, 2), keepdims=True, dtype=np.float32) for mask in (lungs, rim))
+    weights = (rim / outer - lungs / inner) * inner**0.25
+    return Templates(lungs, weights.reshape(len(lungs), -1).astype(np.float32))
 
 
 def _pair(across: FloatArray, y: FloatArray, half: float, top: float, bottom: float) -> MaskArray:

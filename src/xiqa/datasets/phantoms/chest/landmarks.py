@@ -67,9 +67,10 @@ class Landmarks:
             region = binary_erosion(lungs, iterations=rim)
         elif place == "heart":
             region = binary_erosion(chest & ~lungs, iterations=max(1, rim // 2))
-            (left, top), (right, bottom) = self.at(-0.3, 0.45), self.at(0.6, 0.95)
-            region[: int(top / STRIDE)] = region[int(bottom / STRIDE) + 1 :] = False
-            region[:, : int(left / STRIDE)] = region[:, int(right / STRIDE) + 1 :] = False
+            corners = np.array([self.at(-0.3, 0.45), self.at(0.6, 0.95)])
+            (left, top), (right, bottom) = np.maximum(corners / STRIDE, 0).astype(int)
+            region[:top] = region[bottom + 1 :] = False
+            region[:, :left] = region[:, right + 1 :] = False
         elif place == "edge":
             region = binary_dilation(chest, iterations=1) & ~binary_erosion(chest, iterations=rim)
         elif place == "outside":

@@ -63,17 +63,16 @@ def _spots(
     marks: Landmarks, place: str, near: tuple[float, float] | None, rng: np.random.Generator
 ) -> np.ndarray:
     """A few candidate places ``(n, 2)`` in film pixels."""
-    if place == "marker" and near is not None:
-        around = rng.uniform(14, 34, TRIES) / marks.spacing
-        angle = rng.uniform(0, 2 * math.pi, TRIES)
-        return np.stack([near[0] + around * np.cos(angle), near[1] + around * np.sin(angle)], 1)
-    region = np.flatnonzero(marks.region("outside" if place == "marker" else place))
-    if region.size == 0:
-        region = np.flatnonzero(marks.chest) if place != "outside" else np.arange(marks.chest.size)
-    if region.size == 0:
+    region = np.flatnonzero(marks.region(place))
+    if region.size == 0:  # a film that shows too little of that place
         region = np.arange(marks.chest.size)
-    rows, columns = np.divmod(rng.choice(region, TRIES), marks.size[1])
-    return np.stack([columns, rows], 1).astype(float)
+    rows, columns = np.divmod(region, marks.size[1])
+    if place == "marker" and near is not None:  # over the chest, but as close to the marker as may be
+        apart = np.hypot(columns - near[0], rows - near[1])
+        close = apart <= np.quantile(apart, 0.04)
+        rows, columns = rows[close], columns[close]
+    chosen = rng.integers(len(rows), size=TRIES)
+    return np.stack([columns[chosen], rows[chosen]], 1).astype(float)
 
 
 def _draw(
@@ -93,8 +92,7 @@ def _draw(
         kind.draw(pen, marks, rng)
         found = annotate(pen.parts, marks, removable=True)
         beside = all(a.zone == "outside" for a in found)
-        wanted = place in ("outside", "marker")
-        if found and (beside == wanted or place == "edge"):
+        if found and beside == (place == "outside"):
             return pen, found
     return None
 
@@ -172,7 +170,10 @@ def place_objects(
             annotations += annotate(pen.parts, marks, removable=False)
     low, high = SIZES[scenario.size]
     for kind, place in _orders(scenario, rng):
-        drawn = _draw(kind, marks, place, float(rng.uniform(low, high)), marker, rng)
+        scale = float(rng.uniform(low, high))
+        drawn = _draw(kind, marks, place, scale, marker, rng)
+        if drawn is None and kind.anchored:  # its own place is not on this film: a loose object instead
+            drawn = _draw(OBJECTS["button"], marks, place, scale, marker, rng)
         if drawn is not None:
             total[drawn[0].window] += drawn[0].attenuation[drawn[0].window]
             annotations += drawn[1]

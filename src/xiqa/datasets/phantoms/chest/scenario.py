@@ -22,7 +22,8 @@ class Scenario:
         count: No object, one, several of the same kind, several of different kinds; ``random`` is what
             a ward sends: about half the films with objects over the chest, some beside it, devices.
         size: Small or large ones of their kind.
-        place: Over a lung, the heart, the chest's edge, beside the burned-in marker, outside the chest.
+        place: Over a lung, the heart, the chest's edge, the part of the chest next to the burned-in
+            marker, or beside the chest.
         kinds: Names of object kinds to choose from; empty for all.
         implant: An implanted device, which is no reason to repeat the film; None by chance.
 

@@ -92,7 +92,8 @@ def simulate_chest(
         _full(mask, grid) for mask in (soft.chest, soft.lungs, soft.middle, soft.body)
     )
     letters = None
-    if marker or (marker is None and streams[MARKER].random() < 0.9):
+    chance = streams[MARKER].random() < 0.9
+    if marker or (marker is None and (chance or scenario.place == "marker")):
         letters = draw_marker(size, body.portable, streams[MARKER])
     marks = landmarks_of(chest, lungs, patient, grid.spacing)
     placed = place_objects(scenario, marks, streams[OBJECT], letters.place if letters else None)

@@ -1,0 +1,160 @@
+"""Simulated chest radiographs: their truth, their variety, their determinism."""
+
+import numpy as np
+import pytest
+
+from xiqa.datasets.phantoms.chest import OBJECTS, Scenario, scenario_grid, simulate_chest
+from xiqa.datasets.phantoms.chest.objects import foreign_object
+from xiqa.errors import ConfigError
+
+SMALL = (160, 160)
+
+
+@pytest.fixture(scope="module")
+def films():
+    return [simulate_chest(seed, size=SMALL) for seed in range(40)]
+
+
+def test_same_seed_same_film_other_seed_another():
+    first, same, other = (simulate_chest(seed, size=SMALL) for seed in (7, 7, 8))
+    assert np.array_equal(first.image.pixels, same.image.pixels)
+    assert [a.box for a in first.annotations] == [a.box for a in same.annotations]
+    assert not np.array_equal(first.image.pixels, other.image.pixels)
+
+
+def test_films_are_images_in_range(films):
+    for film in films:
+        pixels = film.image.pixels
+        assert pixels.dtype == np.float32
+        assert pixels.shape == SMALL == film.lung_mask.shape
+        assert np.isfinite(pixels).all()
+        assert 0 <= pixels.min() < pixels.max() <= 1
+        assert film.image.spacing == pytest.approx((2.3, 2.3), rel=0.2)
+
+
+def test_box_is_the_tightest_around_its_mask(films):
+    count = 0
+    for film in films:
+        for annotation in film.annotations:
+            rows, columns = np.nonzero(annotation.mask)
+            assert annotation.box == (columns.min(), rows.min(), columns.max(), rows.max())
+            count += 1
+    assert count > 40
+
+
+def test_label_is_a_removable_object_over_the_chest(films):
+    for film in films:
+        assert film.label == any(a.removable and a.zone == "thorax" for a in film.annotations)
+    assert 0.25 < np.mean([film.label for film in films]) < 0.75
+
+
+def test_markers_and_implants_are_no_reason(films):
+    kinds = {a.kind for film in films for a in film.annotations if not a.removable}
+    assert {"marker", "line"} <= kinds
+    for seed in range(6):
+        film = simulate_chest(seed, size=SMALL, objects=Scenario(count="none", implant=True))
+        assert film.label == 0
+        assert any(not a.removable and a.kind != "marker" for a in film.annotations)
+
+
+@pytest.mark.parametrize("scenario", scenario_grid(), ids=lambda scenario: scenario.name)
+def test_scenarios_give_what_they_say(scenario):
+    film = simulate_chest(len(scenario.name), size=(200, 200), objects=scenario)
+    removable = [a for a in film.annotations if a.removable]
+    assert film.label == (scenario.count != "none" and scenario.place != "outside")
+    assert bool(removable) == (scenario.count != "none")
+    if scenario.implant is False:
+        assert all(a.removable or a.kind == "marker" for a in film.annotations)
+    compact = [a.kind for a in removable if a.kind != "lead"]
+    if scenario.count == "same":
+        assert len(set(compact)) == 1
+        assert len(compact) >= 2
+    if scenario.place == "marker":
+        assert any(a.kind == "marker" for a in film.annotations)
+
+
+def test_large_objects_are_larger_than_small_ones():
+    area = {}
+    for size in ("small", "large"):
+        scenario = Scenario(count="one", size=size, place="lung", kinds=("coin",), implant=False)
+        films = (simulate_chest(seed, size=SMALL, objects=scenario) for seed in range(5))
+        area[size] = np.mean([f.annotations[0].mask.sum() for f in films])
+    assert area["large"] > 4 * area["small"]
+
+
+def test_objects_lie_where_asked():
+    for seed in range(6):
+        film = simulate_chest(seed, size=SMALL, objects=Scenario("one", place="lung", kinds=("button",)))
+        mask = next(a.mask for a in film.annotations if a.kind == "button")
+        assert film.lung_mask[mask].mean() > 0.5
+        film = simulate_chest(seed, size=SMALL, objects=Scenario("one", place="heart", kinds=("button",)))
+        mask = next(a.mask for a in film.annotations if a.kind == "button")
+        assert film.lung_mask[mask].mean() < 0.5
+
+
+def test_another_scenario_shows_the_same_patient():
+    clean, foreign = (
+        simulate_chest(3, size=SMALL, objects=Scenario(count, place="lung", kinds=("coin",), implant=False))
+        if count != "none"
+        else simulate_chest(3, size=SMALL, objects=Scenario("none", implant=False))
+        for count in ("none", "one")
+    )
+    assert np.array_equal(clean.lung_mask, foreign.lung_mask)
+    assert clean.parameters["body"] == foreign.parameters["body"]
+    coin = next(a.mask for a in foreign.annotations if a.kind == "coin")
+    change = foreign.image.pixels - clean.image.pixels
+    assert change[coin].mean() > 0.1
+    assert np.abs(change[~coin]).mean() < 0.2 * change[coin].mean()
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_every_kind_shows(kind):
+    """An object is brighter than the same film without it, over its mask."""
+    scenario = Scenario("one", kinds=(kind,), implant=False)
+    film = simulate_chest(5, size=(320, 320), objects=scenario)
+    clean = simulate_chest(5, size=(320, 320), objects=Scenario("none", implant=False))
+    shown = np.logical_or.reduce([a.mask for a in film.annotations if a.removable])
+    change = (film.image.pixels - clean.image.pixels)[shown]
+    assert change.mean() > 0.015
+    assert film.label == 1
+
+
+def test_anatomy_has_its_grey_values():
+    """Lungs are darker than what lies between and below them; neither is lost."""
+    for seed in range(8):
+        film = simulate_chest(seed, size=SMALL, objects=Scenario("none", implant=False), marker=False)
+        pixels, lungs = film.image.pixels, film.lung_mask
+        rows, columns = np.nonzero(lungs)
+        below = pixels[min(rows.max() + 8, 155) :, columns.min() + 10 : columns.max() - 10]
+        assert 0.06 < lungs.mean() < 0.5
+        assert np.median(pixels[lungs]) < np.median(below) - 0.05
+        assert 0.15 < np.median(pixels[lungs]) < 0.75
+
+
+def test_bedside_films_differ_from_those_of_the_stand(films):
+    assert 0.2 < np.mean([film.parameters["body"]["portable"] for film in films]) < 0.8
+    assert 0.2 < np.mean([film.parameters["body"]["female"] for film in films]) < 0.8
+
+
+@pytest.mark.parametrize("size", [(48, 48), (200, 320), (333, 321), (601, 401)])
+def test_any_size_will_do(size):
+    assert simulate_chest(2, size=size).image.size == size
+
+
+def test_marker_can_be_had_or_left_out():
+    for wanted in (True, False):
+        film = simulate_chest(1, size=SMALL, marker=wanted)
+        assert any(a.kind == "marker" for a in film.annotations) == wanted
+
+
+def test_wrong_requests_are_refused():
+    with pytest.raises(ConfigError, match="at least 48"):
+        simulate_chest(0, size=(40, 200))
+    with pytest.raises(ConfigError, match="unknown count"):
+        Scenario(count="many")
+    with pytest.raises(ConfigError, match="unknown object kind"):
+        simulate_chest(0, size=SMALL, objects=Scenario("one", kinds=("spoon",)))
+    with pytest.raises(ConfigError, match="own place"):
+        simulate_chest(0, size=SMALL, objects=Scenario("one", place="lung", kinds=("necklace",)))
+    with pytest.raises(ConfigError, match="two kinds"):
+        foreign_object("button")(lambda pen, marks, rng: None)
