@@ -26,7 +26,7 @@ __all__ = ["Score", "baseline", "blend", "chunks", "generator", "score_all", "sc
 
 Score = Callable[[Tensor], Tensor]
 
-_CHUNK_PIXELS = 8 * 600 * 600  # pixels that pass at once, whatever the image's size
+_CHUNK_PIXELS = 4 * 600 * 600  # pixels that pass at once, whatever the image's size
 
 
 def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -42,7 +42,7 @@ def chunks(total: int, size: tuple[int, int]) -> Iterator[slice]:
     """Slices of ``range(total)`` that bound the pixels in memory at once for images of one size.
 
     >>> [(part.start, part.stop) for part in chunks(3, (1200, 1200))]
-    [(0, 2), (2, 3)]
+    [(0, 1), (1, 2), (2, 3)]
     """
     step = max(1, min(64, _CHUNK_PIXELS // (size[0] * size[1])))
     for start in range(0, total, step):
