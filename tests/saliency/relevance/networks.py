@@ -44,7 +44,7 @@ def batch(name, count=2, seed=0):
     )
 
 
-def _calibrate(network, name):
+def calibrate(network, name):
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
@@ -68,7 +68,7 @@ def real(name, *, bias=True):
         if key.endswith("bias") and bias:
             parameter.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(number))
         parameter.requires_grad_(False)
-    _calibrate(network, name)
+    calibrate(network, name)
     if not bias:
         _without_biases(network)
     return network.requires_grad_(False)
