@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from benchmarks.processes import children, cpu_seconds, status
 from tests.imaging.bad_inputs import BAD_INPUTS, BadInput
 from tests.imaging.dicom_files import compress, dataset, film, save, write
 
@@ -28,8 +29,8 @@ INTRODUCTION = """\
 # Bad inputs
 
 What reading each of these files gives: a typed error with a stable `code`, or the image where the file can be
-read all the same. Time is wall time; memory is what the reading and the decoding process took at their peak
-over what they had before, in one process that has read good files already. Regenerate the table with
+read all the same. Time is processor time, memory the peak over what was there before, both of the reading and
+the decoding process together, in a process that has read good files already. Regenerate the table with
 `python -m benchmarks.bad_inputs`.
 
 | input | gives | seconds | MB |
@@ -45,28 +46,18 @@ class Row:
     code: str
     message: str
     seconds: float
+    wall_seconds: float
     megabytes: float
-
-
-def status(process: str, field: str) -> float:
-    """A line of /proc/PROCESS/status, in megabytes."""
-    text = Path(f"/proc/{process}/status").read_text()
-    return int(text.split(f"{field}:")[1].split()[0]) / 1024
-
-
-def family() -> list[str]:
-    """This process and its decoding processes."""
-    return ["self", *Path("/proc/thread-self/children").read_text().split()]
 
 
 def measure(case: BadInput, path: Path) -> Row:
     """Read one bad input."""
     before = {}
-    for process in family():
+    for process in ["self", *children()]:
         Path(f"/proc/{process}/clear_refs").write_text("5")  # forget the peak so far
         before[process] = status(process, "VmRSS")
     reaped = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    start = time.perf_counter()
+    start, start_wall = cpu_seconds(), time.perf_counter()
     code, message = "read", ""
     try:
         for file in image_files(path):
@@ -74,12 +65,14 @@ def measure(case: BadInput, path: Path) -> Row:
             message = "; ".join((f"{image.height} x {image.width}", *image.source.notes))
     except ImageReadError as error:
         code, message = error.code, str(error).partition(f"{path.name}: ")[2] or "refused"
-    seconds = time.perf_counter() - start
-    megabytes = sum(status(p, "VmHWM") - before.get(p, 0) for p in family())
+    seconds, wall = cpu_seconds() - start, time.perf_counter() - start_wall
+    megabytes = sum(status(p, "VmHWM") - before.get(p, 0) for p in ["self", *children()])
     dead = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     if dead > reaped:
         megabytes += dead / 1024
-    return Row(case.key, case.what, case.code, code, message, round(seconds, 3), round(megabytes, 1))
+    return Row(
+        case.key, case.what, case.code, code, message, round(seconds, 2), round(wall, 2), round(megabytes, 1)
+    )
 
 
 def measure_all() -> list[Row]:

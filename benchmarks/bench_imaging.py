@@ -4,14 +4,13 @@ Processor seconds of this process and of the decoding process, medians of altern
 raw pixels, `read_image` display order, masks and metadata on top. For DICOM a third column gives what pydicom
 takes for the same work: decoding, Modality LUT and VOI LUT.
 
-    python -m benchmarks.bench_imaging [--runs 15]
+    python -m benchmarks.bench_imaging [--runs 7]
 """
 
 import argparse
 import csv
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pydicom
+from benchmarks.processes import cpu_seconds
 from PIL import Image
 from pydicom import uid
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
@@ -36,20 +36,11 @@ SYNTAXES = {
 }
 
 
-def family_seconds() -> float:
-    """Processor seconds of this process and its living children."""
-    ticks = 0
-    for child in Path("/proc/thread-self/children").read_text().split():
-        fields = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return time.process_time() + ticks / 100
-
-
 def timed(job: Callable[[], object], repeat: int) -> float:
-    start = family_seconds()
+    start = cpu_seconds()
     for _ in range(repeat):
         job()
-    return (family_seconds() - start) / repeat
+    return (cpu_seconds() - start) / repeat
 
 
 def bare_dicom(path: Path) -> np.ndarray:
@@ -122,7 +113,7 @@ def measure(path: Path, bare, shown, runs: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--runs", type=int, default=7)
     runs = parser.parse_args().runs
     warnings.simplefilter("ignore")
     rows = []

@@ -135,9 +135,7 @@ class RasterReader:
         raster = self.raster
         if not isinstance(raster, TiffImagePlugin.TiffImageFile) or raster.mode not in _PLAIN:
             return False
-        if (
-            raster.tag_v2.get(_ORIENTATION, 1) != 1
-        ):  # Pillow turns TIFF files while loading, not always rightly
+        if raster.tag_v2.get(_ORIENTATION, 1) != 1:  # Pillow turns TIFF files itself, some of them wrongly
             return False
         return raster.mode in _SIXTEEN or max(raster.tag_v2.get(_BITS, (8,))) <= 8
 
