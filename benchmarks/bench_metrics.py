@@ -1,0 +1,198 @@
+"""Metrics against Quantus, against their own bare forward passes, and the bootstrap against the clock.
+
+    python benchmarks/bench_metrics.py [--rounds 3] [--networks lenet,tf_efficientnet_lite0]
+
+Same images, maps and steps for both; every pair of jobs runs alternately in one process, and a figure is
+the ratio of the medians of their process CPU-seconds. `lenet` is a network of the size of Quantus' own
+examples (28 x 28 grey pixels), where the work around the passes shows; the others are timm names at 128 x
+128, where both spend most of their time in the same passes. Writes benchmarks/results/metrics.csv.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import csv
+import statistics
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+import xiqa._torchvision  # noqa: F401  (before timm and the peers)
+
+# isort: split
+import quantus
+import timm
+
+from xiqa.experiments.stats import mean_intervals, paired_differences, rank_stability
+from xiqa.metrics.aopc import aopc_curve
+from xiqa.metrics.insertion_deletion import deletion_curve
+from xiqa.metrics.pointing_game import pointing_game
+from xiqa.metrics.road import road
+from xiqa.saliency.perturb import chunks
+from xiqa.saliency.probe import TorchProbe, class_score
+from xiqa.types import Annotation, Box
+
+RESULTS = Path(__file__).parent / "results" / "metrics.csv"
+QUIET = {"normalise": False, "abs": False, "disable_warnings": True, "display_progressbar": False}
+IMAGES = 2
+
+
+def compare(jobs, rounds):
+    """Median CPU-seconds of each job and its last result; the jobs alternate, the first round warms up."""
+    seconds, results = {name: [] for name in jobs}, {}
+    for number in range(rounds + 1):
+        for name, job in jobs.items():
+            start = time.process_time()
+            results[name] = job()
+            if number:
+                seconds[name].append(time.process_time() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}, results
+
+
+def lenet():
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(256, 120),
+        nn.ReLU(),
+        nn.Linear(120, 2),
+    )
+
+
+def scene(name):
+    """(network, images, maps, targets, region side)."""
+    torch.manual_seed(0)
+    if name == "lenet":
+        network, shape = lenet(), (1, 28, 28)
+    else:
+        network, shape = timm.create_model(name, num_classes=2, in_chans=1), (1, 128, 128)
+    network.requires_grad_(False).eval()
+    images = torch.randn(IMAGES, *shape)
+    maps = np.random.default_rng(0).random((IMAGES, *shape[1:]))
+    return network, images, maps, np.arange(IMAGES) % 2, 4 if name == "lenet" else 16
+
+
+def pairs(name):
+    """(what, our job, what it is compared with, its job, the aim for theirs / ours or ours / bare)."""
+    network, images, maps, targets, side = scene(name)
+    probe, rows = TorchProbe(network), images.shape[-1]
+    every = list(zip(images, maps, map(int, targets), strict=True))
+    arguments = {"model": network, "x_batch": images.numpy(), "y_batch": targets, "device": "cpu"}
+    arguments["a_batch"] = maps[:, None]
+    regions = (rows // side) ** 2
+    masks = np.zeros((IMAGES, *images.shape[1:]))
+    masks[..., 5:20, 5:20] = 1
+    truth = [Annotation(Box(5, 5, 19, 19))]
+    percentages = (10, 30, 50, 70, 90)
+
+    def bare(points):
+        copies = images[0].repeat(points, 1, 1, 1)
+        for _ in every:
+            for part in chunks(points, (rows, rows)):
+                class_score(probe(copies[part]), 1)
+
+    region = quantus.RegionPerturbation(
+        patch_size=side, regions_evaluation=regions, perturb_baseline=0.0, **QUIET
+    )
+    flipping = quantus.PixelFlipping(features_in_step=rows, perturb_baseline=0.0, **QUIET)
+    removal = quantus.ROAD(percentages=list(percentages), noise=0.0, **QUIET)
+    pointing = quantus.PointingGame(**QUIET)
+
+    def our_regions():
+        curves = [aopc_curve(probe, x, s, t, region=side, steps=None, fill=0.0).score for x, s, t in every]
+        return np.stack([scores[0] - scores[1:] for scores in curves])
+
+    def our_pixels():
+        return np.stack([deletion_curve(probe, x, s, t, step=rows).score[1:] for x, s, t in every])
+
+    def our_removal():
+        values = [road(probe, x, s, t, percentages=percentages, noise=0.0) for x, s, t in every]
+        return np.mean(values)
+
+    return [
+        ("region perturbation", our_regions, "quantus", lambda: region(**arguments, softmax=True), 2),
+        ("region perturbation", our_regions, "bare passes", lambda: bare(regions + 1), 1.15),
+        ("pixel flipping", our_pixels, "quantus", lambda: flipping(**arguments, softmax=True), 5),
+        ("pixel flipping", our_pixels, "bare passes", lambda: bare(rows + 1), 1.15),
+        (
+            "ROAD",
+            our_removal,
+            "quantus",
+            lambda: np.mean(list(removal(**arguments, softmax=True).values())),
+            None,
+        ),
+        (
+            "Pointing Game",
+            lambda: [pointing_game(s, truth, tolerance=0) for _, s, _ in every],
+            "quantus",
+            lambda: pointing(**arguments, s_batch=masks),
+            None,
+        ),
+    ]
+
+
+def row(what, network, other, ours, theirs, aim, difference):
+    """One line of the results: a ratio is theirs / ours for a peer, ours / bare for the bare passes."""
+    ratio = ours / theirs if other == "bare passes" else theirs / ours
+    met = "" if aim is None else ratio <= aim if other == "bare passes" else ratio >= aim
+    return {
+        "metric": what,
+        "network": network,
+        "against": other,
+        "ours_cpu_s": f"{ours:.4f}",
+        "other_cpu_s": f"{theirs:.4f}",
+        "ratio": f"{ratio:.2f}",
+        "aim": "" if aim is None else aim,
+        "met": met,
+        "largest_difference": "" if difference is None else f"{difference:.1e}",
+    }
+
+
+def bootstrap_rows():
+    rng = np.random.default_rng(0)
+    scores = {f"m{number}": rng.random(1000) for number in range(20)}
+    patients = [str(number // 2) for number in range(1000)]
+    for function in (mean_intervals, paired_differences, rank_stability):
+        seconds, _ = compare({"ours": lambda f=function: f(scores, patients)}, 3)
+        yield row(f"bootstrap: {function.__name__}", "", "2 s", seconds["ours"], 2.0, 1, None)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--networks", default="lenet,tf_efficientnet_lite0")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    rows = []
+    for name in options.networks.split(","):
+        for what, ours, other, theirs, aim in pairs(name):
+            seconds, results = compare({"ours": ours, "theirs": theirs}, options.rounds)
+            difference = None
+            if other == "quantus":
+                a, b = (np.asarray(results[key], float) for key in ("ours", "theirs"))
+                difference = float(np.abs(a - b).max())
+            rows.append(row(what, name, other, seconds["ours"], seconds["theirs"], aim, difference))
+            print(*rows[-1].values(), sep="\t", flush=True)
+    for line in bootstrap_rows():
+        rows.append(line)
+        print(*line.values(), sep="\t", flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
