@@ -83,6 +83,31 @@ def test_what_could_not_be_read_is_tried_again(monkeypatch, bundle, films, tmp_p
     assert len(lines(out)) == 5
 
 
+def test_the_reports_own_pictures_are_no_films(monkeypatch, capsys, bundle, films):
+    monkeypatch.chdir(films)
+    assert xiqa(monkeypatch, "assess", ".", "--model", bundle) == 0
+    assert xiqa(monkeypatch, "assess", ".", "--model", bundle) == 0
+    assert "3 of 3 images are done already" in capsys.readouterr().out
+
+
+def test_a_path_that_is_not_there_is_listed_and_the_rest_goes_on(
+    monkeypatch, capsys, bundle, films, tmp_path
+):
+    absent = films / "absent.png"
+    code = xiqa(monkeypatch, "assess", films, absent, "--model", bundle, "--out", tmp_path / "out")
+    told = capsys.readouterr().out
+    assert code == 1
+    assert "3 images" in told
+    assert "Not assessed: no such file" in told
+
+
+@pytest.mark.parametrize(("name", "told"), [("empty", "no image to assess"), ("absent.png", "no such file")])
+def test_nothing_to_assess_is_one_clear_line(monkeypatch, capsys, bundle, tmp_path, name, told):
+    (tmp_path / "empty").mkdir()
+    assert xiqa(monkeypatch, "assess", tmp_path / name, "--model", bundle, "--out", tmp_path / "out") == 2
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

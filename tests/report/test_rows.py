@@ -55,4 +55,4 @@ def test_odd_names_survive_in_json_and_stay_on_one_line_in_csv(make):
     name = 'a"b\n\udcff;,é.png'
     row = to_row(make(name)[0])
     assert json.loads(json_bytes([row]))[0]["file"] == name
-    assert table([row])[0]["file"] == 'a"b\\n\\xff;,é.png'
+    assert table([row])[0]["file"] == 'a"b\\x0a\\xff;,é.png'

@@ -52,7 +52,7 @@ def decide(
 def _percent(value: float) -> str:
     """A probability in per cent, two digits, near certainty told as such.
 
-    >>> _percent(0.0965), _percent(0.5), _percent(0.9999)
+    >>> _percent(0.096), _percent(0.5), _percent(0.9999)
     ('9.6', '50', 'over 99')
     """
     return "over 99" if 0.99 < value < 1 else f"{100 * value:.2g}" if value < 0.99 else f"{100 * value:.0f}"

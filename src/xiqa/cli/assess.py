@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xiqa.assessment.runtime import Runtime
+    from xiqa.errors import ImageReadError
     from xiqa.report.folder import ResultsFolder
 
 SHOWN = 20
@@ -38,13 +39,13 @@ def command(
     nothing could be done; 130 when interrupted. What is done is kept, and the same command goes on there.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from xiqa.assessment.runtime import load_runtime
-    from xiqa.imaging import image_files
     from xiqa.report.folder import ResultsFolder
 
     console = Console()
-    files = [str(path) for path in image_files(paths)]
+    files, refused = _files(paths, out)
     runtime = load_runtime(model, runtime_name)  # type: ignore[arg-type]  # checked there
     settings = {"model_hash": runtime.card.hash, "method": str(runtime.resolve(method))}
     with ResultsFolder.open(out, settings) as folder:
@@ -63,7 +64,23 @@ def command(
             folder.finish()
         rows = folder.rows(files)
     _table(console, rows, out)
-    raise typer.Exit(int(any(row["verdict"] == "not_assessed" for row in rows)))
+    for error in refused:
+        console.print(f"[bold]Not assessed:[/] {escape(str(error))}")
+    raise typer.Exit(int(bool(refused) or any(row["verdict"] == "not_assessed" for row in rows)))
+
+
+def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadError]]:
+    """The files to assess, and why some paths give none."""
+    from xiqa.errors import ConfigError
+    from xiqa.imaging import image_files
+
+    refused: list[ImageReadError] = []
+    found = image_files(paths, refused=refused)
+    # an earlier run's pictures are no films, when the output lies inside a folder that is assessed
+    files = [str(path) for path in found if not path.absolute().is_relative_to(out.absolute())]
+    if not files:
+        raise refused[0] if refused else ConfigError("no image to assess", got=", ".join(paths))
+    return files, refused
 
 
 def _run(
@@ -121,7 +138,7 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from xiqa.report.files import printable
+    from xiqa.imaging.options import printable
     from xiqa.report.html import WORDS
     from xiqa.report.rows import counts
     from xiqa.types import Verdict
@@ -151,7 +168,7 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
 
 def _short(row: Any) -> str:
     """The reason without the file's name, which stands above it, and without advice."""
-    from xiqa.report.files import printable
+    from xiqa.imaging.options import printable
 
     reason = printable(row["reason"].replace(f"cannot read {row['file']}: ", ""))
     return reason.partition(": expected")[0].partition("; no place")[0]

@@ -13,7 +13,7 @@ from typing import IO
 
 from xiqa.errors import OutputError
 
-__all__ = ["folder_lock", "printable", "write_atomic", "writing"]
+__all__ = ["folder_lock", "write_atomic", "writing"]
 
 _ADVICE = {
     errno.ENOSPC: "free some space and run the same command again: what is done is kept",
@@ -91,13 +91,3 @@ def _lock(file: IO[bytes]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def printable(path: str) -> str:
-    r"""A path for a screen, a page or a table: one line, valid Unicode, nothing that steers a terminal.
-
-    >>> printable("a\nb\udcff\x1b[31m")
-    'a\\nb\\xff\\x1b[31m'
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

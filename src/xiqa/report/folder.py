@@ -106,7 +106,7 @@ def picture_stem(path: str) -> str:
     """A short, plain and unique name for a file's pictures.
 
     >>> picture_stem("/films/a b/../<x>.dcm")[:4]
-    'x.dc'
+    'x_.d'
     """
     plain = re.sub(r"[^A-Za-z0-9.]+", "_", PurePath(path).name).strip("_.")[:60]
     return f"{plain or 'image'}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:10]}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image as Pillow
 
-from xiqa.report.files import printable
+from xiqa.imaging.options import printable
 from xiqa.report.journal import Entry
 from xiqa.report.overlay import drawn_box
 from xiqa.report.rows import counts, worst_first

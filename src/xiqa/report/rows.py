@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from xiqa.report.files import printable
+from xiqa.imaging.options import printable
 from xiqa.types import Assessment, Verdict
 
 __all__ = ["Row", "counts", "csv_bytes", "json_bytes", "to_row", "worst_first"]
