@@ -1,8 +1,8 @@
 """Files a second by format, against bare pydicom, Pillow and nibabel decoding of the same files.
 
 Processor seconds of this process and of the decoding process, medians of alternated runs: bare decoding gives
-raw pixels, `read_image` display order, masks and metadata on top. For DICOM a third column gives what pydicom
-takes for the same work: decoding, Modality LUT and VOI LUT.
+raw pixels, `read_image` display order, masks and metadata on top. The last column compares with more of the
+same work: for DICOM pydicom's decoding, Modality LUT and VOI LUT, for the others Pillow's pixels as float32.
 
     python -m benchmarks.bench_imaging [--runs 7]
 """
@@ -57,6 +57,11 @@ def bare_raster(path: Path) -> np.ndarray:
         return np.asarray(raster)
 
 
+def scaled_raster(path: Path) -> np.ndarray:
+    pixels = bare_raster(path)
+    return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
+
+
 def bare_nifti(path: Path) -> np.ndarray:
     return np.asarray(nibabel.load(path).dataobj)[:, :, 0]
 
@@ -91,7 +96,7 @@ def files(folder: Path):
     for name, (pixels, suffix) in rasters.items():
         path = folder / f"{name}.{suffix}"
         Image.fromarray(pixels).save(path)
-        yield name, path, bare_raster, None
+        yield name, path, bare_raster, scaled_raster
     path = folder / "volume.nii.gz"
     volume = np.stack([film(256, 256, seed=s) for s in range(12)], axis=-1).astype("<i2")
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)

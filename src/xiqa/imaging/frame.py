@@ -240,6 +240,9 @@ def _interpolate(values: FloatArray, at: NDArray[np.float64], first: float, last
     weight = (clamped - lower).astype(np.float32)[:, None]
     weight = np.where(upper[:, None] > lower[:, None], weight, np.float32(0))
     result = values[lower]
-    result += weight * (values[upper] - result)
+    step = values[upper]
+    step -= result
+    step *= weight
+    result += step
     result[(at < first - 0.5) | (at > last + 0.5)] = 0
     return result

@@ -53,5 +53,7 @@ def printable(text: str) -> str:
     >>> print(printable("a\nb\udcffc"))
     a\x0ab\xffc
     """
+    if text.isprintable():
+        return text
     shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)

@@ -88,7 +88,8 @@ class DicomReader:
             return blockwise(compute, raw, np.dtype(np.float32))
         stored = np.empty(1 << format.bits, dtype=np.float32)
         compute(np.arange(stored.size) << format.shift, stored)
-        table = stored[(np.arange(patterns) >> format.shift) & (stored.size - 1)]
+        unused_below = np.repeat(stored, 1 << format.shift)
+        table = np.tile(unused_below, patterns // unused_below.size)
         return blockwise(look_up(table), raw, table.dtype)
 
     def _not_padding(self, raw: NDArray[Any]) -> MaskArray | None:
