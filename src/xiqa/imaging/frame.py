@@ -27,6 +27,8 @@ __all__ = ["Frame"]
 
 Size = tuple[int, int]
 
+_ROWS = 16  # rows that are interpolated at once, so that they stay in the processor's cache
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -166,8 +168,8 @@ class Frame:
         rows, columns = (np.arange(n, dtype=np.float64) for n in self.original_size)
         x = self.points_to_model(np.stack([columns, np.zeros_like(columns)], axis=-1))[:, 0]
         y = self.points_to_model(np.stack([np.zeros_like(rows), rows], axis=-1))[:, 1]
-        across = _interpolate(values.T, x, self.window.x0, self.window.x1).T
-        return _interpolate(across, y, self.window.y0, self.window.y1)
+        across = _interpolate(np.ascontiguousarray(values.T), x, self.window.x0, self.window.x1)
+        return _interpolate(np.ascontiguousarray(across.T), y, self.window.y0, self.window.y1)
 
     def to_dict(self) -> dict[str, Any]:
         """The frame in plain lists and numbers, for JSON."""
@@ -239,10 +241,12 @@ def _interpolate(values: FloatArray, at: NDArray[np.float64], first: float, last
     upper = np.minimum(lower + 1, int(last))
     weight = (clamped - lower).astype(np.float32)[:, None]
     weight = np.where(upper[:, None] > lower[:, None], weight, np.float32(0))
-    result = values[lower]
-    step = values[upper]
-    step -= result
-    step *= weight
-    result += step
+    result = np.empty((at.size, values.shape[1]), dtype=np.float32)
+    for start in range(0, at.size, _ROWS):
+        rows = slice(start, start + _ROWS)
+        step = values[upper[rows]]
+        step -= values[lower[rows]]
+        step *= weight[rows]
+        np.add(values[lower[rows]], step, out=result[rows])
     result[(at < first - 0.5) | (at > last + 0.5)] = 0
     return result
