@@ -112,6 +112,6 @@ def draw_body(rng: np.random.Generator) -> Body:
         effusion=(float(effusion[0]), float(effusion[1])),
         lung_density=float(rng.uniform(0.16, 0.28)),
         bubble=bool(rng.random() < 0.55),
-        bone=float(rng.uniform(0.8, 1.5)),
+        bone=float(rng.uniform(1.1, 1.9)),
         chin=float(rng.uniform(10, 60) if rng.random() < (0.6 if portable else 0.2) else 0),
     )

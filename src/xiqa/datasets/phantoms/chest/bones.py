@@ -86,14 +86,14 @@ def _ribs(body: Body, grid: Grid, rng: np.random.Generator) -> Points:
     side_y = spine_y + np.float32(0.45) * drop  # where a rib turns, it hugs the lung
     reach = np.maximum(chest_border(body, side_y), 50 * s) + np.float32(3 * s)
     end = np.pi * np.array([0.86, 0.84, 0.83, 0.82, 0.81, 0.78, 0.74, 0.70, 0.64, 0.58], np.float32)
-    samples = int(2.55 * body.half_width / (0.8 * grid.work_spacing))
+    samples = int(2.55 * body.half_width / (0.9 * grid.work_spacing))
     t = np.linspace(0, 1, samples, dtype=np.float32)
     angle = 0.16 + (end[:, None] - 0.16) * t  # (ribs, samples), 0 at the spine, pi at the breastbone
     sin, cos, swing = np.sin(angle), np.cos(angle), (1 - np.cos(angle)) / 2
     heights = s * np.array([12, 12, 12.5, 13, 13.5, 14, 14, 13.5, 13, 11], np.float32)
     height = heights[:, None] * (0.76 + 0.24 * np.minimum(t / 0.3, 1) + 0.12 * np.clip((t - 0.9) / 0.1, 0, 1))
     thick = 0.62 * height * (1.2 - 0.55 * t)
-    u = _across(0.75 * grid.work_spacing, float(heights.max()))
+    u = _across(0.85 * grid.work_spacing, float(heights.max()))
     section = _profile(u, thick[..., None], 2.4 * s)
     z = depth[:, None] * cos
     magnify = 1 + z / (1000.0 if body.portable else 1800.0)
@@ -209,7 +209,7 @@ def bone_paths(body: Body, grid: Grid, rng: np.random.Generator) -> FloatArray:
         grid: The film.
         rng: Source of small differences between bones.
     """
-    step = 0.6 * grid.work_spacing
+    step = 0.75 * grid.work_spacing
     parts = [_ribs(body, grid, rng)]
     for side in (body.right, body.left):
         parts += [_clavicle(body, side, step, rng), *_scapula(body, side, step, rng)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from xiqa.datasets.phantoms.chest.find import find_chest
-from xiqa.datasets.phantoms.chest.grid import smooth
+from xiqa.datasets.phantoms.chest.grid import smooth, texture
 from xiqa.datasets.phantoms.chest.landmarks import Landmarks
 from xiqa.datasets.phantoms.chest.placing import place_objects
 from xiqa.datasets.phantoms.chest.scenario import Scenario
@@ -72,8 +72,8 @@ def insert_objects(
     scattered = np.float32(0.15) + np.float32(0.55) * smooth(film, 0.03 * min(image.size))
     shadow = -np.log((1 - scattered) * np.exp(-placed.attenuation) + scattered)
     shadow = gaussian_filter(shadow, sigma)
-    shadow += np.float32(rng.uniform(0, 0.35)) * (shadow - gaussian_filter(shadow, 3.0))
-    grain = gaussian_filter(rng.standard_normal(film.shape, dtype=np.float32), sigma)
+    shadow += np.float32(rng.uniform(0, 0.35)) * (shadow - uniform_filter(shadow, 9))
+    grain = texture(film.shape, rng, 0.0, 0.35)
     shadow += np.float32(rng.uniform(0.0, 0.05)) * np.clip(shadow, 0, 1) * grain
     clipped = np.clip(film, 1e-3, 1 - 1e-3)
     inside = np.log(clipped / (1 - clipped)) + np.float32(contrast) * shadow

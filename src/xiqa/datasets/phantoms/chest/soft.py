@@ -15,7 +15,7 @@ import numpy as np
 from xiqa.datasets.phantoms.chest.body import Body, Side
 from xiqa.datasets.phantoms.chest.grid import strips
 from xiqa.datasets.phantoms.chest.inside import Density, Gas, draw_density, draw_gas
-from xiqa.datasets.phantoms.chest.solids import arch, columns, ellipsoid, ramp, rod
+from xiqa.datasets.phantoms.chest.solids import arch, columns, crosses, ellipsoid, ramp, rod
 from xiqa.types import FloatArray, MaskArray
 
 __all__ = ["SoftParts", "chest_border", "soft_parts"]
@@ -59,6 +59,8 @@ def _trunk(body: Body, x: FloatArray, y: FloatArray) -> FloatArray:
         jaw = ellipsoid(x, y, (0.6 * body.turn, apex - (150 - body.chin) * s), (64 * s, 52 * s, 62 * s))
         trunk = np.maximum(trunk, 0.8 * (trunk + jaw))
     for side in (body.right, body.left):
+        if not crosses(y, side.shoulder[1] - 75 * s - body.wall, 1e3):
+            continue
         part = columns(side.sign * x, 80 * s, 1e3)
         trunk[:, part] = np.maximum(trunk[:, part], _arm(body, side, x[:, part], y[:, part]))
     return trunk
@@ -172,8 +174,12 @@ def _project(body: Body, x: FloatArray, y: FloatArray, density: Density, gas: li
     middle = np.zeros_like(x)
     centre = columns(x, -130 * s, 150 * s)
     middle[:, centre] = _middle(body, x[:, centre], y[:, centre])
-    heart = _heart(body, x[:, centre], y[:, centre], (body.right.dome + body.left.dome) / 2)
-    middle[:, centre] = np.maximum(np.maximum(middle[:, centre], heart), 0.6 * (middle[:, centre] + heart))
+    floor = (body.right.dome + body.left.dome) / 2
+    if crosses(y, floor - 150 * body.heart, floor + 80 * body.heart):
+        heart = _heart(body, x[:, centre], y[:, centre], floor)
+        middle[:, centre] = np.maximum(
+            np.maximum(middle[:, centre], heart), 0.6 * (middle[:, centre] + heart)
+        )
     right, left = (_under_dome(body, side, x, y) for side in (body.right, body.left))
     under = right + ramp((x - np.float32(body.turn - 20 * s)) / (40 * s)) * (left - right)
     # the dome and the heart on it both lie in front: what they take from the lung overlaps
@@ -182,10 +188,11 @@ def _project(body: Body, x: FloatArray, y: FloatArray, density: Density, gas: li
     lung = (lung * (1 - _fluid(body, x, y))).astype(np.float32)
 
     water = trunk - lung * (np.float32(1 - body.lung_density) - density.over(x, y))
-    centre = columns(x, -60 * s, 60 * s)
-    water[:, centre] -= _airways(body, x[:, centre], y[:, centre])
+    if crosses(y, -1e3, body.apex + 115 * s):
+        centre = columns(x, -60 * s, 60 * s)
+        water[:, centre] -= _airways(body, x[:, centre], y[:, centre])
     water += _breasts(body, x, y)
-    if gas:
+    if gas and under.max() > 0:
         bubble = np.maximum.reduce([ellipsoid(x, y, *one) for one in gas])
         water -= bubble * ramp(under / (10 * s))
     water = np.where(trunk > 0, np.maximum(water, 0), 0).astype(np.float32)
@@ -229,6 +236,8 @@ def _breasts(body: Body, x: FloatArray, y: FloatArray) -> FloatArray:
         part = columns(side.sign * x, 0, 175 * s)
         u, v = x[:, part], y[:, part]
         fold = (side.sign * 88 * s, side.dome - (22 if body.female else 62) * s)
+        if not crosses(v, fold[1] - tall, fold[1] + tall):
+            continue
         mound = ellipsoid(u, v, fold, (wide, tall, max(body.breast, 1.0) / 2))
         # it rises gently from above and from the breastbone
         total[:, part] += mound * ramp((v - fold[1] + tall) / (1.3 * tall)) * ramp(side.sign * u / (70 * s))

@@ -6,7 +6,7 @@ import numpy as np
 
 from xiqa.types import FloatArray
 
-__all__ = ["arch", "columns", "ellipsoid", "ramp", "rod"]
+__all__ = ["arch", "columns", "crosses", "ellipsoid", "ramp", "rod"]
 
 
 def arch(t: FloatArray, power: int) -> FloatArray:
@@ -19,6 +19,11 @@ def columns(x: FloatArray, low: float, high: float) -> slice:
     """The columns in which any ``x`` lies between two values: where a narrow part needs to be computed."""
     near = np.flatnonzero(((x > low) & (x < high)).any(0))
     return slice(int(near[0]), int(near[-1]) + 1) if near.size else slice(0, 0)
+
+
+def crosses(y: FloatArray, low: float, high: float) -> bool:
+    """Whether any row comes near heights between two values; saves work where a part cannot be."""
+    return bool(y.max() >= low and y.min() <= high)
 
 
 def ramp(t: FloatArray) -> FloatArray:

@@ -45,7 +45,7 @@ def _tree(rng: np.random.Generator, sign: int, scale: float) -> tuple[np.ndarray
 
 def _lay(grid: Grid, start: np.ndarray, end: np.ndarray, radius: np.ndarray) -> FloatArray:
     """Project round branches: every one as points along a few lines beside its axis."""
-    step = 0.75 * grid.work_spacing
+    step = 0.9 * grid.work_spacing
     start, end, radius = (part.astype(np.float32) for part in (start, end, radius))
     along = end - start
     length = np.hypot(along[:, 0], along[:, 1]) + 1e-6
