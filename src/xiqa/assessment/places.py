@@ -11,7 +11,7 @@ from xiqa.types import Box, Finding, FloatArray, Image, Point, SaliencyMap
 __all__ = ["locate"]
 
 # At most so many places, none lower than this part of the highest, none closer than this part of the side.
-PLACES, LEAST, SEPARATION = 5, 0.3, 0.03
+PLACES, LEAST, SEPARATION = 5, 0.1, 0.03
 
 
 def locate(saliency: SaliencyMap, image: Image) -> tuple[Finding, ...]:

@@ -152,7 +152,7 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
         why = "" if row["verdict"] in ("accept", "reacquire") else f"\n[dim]{escape(_short(row))}[/]"
         table.add_row(
             f"[{COLOURS[row['verdict']]}]{WORDS[Verdict(row['verdict'])]}[/]",
-            "" if probability is None else f"{probability:.2f}",
+            _rounded(probability),
             "" if first is None else "({:.0f}, {:.0f})".format(*first["peak"]),
             escape(printable(row["file"])) + why,
         )
@@ -164,6 +164,15 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
     )
     console.print(f"\n{len(rows)} images: {told or 'none'}")
     console.print(f"Report: {escape(str(out / 'report.html'))}", soft_wrap=True)
+
+
+def _rounded(probability: float | None) -> str:
+    """Two digits; what is not certain is not rounded to certainty."""
+    if probability is None:
+        return ""
+    if 0 < probability < 0.01 or 0.99 < probability < 1:
+        return "<0.01" if probability < 0.5 else ">0.99"
+    return f"{probability:.2f}"
 
 
 def _short(row: Any) -> str:
