@@ -114,6 +114,7 @@ def test_dicom_has_what_its_class_requires(phantoms, tmp_path):
     for keyword in required.split():
         assert ds.get(keyword) not in (None, ""), keyword
     assert "AcquisitionContextSequence" in ds
+    assert "PositionerType" in ds
     assert all(len(str(element.value)) <= 64 for element in ds if element.VR == "UI")
 
 

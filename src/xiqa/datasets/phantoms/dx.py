@@ -104,6 +104,7 @@ def _acquisition(ds: FileDataset, phantom: Phantom) -> None:
     ds.ViewCodeSequence = Sequence([view])
     ds.AcquisitionContextSequence = Sequence([])
     ds.DetectorType, ds.KVP = "SCINTILLATOR", "90" if portable else "120"
+    ds.PositionerType = "NONE" if portable else "COLUMN"
     ds.DistanceSourceToDetector = "1000" if portable else "1800"
     spacing = phantom.image.spacing or (1.0, 1.0)
     ds.ImagerPixelSpacing = ds.PixelSpacing = [f"{value:.6g}" for value in spacing]
