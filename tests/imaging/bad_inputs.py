@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 from PIL import Image
@@ -175,6 +176,12 @@ for name, syntax, head in (
             f"{name} stream: {kind}",
             "bad_codestream",
         )(lambda path, syntax=syntax, stream=stream: _encapsulated(path, syntax, stream))
+
+
+@bad("jpeg-ls-cut", "half a JPEG-LS stream, in which a decoder looks for the rest for ever", "bad_codestream")
+def _(path):
+    stream = imagecodecs.jpegls_encode(film())
+    return _encapsulated(path, uid.JPEGLSLossless, stream[: len(stream) // 2])
 
 
 @bad("jpeg2000-giant", "a JPEG 2000 stream that claims 60,000 x 60,000 pixels", "bad_codestream")

@@ -17,13 +17,14 @@ Array = NDArray[Any]
 
 def _jpeg(stream: bytes, out: Array, *, colour: str | None = None) -> None:
     """JPEG of all processes: baseline, extended 12 bit, lossless."""
-    if b"\xff\xd9" not in stream[-64:]:
-        raise ValueError("the JPEG stream ends before its end marker")
+    _check_end(stream)
     outcolour = None if colour is None else "RGB"
     _fill(lambda **k: imagecodecs.jpeg8_decode(stream, colorspace=colour, outcolorspace=outcolour, **k), out)
 
 
 def _jpegls(stream: bytes, out: Array) -> None:
+    """JPEG-LS; on a stream that is cut off the decoder would look for the rest for ever."""
+    _check_end(stream)
     _fill(lambda **k: imagecodecs.jpegls_decode(stream, **k), out)
 
 
@@ -53,6 +54,12 @@ def _tiff(stream: bytes, out: Array, *, page: int = 0) -> None:
     import tifffile  # noqa: PLC0415 - takes longer to load than all the rest
 
     out[...] = tifffile.imread(io.BytesIO(stream), key=page)
+
+
+def _check_end(stream: bytes) -> None:
+    """A JPEG stream ends with a marker; decoders fill up in grey what is missing before it."""
+    if b"\xff\xd9" not in stream[-64:]:
+        raise ValueError("the stream ends before its end marker")
 
 
 def _fill(decoder: Callable[..., Array], out: Array) -> None:
