@@ -2,13 +2,16 @@
 
     python -m benchmarks.relevance_failures
 
-One network each, of torchvision's, in float64, with seeded weights and biases and calibrated batch norm; one image.
+One network each, of torchvision's, in float64: seeded weights and biases, calibrated batch norm, one image.
 Every line tells what the method promises and what came. The run takes seconds.
 """
 
 import copy
 import warnings
 
+import xiqa._torchvision  # noqa: F401  (before timm and the peers)
+
+# isort: split
 import captum.attr
 import torch
 import torchvision
@@ -19,7 +22,6 @@ from tests.saliency.relevance.networks import batch, calibrate
 from torch import nn
 from zennit.canonizers import SequentialMergeBatchNorm
 
-import xiqa._torchvision  # noqa: F401
 from xiqa.saliency.relevance import DeepLift, Ledger, composite, propagate
 
 TARGET = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -22,15 +23,17 @@ __all__ = ["Affine", "Convolution", "Dense", "Diagonal", "canonise"]
 
 @dataclass(frozen=True)
 class Affine(ABC):
-    r"""A layer :math:`z = W x + b`.
+    r"""A layer :math:`z = \operatorname{diag}(s) W x + b`.
 
     Attributes:
-        weight: The layer's weights, batch norm included once `canonise` has merged it.
+        raw: The layer's own weights :math:`W`.
         bias: One value an output channel, or None.
+        scale: :math:`s`, one factor an output channel, of a batch norm that `canonise` has merged; or None.
     """
 
-    weight: Tensor
+    raw: Tensor
     bias: Tensor | None
+    scale: Tensor | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def apply(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -45,8 +48,21 @@ class Affine(ABC):
         """One value an output channel, shaped to broadcast against an output."""
 
     @abstractmethod
-    def scaled(self, scale: Tensor, bias: Tensor) -> Affine:
-        """The layer with its output channels scaled, and another bias."""
+    def rows(self, scale: Tensor) -> Tensor:
+        """One factor an output channel, shaped to broadcast against the weight."""
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """The weights, scale included."""
+        return self.raw if self.scale is None else self.raw * self.rows(self.scale)
+
+    def back(self, h: Tensor, x: Tensor) -> Tensor:
+        """The product of the layer's transposed weight with an output; scales ``h``, not the weight."""
+        return self.transpose(h if self.scale is None else h * self.spread(self.scale), self.raw, x)
+
+    def merged(self, scale: Tensor, bias: Tensor) -> Affine:
+        """The layer with its output channels scaled once more, and another bias."""
+        return replace(self, bias=bias, scale=scale if self.scale is None else self.scale * scale)
 
     def offset(self) -> Tensor | None:
         """The bias, shaped to broadcast against an output."""
@@ -80,18 +96,16 @@ class Convolution(Affine):
 
     def spread(self, channels: Tensor) -> Tensor:
         """See `Affine.spread`."""
-        return channels.view(-1, *[1] * (self.weight.dim() - 2))
+        return channels.view(-1, *[1] * (self.raw.dim() - 2))
 
-    def scaled(self, scale: Tensor, bias: Tensor) -> Affine:
-        """See `Affine.scaled`."""
+    def rows(self, scale: Tensor) -> Tensor:
+        """See `Affine.rows`."""
+        ones = [1] * (self.raw.dim() - 2)
         if not self.transposed:
-            return replace(
-                self, weight=self.weight * scale.view(-1, *[1] * (self.weight.dim() - 1)), bias=bias
-            )
-        # a transposed convolution's weight is (in, out / groups, ...)
-        grouped = self.weight.unflatten(0, (self.groups, -1))
-        by_group = scale.view(self.groups, 1, -1, *[1] * (self.weight.dim() - 2))
-        return replace(self, weight=(grouped * by_group).flatten(0, 1), bias=bias)
+            return scale.view(-1, 1, *ones)
+        # a transposed convolution's weight is (in, out / groups, ...), and its inputs are grouped alike
+        by_group = scale.view(self.groups, 1, -1).expand(-1, len(self.raw) // self.groups, -1)
+        return by_group.reshape(len(self.raw), -1, *ones)
 
 
 @dataclass(frozen=True)
@@ -110,9 +124,9 @@ class Dense(Affine):
         """See `Affine.spread`."""
         return channels
 
-    def scaled(self, scale: Tensor, bias: Tensor) -> Affine:
-        """See `Affine.scaled`."""
-        return Dense(self.weight * scale, bias)
+    def rows(self, scale: Tensor) -> Tensor:
+        """See `Affine.rows`."""
+        return scale
 
 
 @dataclass(frozen=True)
@@ -133,9 +147,9 @@ class Diagonal(Affine):
         """See `Affine.spread`."""
         return channels.view(-1, *[1] * (self.dims - 2))
 
-    def scaled(self, scale: Tensor, bias: Tensor) -> Affine:
-        """See `Affine.scaled`."""
-        return replace(self, weight=self.weight * scale, bias=bias)
+    def rows(self, scale: Tensor) -> Tensor:
+        """See `Affine.rows`."""
+        return scale
 
 
 def canonise(tape: Tape) -> Tape:
@@ -194,7 +208,7 @@ def _canonised_norm(node: Node, nodes: list[Node], tape: Tape, readers: int) -> 
         own = Diagonal(scale, shift, dims=node.output.dim())
         return replace(node, name="affine", affine=own)
     shift = shift if before.affine.bias is None else shift + before.affine.bias * scale
-    merged = before.affine.scaled(scale, shift)
+    merged = before.affine.merged(scale, shift)
     return replace(node, name="affine", affine=merged, inputs=before.inputs)
 
 

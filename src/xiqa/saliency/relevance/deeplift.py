@@ -51,7 +51,7 @@ class DeepLift(Rules):
         layer, x = step.node.affine, step.inputs[0]
         assert layer is not None
         assert message.multiplier is not None
-        found = layer.transpose(message.multiplier, layer.weight, x)
+        found = layer.back(message.multiplier, x)
         if message.skew is not None:
             found = found + (x - step.roots[0]).sign() * layer.transpose(message.skew, layer.weight.abs(), x)
         return Message(found)

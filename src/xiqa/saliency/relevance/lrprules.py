@@ -58,7 +58,7 @@ class Epsilon:
             ledger.absorbed += float((message.total(z) - h * kept).sum())
             if self.bias and offset is not None:
                 ledger.bias += float((h * offset).sum())
-        return Message(layer.transpose(h, layer.weight, x))
+        return Message(layer.back(h, x))
 
     def _coefficient(self, z: Tensor, kept: Tensor, message: Message) -> Tensor:
         proportional = kept is z and message.relevance is None
@@ -67,10 +67,10 @@ class Epsilon:
                 return message.multiplier
             return divide(message.total(z), kept)
         if proportional and self.signed:
-            # z / (z + eps sgn z) = |z| / (|z| + eps)
-            size = z.abs()
-            assert message.multiplier is not None
-            return torch.div(size, size + self.epsilon).mul_(message.multiplier)
+            # z / (z + eps sgn z) = 1 - eps / (|z| + eps)
+            given = message.multiplier
+            assert given is not None
+            return torch.addcdiv(given, given, z.abs().add_(self.epsilon), value=-self.epsilon)
         below = kept < 0 if self.signed else torch.zeros_like(kept, dtype=torch.bool)
         return divide(message.total(z), torch.where(below, kept - self.epsilon, kept + self.epsilon))
 

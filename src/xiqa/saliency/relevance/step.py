@@ -90,6 +90,11 @@ class Ledger:
         return abs(left) / max(abs(self.output), 1e-300)
 
 
+# Max pooling knows its way back: kernel, stride, padding, dilation, ceil mode.
+_BACKWARD = {"max_pool2d_with_indices": torch.ops.aten.max_pool2d_with_indices_backward}
+_DEFAULTS: tuple[Any, ...] = (None, [], 0, 1, False)
+
+
 class Step:
     """One operation during the backward sweep.
 
@@ -152,6 +157,10 @@ class Step:
             grads: One a result, or None.
             values: Operands to use instead of those on the tape.
         """
+        if self.node.indices is not None and not values and self.name in _BACKWARD:
+            geometry = [*self.node.args[1:], *_DEFAULTS[len(self.node.args) - 1 :]]
+            geometry[1] = geometry[1] or geometry[0]
+            return [_BACKWARD[self.name](grads[0], self.inputs[0], *geometry, self.node.indices)]
         with torch.enable_grad():
             operands = [value.detach().requires_grad_() for value in values or self.inputs]
             results = self.call(*operands)

@@ -55,6 +55,7 @@ class Node:
         outputs: What it wrote; None for what is not a floating-point tensor.
         module: Name and type of the module that called it.
         affine: The weighted layer it stands for, after `canonise`.
+        indices: The positions that a pooling chose.
     """
 
     index: int
@@ -66,6 +67,7 @@ class Node:
     outputs: list[Tensor | None]
     module: str
     affine: Affine | None = None
+    indices: Tensor | None = None
 
     @property
     def output(self) -> Tensor:
@@ -173,7 +175,10 @@ class Recorder(TorchDispatchMode):
     ) -> None:
         index = len(self.tape.nodes)
         kept = [o if isinstance(o, Tensor) and o.is_floating_point() else None for o in outputs]
-        self.tape.nodes.append(Node(index, name, call, args, kwargs, tuple(inputs), kept, self._module()))
+        chosen = next((o for o in outputs if isinstance(o, Tensor) and o.dtype == torch.int64), None)
+        self.tape.nodes.append(
+            Node(index, name, call, args, kwargs, tuple(inputs), kept, self._module(), indices=chosen)
+        )
         for i, output in enumerate(kept):
             if output is not None:
                 self._known[id(output)] = _Known(output, Ref(index, i))
@@ -252,7 +257,18 @@ def record(network: nn.Module, images: Tensor, layers: tuple[str, ...] = ()) -> 
     >>> [node.name for node in tape.nodes]
     ['input', 'addmm', 'relu']
     """
-    images = images.detach().clone()
+    if images.dim() == 4 and images.dtype == torch.float32 and images.device.type == "cpu":
+        # convolutions on the processor are quicker with the channels innermost, unless the network forbids it
+        try:
+            return _run(network, images.detach().clone(memory_format=torch.channels_last), layers)
+        except RuntimeError as error:
+            if "view size is not compatible" not in str(error):
+                raise
+    return _run(network, images.detach().clone(), layers)
+
+
+def _run(network: nn.Module, images: Tensor, layers: tuple[str, ...]) -> Tape:
+    """One recorded pass; the images are the tape's own."""
     recorder = Recorder(network, images)
     with ExitStack() as undo:
         for name in layers:
