@@ -20,7 +20,7 @@ _LAZY: dict[str, str] = {
     "read_image": "xiqa.imaging",
 }
 
-__all__ = ["__version__", *_LAZY]
+__all__ = ["__version__", *_LAZY]  # noqa: PLE0604 - all are strings
 
 
 def __getattr__(name: str) -> Any:
