@@ -27,7 +27,7 @@ from xiqa.saliency.registry import MethodInfo, methods
 from xiqa.types import Image, SaliencyMap
 
 DOCS = Path(__file__).parent
-SEED, SIDE, TILE, COLUMNS = 12, 224, 220, 6
+SEED, SIDE, TILE, COLUMNS = 12, 512, 220, 6
 
 # Fewer samples than the defaults where a picture does not need them; the table says so.
 QUICK = {
