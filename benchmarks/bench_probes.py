@@ -50,14 +50,10 @@ def pairs(network, images):
     def ours(method):
         return lambda: attribute(network, images, method, target=1)
 
-    def passes(more=0):
-        def run():
-            for part in copies.split(step):
-                probe(part)
-            for _ in range(more):  # the pass that gives the masks, or the class to explain
-                probe(images)
-
-        return run
+    def passes():
+        probe(images)  # gives the layer's channels, or the number of classes
+        for part in copies.split(step):
+            probe(part)
 
     def gradients(count):
         def run():
@@ -91,8 +87,8 @@ def pairs(network, images):
         with torch.inference_mode():
             network(images)
 
-    yield "scorecam, 32 channels", ours(f"scorecam:channels={PASSES}"), "33 forward passes", passes(1), 1.05
-    yield "rise, 32 masks", ours(f"rise:masks={PASSES}"), "32 forward passes", passes(), 1.05
+    yield "scorecam, 32 channels", ours(f"scorecam:channels={PASSES}"), "33 forward passes", passes, 1.05
+    yield "rise, 32 masks", ours(f"rise:masks={PASSES}"), "33 forward passes", passes, 1.05
     yield (
         "smoothgrad, 25 samples",
         ours("smoothgrad:samples=25"),
