@@ -9,6 +9,10 @@ import typer
 
 __all__ = ["command"]
 
+# Recipes of another ``kind`` than a classifier: the module whose
+# ``run(recipe, data, out, *, model, resume, seed)`` trains one and gives the closing line.
+KINDS: dict[str, str] = {}
+
 
 def command(
     recipe: Annotated[Path, typer.Argument(help="A TOML recipe.")],
@@ -16,12 +20,17 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Folder for checkpoints and the bundle [runs/RECIPE].")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="For a recipe that explains a model: a shipped model's name or a bundle's folder."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
 ) -> None:
-    """Train, calibrate and write a model bundle."""
+    """Train, calibrate and write a model bundle; or what a recipe with a `kind` of its own trains."""
     import warnings
+    from importlib import import_module
 
     from xiqa.cli.models import show_card
     from xiqa.training.recipe import Recipe
@@ -29,10 +38,31 @@ def command(
 
     # Lightning's advice on workers and on modules that a phase keeps frozen on purpose.
     warnings.filterwarnings("ignore", module="lightning")
+    folder = out or Path("runs") / recipe.stem
+    kind = _kind(recipe)
+    if kind is not None:
+        trained = import_module(KINDS[kind]).run(recipe, data, folder, model=model, resume=resume, seed=seed)
+        typer.echo(trained)
+        return
     plan = Recipe.read(recipe)
     if seed is not None:
         plan = plan.model_copy(update={"seed": seed})
-    folder = out or Path("runs") / recipe.stem
     card = train(plan, data, folder, resume=resume, devices=devices)
     show_card(card)
     typer.echo(f"The bundle is in {folder / 'bundle'}; assess with it: --model {folder / 'bundle'}")
+
+
+def _kind(recipe: Path) -> str | None:
+    """The recipe's ``kind``; None for a classifier, or where the file cannot be read, which is told there."""
+    import tomllib
+
+    from xiqa.errors import ConfigError
+
+    try:
+        kind = tomllib.loads(recipe.read_text(encoding="utf-8")).get("kind")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    if kind is not None and kind not in KINDS:
+        known = ", ".join(sorted(KINDS))
+        raise ConfigError(f"{recipe}: unknown kind", expected=f"{known}, or none", got=repr(kind))
+    return kind
