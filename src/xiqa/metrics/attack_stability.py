@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import MetricError
-from xiqa.metrics.attacks import deepfool, fgsm, pgd
 from xiqa.metrics.compare import agreement
 from xiqa.metrics.registry import metric
 from xiqa.metrics.sensitivity import Explain
+from xiqa.saliency.attacks import deepfool, fgsm, pgd
 
 __all__ = ["Attack", "attack_stability", "attacked"]
 
