@@ -49,7 +49,13 @@ def limit_resolution(slice_: Array, fraction: tuple[float, float]) -> Array:
 
 
 def acquire(
-    slice_: Array, rng: np.random.Generator, *, noise: float, shading: float, fraction: tuple[float, float]
+    slice_: Array,
+    rng: np.random.Generator,
+    *,
+    noise: float,
+    shading: float,
+    fraction: tuple[float, float],
+    channels: np.random.Generator | None = None,
 ) -> Array:
     r"""Magnitude image of a slice: :math:`m = |F(b\,s) + n_1 + i n_2|` with Gaussian :math:`n_{1,2}`.
 
@@ -62,10 +68,11 @@ def acquire(
         noise: Standard deviation of each channel.
         shading: Strength of the coil's field; see `coil_shading`.
         fraction: Kept part of k-space; see `limit_resolution`.
+        channels: Source of the noise alone, for frames that share their shading; None: ``rng``.
 
     Returns:
         ``(H, W)`` non-negative.
     """
     shaded = limit_resolution(slice_ * coil_shading(slice_.shape, rng, shading), fraction)
-    channels = rng.normal(0, noise, (2, *slice_.shape))
-    return np.asarray(np.abs(shaded + channels[0] + 1j * channels[1]))
+    real, imaginary = (channels or rng).normal(0, noise, (2, *slice_.shape))
+    return np.asarray(np.abs(shaded + real + 1j * imaginary))

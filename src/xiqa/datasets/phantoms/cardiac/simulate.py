@@ -16,6 +16,9 @@ __all__ = ["simulate_cardiac"]
 
 # The tract counts as visible from this area on, mm^2: less is a partial-volume smear.
 VISIBLE_AREA = 60.0
+# Field of view along the longer side, mm; how far its middle may lie from the heart, as a part of it; and how
+# far its rows may be turned against the patient's, degrees.
+FIELD, OFF_CENTRE, TURN = (260.0, 380.0), 0.25, 30.0
 WITHOUT, WITH = (-6.0, 2.0), (10.0, 16.0)
 
 
@@ -33,9 +36,9 @@ def simulate_cardiac(
 
     A heart of ellipsoids and tubes is cut by a plane. Tilting the plane forwards about the apex makes it
     run through the outflow tract, which is the quality problem. Patient, position and scanner vary with
-    the seed; ``phase`` moves the same heart in the same chest through its beat. Brightness, shading and
-    the place of the heart are drawn alike with and without the tract, so that neither the mean nor the
-    centre of the image tells the label.
+    the seed; ``phase`` moves the same heart in the same chest through its beat, under noise of its own.
+    Brightness, shading, field of view and the place of the heart in it are drawn alike with and without the
+    tract, so that neither the mean nor the centre of the image tells the label or the place.
 
     Args:
         seed: Patient and acquisition.
@@ -65,7 +68,7 @@ def simulate_cardiac(
     tilt = drawn_tilt if tilt is None else tilt
     drawn_phase = patient.random()
     phase = drawn_phase if phase is None else phase
-    spacing = patient.uniform(235, 310) / max(size)
+    spacing = patient.uniform(*FIELD) / max(size)
     heart = Heart(
         scale=patient.uniform(0.85, 1.15),
         wall=patient.uniform(8, 13),
@@ -84,8 +87,9 @@ def simulate_cardiac(
         noise=scanner.uniform(0.015, 0.05) if noise is None else noise,
         shading=scanner.uniform(0.3, 0.9) if shading is None else shading,
         fraction=(scanner.uniform(0.6, 0.9), 1.0),
+        channels=np.random.default_rng([seed, 2, round(1e4 * phase), round(1e4 * (tilt + 90))]),
     )
-    bright = np.percentile(magnitude, 99.5) * scanner.uniform(0.9, 1.3)
+    bright = np.percentile(magnitude, 99.5) * scanner.uniform(0.85, 1.5)
     pixels = np.clip(magnitude / bright, 0, 1).astype(np.float32)
     visible = bool(mask.sum() * spacing**2 >= VISIBLE_AREA)
     return Phantom(
@@ -99,11 +103,21 @@ def simulate_cardiac(
 
 
 def _grid(size: tuple[int, int], spacing: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Millimetres of the pixels, the heart's place (random) being the origin."""
-    offset = rng.uniform(-30, 30, 2)
-    rows, columns = (np.arange(n) - (n - 1) / 2 for n in size)
-    row, column = np.meshgrid(rows * spacing + offset[0], columns * spacing + offset[1], indexing="ij")
-    return column, row
+    """Millimetres of the pixels in the patient's axes; the heart's place, off centre, is the origin."""
+    offset = rng.uniform(-OFF_CENTRE, OFF_CENTRE, 2) * max(size) * spacing
+    turn = np.deg2rad(rng.uniform(-TURN, TURN))
+    rows, columns = ((np.arange(n) - (n - 1) / 2) * spacing for n in size)
+    row, column = np.meshgrid(rows + offset[0], columns + offset[1], indexing="ij")
+    return np.cos(turn) * column - np.sin(turn) * row, np.sin(turn) * column + np.cos(turn) * row
+
+
+def _bend(size: tuple[int, int], spacing: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth displacements in millimetres, a few at most: no organ is an ellipsoid."""
+    fields = []
+    for wavelength, amplitude in ((28.0, 2.2), (11.0, 0.7)):
+        blurred = [gaussian_filter(rng.standard_normal(size), wavelength / spacing / 2) for _ in range(2)]
+        fields.append([amplitude * field / (field.std() + 1e-12) for field in blurred])
+    return fields[0][0] + fields[1][0], fields[0][1] + fields[1][1]
 
 
 def _paint_heart(
@@ -113,8 +127,10 @@ def _paint_heart(
     angle = np.deg2rad(rng.uniform(100, 155))  # the apex points to the left chest wall
     along = np.array([np.cos(angle), np.sin(angle)])  # apex to base, in the image
     across = np.array([along[1], -along[0]])
-    z = along[0] * painter.x + along[1] * painter.y
-    x = across[0] * painter.x + across[1] * painter.y
+    spacing = float(np.hypot(painter.x[0, 1] - painter.x[0, 0], painter.y[0, 1] - painter.y[0, 0]))
+    right, down = _bend(painter.signal.shape, spacing, rng)
+    z = along[0] * (painter.x + right) + along[1] * (painter.y + down)
+    x = across[0] * (painter.x + right) + across[1] * (painter.y + down)
     points = plane_points(x, z + 0.25 * APEX, tilt)
     mask = np.zeros(painter.signal.shape, bool)
     for name, signal, distance in heart_layers(heart, points, phase):

@@ -58,14 +58,15 @@ def paint_thorax(painter: Painter, rng: np.random.Generator) -> None:
     size = painter.signal.shape
     body = (rng.uniform(150, 185), rng.uniform(105, 135))
     centre = (rng.uniform(-45, -15), rng.uniform(5, 30))
-    wall, fat = rng.uniform(14, 22), rng.uniform(5, 16)
+    wall, fat = rng.uniform(14, 22), rng.uniform(5, 22)
+    bright = rng.uniform(0.8, 1.35)  # fat outshines blood where the coil is near
     coarse = texture(rng, size, 9)
     fine = texture(rng, size, 2)
 
     def oval(shrink: float) -> Array:
         return painter.ellipse(centre, (body[0] - shrink, body[1] - shrink), 2.4)
 
-    painter.paint(oval(0), FAT * (1 + 0.04 * fine))
+    painter.paint(oval(0), bright * FAT * (1 + 0.04 * fine))
     painter.paint(oval(fat), MUSCLE * (1 + 0.12 * fine))
     painter.paint(oval(fat + wall), LUNG * (1 + 0.3 * coarse))
     for _ in range(rng.integers(25, 45)):  # lung vessels, cut across
