@@ -35,23 +35,23 @@ RESULTS = Path(__file__).parent / "results" / "assess.csv"
 METHODS = {"last": "normgrad_conv1x1", "multi": "normgrad_conv1x1:layers=multi"}
 FILMS = 8
 
-# Run in a fresh interpreter: peak memory in MB after the imports, after the model, after the job.
+# Run in a fresh interpreter: memory in MB that is held with model and images loaded, and the most until the
+# job's end. (Not ru_maxrss, which a child inherits from its parent.)
 MEMORY = """
-import resource, sys
+import sys
 import xiqa, torch
-from pathlib import Path
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+from benchmarks.timing import resident
 job, batch, model, *files = sys.argv[1:]
 model = xiqa.load_model(model)
 images = [xiqa.read_image(file) for file in files[: int(batch)]]
 arrays = torch.stack([torch.from_numpy(model.prepare(image)[0]) for image in images])
-before = peak()
+before = resident('VmRSS')
 if job == "bare":
     with torch.inference_mode():
         model.network(arrays)
 else:
     xiqa.assess(model, images, method=job, batch_size=int(batch))
-print(before, peak())
+print(before, resident('VmHWM'))
 """
 
 
@@ -116,7 +116,7 @@ def cold_start(model: str, file: Path, folder: Path, runs: int) -> tuple[float, 
 
 
 def memory(model: str, job: str, batch: int, files: list[Path]) -> tuple[float, float]:
-    """Peak memory in MB before and after a job."""
+    """Memory in MB before a job and at its peak."""
     command = [sys.executable, "-c", MEMORY, job, str(batch), model, *map(str, files)]
     before, after = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(before), float(after)

@@ -11,6 +11,7 @@ from xiqa.errors import ModelError
 from xiqa.models.calibration import (
     band_around,
     calibration_error,
+    fit_beta,
     fit_platt,
     fit_temperature,
     probability_of,
@@ -41,6 +42,29 @@ def test_the_shift_that_was_hidden_is_found(scale, shift):
     temperature, found = fit_platt(margins, outcomes)
     assert temperature == pytest.approx(scale, rel=0.03)
     assert found == pytest.approx(shift, abs=0.05)
+
+
+@pytest.mark.parametrize("hidden", [(1.0, 1.0, 0.0), (2.0, 0.5, 1.0), (0.4, 1.5, -0.5)])
+def test_the_beta_map_that_was_hidden_is_found(hidden):
+    rng = np.random.default_rng(0)
+    told = rng.uniform(0.001, 0.999, 60_000)
+    a, b, c = hidden
+    odds = a * np.log(told) - b * np.log(1 - told) + c
+    outcomes = rng.random(len(told)) < 1 / (1 + np.exp(-odds))
+    found = fit_beta(told, outcomes)
+    np.testing.assert_allclose(found, hidden, atol=0.06)
+    margins = np.log(told / (1 - told))
+    calibrated = probability_of(margins[:, None], 1, beta=found)
+    assert calibration_error(calibrated, outcomes) < 0.01
+
+
+def test_the_beta_map_is_the_formula_and_leaves_alone_by_default():
+    logits = np.array([[0.3, -1.2, 2.0], [4.0, 0.0, 0.1]])
+    plain = np.exp(logits / 1.5) / np.exp(logits / 1.5).sum(1, keepdims=True)
+    np.testing.assert_allclose(probability_of(logits, 2, 1.5), plain[:, 2])
+    p = plain[:, 2]
+    by_hand = 1 / (1 + np.exp(-(2.0 * np.log(p) - 0.5 * np.log(1 - p) + 0.7)))
+    np.testing.assert_allclose(probability_of(logits, 2, 1.5, (2.0, 0.5, 0.7)), by_hand)
 
 
 def test_films_that_are_told_apart_perfectly_do_not_ask_for_infinite_certainty():

@@ -185,6 +185,7 @@ def _provenance(runtime: Runtime, method: Method) -> dict[str, Any]:
         "threshold": card.threshold,
         "review_band": list(card.review_band),
         "temperature": card.temperature,
+        "beta": list(card.beta),
         "guard_limit": runtime.guard_limit,
         "xiqa": __version__,
         **runtime.versions,

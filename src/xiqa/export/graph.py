@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from xiqa.errors import SaliencyError
 from xiqa.export.closedforms import CLOSED_FORMS, closed_form
@@ -18,6 +19,7 @@ from xiqa.saliency.registry import Bound, Kind, Needs, methods
 
 if TYPE_CHECKING:
     from xiqa.models import LoadedModel
+    from xiqa.models.card import BundleCard
 
 __all__ = ["explained", "exportable", "frozen_copy"]
 
@@ -100,7 +102,7 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
         )
         return (
             passed.logits,
-            _probability(passed.logits, card.poor_class, card.temperature),
+            _probability(passed.logits, card),
             heatmap,
             distance,
         )
@@ -120,9 +122,13 @@ def _combined(maps: list[Tensor], method: Bound, size: tuple[int, int]) -> Tenso
     return combine_layers(maps, combine, weights=method.params["weights"], image_size=size)
 
 
-def _probability(logits: Tensor, poor_class: int, temperature: float) -> Tensor:
-    """Calibrated probability ``(N,)`` of the poor class; one logit or several."""
-    scaled = logits / temperature
+def _probability(logits: Tensor, card: BundleCard) -> Tensor:
+    """Calibrated probability ``(N,)`` of the poor class; one logit or several, as `probability_of` does."""
+    scaled, poor, (a, b, c) = logits / card.temperature, card.poor_class, card.beta
     if logits.shape[1] == 1:
-        return (scaled if poor_class == 1 else -scaled)[:, 0].sigmoid()
-    return scaled.softmax(dim=1)[:, poor_class]
+        margin = (scaled if poor == 1 else -scaled)[:, 0]
+    else:
+        others = [index for index in range(logits.shape[1]) if index != poor]
+        margin = scaled[:, poor] - scaled[:, others].logsumexp(dim=1)
+    # log p = -softplus(-margin), log(1 - p) = -softplus(margin)
+    return (b * F.softplus(margin) - a * F.softplus(-margin) + c).sigmoid()

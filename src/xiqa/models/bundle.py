@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 
 from xiqa.errors import BundleError, ModelError
 from xiqa.models.backbones import build_network
-from xiqa.models.calibration import probability_of
 from xiqa.models.card import BundleCard
 from xiqa.models.guard import Guard
+from xiqa.models.outputs import read_outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xiqa.imaging.frame import Frame
+    from xiqa.models.outputs import Reading
     from xiqa.types import FloatArray, Image
 
 __all__ = ["LoadedModel", "load_model", "read_card", "save_bundle", "shipped_models", "write_card"]
@@ -60,9 +61,12 @@ class LoadedModel:
 
     def probability(self, logits: Tensor) -> NDArray[np.float64]:
         """Calibrated probabilities ``(N,)`` of poor quality of logits ``(N, K)``."""
-        return probability_of(
-            logits.detach().double().cpu().numpy(), self.card.poor_class, self.card.temperature
-        )
+        return self.read(logits).probabilities
+
+    def read(self, logits: Tensor) -> Reading:
+        """Probabilities, each image's likeliest problem and what to explain for it; see `read_outputs`."""
+        values, card = logits.detach().double().cpu().numpy(), self.card
+        return read_outputs(card, values, card.temperature, card.beta)
 
 
 def shipped_models() -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_expit, log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax, logsumexp
 
 from xiqa.errors import ModelError
 
@@ -17,12 +17,17 @@ __all__ = [
     "ReliabilityBin",
     "band_around",
     "calibration_error",
+    "fit_beta",
     "fit_platt",
     "fit_temperature",
     "probability_of",
     "reliability",
     "threshold_at_sensitivity",
 ]
+
+
+Beta = tuple[float, float, float]
+IDENTITY: Beta = (1.0, 1.0, 0.0)
 
 
 class ReliabilityBin(NamedTuple):
@@ -35,13 +40,19 @@ class ReliabilityBin(NamedTuple):
     observed: float
 
 
-def probability_of(logits: ArrayLike, index: int, temperature: float = 1.0) -> NDArray[np.float64]:
-    r"""Calibrated probability of one class, :math:`p_c = \mathrm{softmax}(z / T)_c`.
+def probability_of(
+    logits: ArrayLike, index: int, temperature: float = 1.0, beta: Beta = IDENTITY
+) -> NDArray[np.float64]:
+    r"""Calibrated probability of one class.
+
+    .. math:: p_c = \mathrm{softmax}(z / T)_c, \qquad
+        q_c = \sigma\big(a \log p_c - b \log(1 - p_c) + c\big)
 
     Args:
         logits: ``(N, K)``; with one column, class 1 is :math:`\sigma(z / T)`.
         index: The class.
         temperature: :math:`T > 0`.
+        beta: (a, b, c) with a, b > 0; (1, 1, 0) leaves the probability as it is.
 
     Returns:
         ``(N,)`` probabilities.
@@ -49,7 +60,10 @@ def probability_of(logits: ArrayLike, index: int, temperature: float = 1.0) -> N
     >>> probability_of([[0.0, 2.0]], 1, temperature=2.0).round(3).tolist()
     [0.731]
     """
-    return np.asarray(softmax(_two_sided(logits) / temperature, axis=1)[:, index], dtype=np.float64)
+    logs = log_softmax(_two_sided(logits) / temperature, axis=1)
+    others = logsumexp(np.delete(logs, index, axis=1), axis=1)
+    a, b, c = beta
+    return np.asarray(expit(a * logs[:, index] - b * others + c), dtype=np.float64)
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
@@ -101,11 +115,7 @@ def fit_platt(margins: ArrayLike, outcomes: ArrayLike) -> tuple[float, float]:
     Raises:
         ModelError: All films have the same outcome.
     """
-    values, poor = np.asarray(margins, dtype=np.float64), np.asarray(outcomes, dtype=bool)
-    count = int(poor.sum())
-    if count in (0, len(poor)):
-        raise ModelError("cannot calibrate", expected="films of both classes")
-    targets = np.where(poor, (count + 1) / (count + 2), 1 / (len(poor) - count + 2))
+    values, targets = np.asarray(margins, dtype=np.float64), _smoothed(np.asarray(outcomes, dtype=bool))
     spread = float(values.std()) or 1.0
 
     def loss(numbers: NDArray[np.float64]) -> float:
@@ -117,6 +127,37 @@ def fit_platt(margins: ArrayLike, outcomes: ArrayLike) -> tuple[float, float]:
     if slope <= 0:
         raise ModelError("cannot calibrate", expected="higher scores for poorer films", got="lower ones")
     return float(spread / slope), float(offset * spread / slope)
+
+
+def fit_beta(probabilities: ArrayLike, outcomes: ArrayLike) -> Beta:
+    r"""The monotone map of probabilities that makes held-out outcomes most likely.
+
+    .. math:: q = \sigma\big(a \log p - b \log(1 - p) + c\big), \qquad a, b > 0
+
+    Where a sigmoid's scores pile up at one end (good films all say "nothing found" alike), one slope for both
+    ends is not enough: here each has its own. The targets are smoothed as in `fit_platt`. Source:
+    ``kull2017beta``.
+
+    Args:
+        probabilities: ``(N,)`` of the poor class, in [0, 1].
+        outcomes: ``(N,)`` of 0 and 1, whether the film is poor.
+
+    Returns:
+        (a, b, c).
+
+    Raises:
+        ModelError: All films have the same outcome.
+    """
+    predicted = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-12, 1 - 1e-12)
+    targets = _smoothed(np.asarray(outcomes, dtype=bool))
+    low, high = np.log(predicted), -np.log1p(-predicted)
+
+    def loss(numbers: NDArray[np.float64]) -> float:
+        scores = np.exp(numbers[0]) * low + np.exp(numbers[1]) * high + numbers[2]
+        return -float((targets * log_expit(scores) + (1 - targets) * log_expit(-scores)).mean())
+
+    a, b, c = minimize(loss, np.zeros(3), method="L-BFGS-B", bounds=[(-4, 4), (-4, 4), (-20, 20)]).x
+    return float(np.exp(a)), float(np.exp(b)), float(c)
 
 
 def reliability(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> list[ReliabilityBin]:
@@ -200,6 +241,14 @@ def band_around(threshold: float, half_width: float) -> tuple[float, float]:
     odds = threshold / (1 - threshold)
     low, high = odds * np.exp(-half_width), odds * np.exp(half_width)
     return float(low / (1 + low)), float(high / (1 + high))
+
+
+def _smoothed(poor: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Targets that a finite number of films can vouch for, of `fit_platt`."""
+    count = int(poor.sum())
+    if count in (0, len(poor)):
+        raise ModelError("cannot calibrate", expected="films of both classes")
+    return np.where(poor, (count + 1) / (count + 2), 1 / (len(poor) - count + 2))
 
 
 def _two_sided(logits: ArrayLike) -> NDArray[np.float64]:

@@ -6,14 +6,24 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from xiqa.models.architecture import Architecture
+from xiqa.models.architecture import Architecture, without_later
+from xiqa.models.outputs import Outputs, disagreement, output_count, poor_classes, problem_names
 from xiqa.models.preprocess import Preprocessing
 
 __all__ = ["BundleCard", "Estimate", "Evaluation", "GuardReport", "Layers", "Localisation", "Reliability"]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Slope = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Offset = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -99,7 +109,10 @@ class BundleCard(_Section):
     Attributes:
         format: Version of this layout.
         temperature: The logits are divided by it.
+        beta: (a, b, c) of the map from the poor class's probability to the calibrated one; see
+            `xiqa.models.calibration.probability_of`.
         threshold: Calibrated probability of the poor class from which a film is poor.
+        outputs: What the network's outputs mean; by default, that of one poor class among several.
         review_band: Calibrated probabilities between which a person looks at the film.
         method: Saliency method that an assessment uses unless told otherwise.
         guard_layers: Modules whose pooled outputs the guard looks at; empty: no guard.
@@ -116,7 +129,9 @@ class BundleCard(_Section):
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     poor_class: int = Field(ge=0)
+    outputs: Outputs = Outputs()
     temperature: float = Field(gt=0, allow_inf_nan=False)
+    beta: tuple[Slope, Slope, Offset] = (1.0, 1.0, 0.0)
     threshold: Probability
     review_band: tuple[Probability, Probability]
     layers: Layers
@@ -137,11 +152,12 @@ class BundleCard(_Section):
     @model_validator(mode="after")
     def _agree(self) -> BundleCard:
         """The entries that speak of one another agree."""
-        outputs = self.architecture.classes
-        if len(self.classes) != outputs and (len(self.classes), outputs) != (2, 1):
-            raise ValueError(f"{len(self.classes)} class names for {outputs} outputs")
-        if self.poor_class >= len(self.classes):
-            raise ValueError("poor_class is none of the classes")
+        count, task = self.architecture.classes, self.outputs.task
+        one_logit = (task, len(self.classes), count) == ("classes", 2, 1)
+        if count != output_count(self) and not one_logit:
+            raise ValueError(f"{len(self.classes)} class names for {count} outputs")
+        if problem := disagreement(self):
+            raise ValueError(problem)
         if self.architecture.head == "evidence" and self.poor_class != 1:
             raise ValueError("the evidence head has class 1 as the poor one")
         if not self.review_band[0] <= self.threshold <= self.review_band[1]:
@@ -150,17 +166,35 @@ class BundleCard(_Section):
             raise ValueError("mean and std differ in length")
         return self
 
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_later(self, handler(self), frozenset({"outputs", "beta"}))
+
+    @property
+    def poor_classes(self) -> tuple[int, ...]:
+        """Indices of all poor classes, labels or grades."""
+        return poor_classes(self)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What a verdict can name as the problem."""
+        return problem_names(self)
+
     @property
     def hash(self) -> str:
         """Short name of exactly this model: the start of the card's hash, which covers the weights'."""
         return self.card_sha256[:16]
 
     def sealed(self) -> BundleCard:
-        """The card with its own hash filled in."""
-        return self.model_copy(update={"card_sha256": self.digest()})
+        """The card with every entry told and its own hash filled in."""
+        full = type(self).model_validate(self.model_dump())
+        return full.model_copy(update={"card_sha256": full.digest()})
 
     def digest(self) -> str:
-        """SHA-256 of the card's canonical JSON without its own hash."""
-        content = self.model_dump(mode="json", exclude={"card_sha256"})
+        """SHA-256 of the card's canonical JSON without its own hash.
+
+        Only entries that the card tells: one that a later release added, with a default, changes no hash.
+        """
+        content = self.model_dump(mode="json", exclude={"card_sha256"}, exclude_unset=True)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -31,7 +31,7 @@ def card_page(card: BundleCard) -> str:
         ("Poor quality", card.classes[card.poor_class]),
         ("Threshold", f"{card.threshold:.3f}"),
         ("Review band", f"{card.review_band[0]:.3f} to {card.review_band[1]:.3f}"),
-        ("Temperature", f"{card.temperature:.3f}"),
+        ("Calibration", f"temperature {card.temperature:.3f}, beta {_numbers(card.beta)}"),
         ("Method", f"`{card.method}`"),
         ("Layers", f"last `{card.layers.last}`; multi {', '.join(f'`{x}`' for x in card.layers.multi)}"),
     ]
@@ -49,6 +49,10 @@ def card_page(card: BundleCard) -> str:
         rows = [(row.kind, str(row.images), f"{row.caught:.1%}") for row in card.guard_reports]
         parts += ["## The guard", _table(("Images of another kind", "How many", "Caught"), rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)
 
 
 def _evaluation(scores: Evaluation) -> list[str]:

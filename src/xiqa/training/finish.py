@@ -14,6 +14,7 @@ from xiqa.models.bundle import save_bundle
 from xiqa.models.calibration import (
     band_around,
     calibration_error,
+    fit_beta,
     fit_platt,
     fit_temperature,
     probability_of,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from xiqa.models.calibration import Beta
     from xiqa.models.guard import Guard
     from xiqa.training.data import Film
     from xiqa.training.recipe import Recipe
@@ -145,7 +147,7 @@ def finish(
         The card as written.
     """
     poor = (val.labels == recipe.poor_class).numpy().astype(int)
-    temperature, probabilities = _calibrate(network, val, recipe.poor_class)
+    temperature, beta, probabilities = _calibrate(network, val, recipe.poor_class)
     threshold = threshold_at_sensitivity(probabilities, poor, recipe.sensitivity)
     layers = recipe.layers
     if layers is None:
@@ -159,6 +161,7 @@ def finish(
         classes=recipe.classes,
         poor_class=recipe.poor_class,
         temperature=temperature,
+        beta=beta,
         threshold=threshold,
         review_band=band_around(threshold, recipe.review_band),
         layers=layers,
@@ -171,16 +174,17 @@ def finish(
     return save_bundle(folder, network, card, _guard(recipe, known))
 
 
-def _calibrate(network: nn.Module, val: Scored, poor_class: int) -> tuple[float, NDArray[np.float64]]:
-    """The temperature and the calibrated probabilities; an evidence network's margin is shifted as well."""
-    logits = val.logits.double()
-    if not isinstance(network, EvidenceNet):
+def _calibrate(network: nn.Module, val: Scored, poor_class: int) -> tuple[float, Beta, NDArray[np.float64]]:
+    """Temperature, beta map and calibrated probabilities; an evidence network's margin is shifted as well."""
+    logits, poor = val.logits.double(), val.labels == poor_class
+    if isinstance(network, EvidenceNet):
+        temperature, shift = fit_platt(logits[:, 1] - logits[:, 0], poor)
+        network.shift(shift)
+        logits = logits + torch.tensor([-shift / 2, shift / 2])
+    else:
         temperature = fit_temperature(logits, val.labels)
-        return temperature, probability_of(logits, poor_class, temperature)
-    temperature, shift = fit_platt(logits[:, 1] - logits[:, 0], val.labels)
-    network.shift(shift)
-    shifted = logits + torch.tensor([-shift / 2, shift / 2])
-    return temperature, probability_of(shifted, poor_class, temperature)
+    beta = fit_beta(probability_of(logits, poor_class, temperature), poor)
+    return temperature, beta, probability_of(logits, poor_class, temperature, beta)
 
 
 def _guard(recipe: Recipe, known: Known) -> Guard | None:
