@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Architecture", "without_later"]
-
-
-def without_later(model: BaseModel, content: dict[str, Any], later: frozenset[str]) -> dict[str, Any]:
-    """A model's content without the entries that came later and stand at their default.
-
-    A card's hash covers its content: an entry that an older version did not know must not be part of it
-    where it says nothing new, or older bundles would count as changed.
-    """
-    fields = type(model).model_fields
-    return {
-        name: value
-        for name, value in content.items()
-        if name not in later or getattr(model, name) != fields[name].default
-    }
+__all__ = ["Architecture"]
 
 
 class Architecture(BaseModel):
@@ -57,7 +43,3 @@ class Architecture(BaseModel):
     pool: int = Field(default=4, ge=1)
     hidden: int = Field(default=64, ge=1)
     grades: int = Field(default=0, ge=0)
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_later(self, handler(self), frozenset({"input_size", "pool", "hidden", "grades"}))

@@ -6,16 +6,9 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from xiqa.models.architecture import Architecture, without_later
+from xiqa.models.architecture import Architecture
 from xiqa.models.outputs import Outputs, disagreement, output_count, poor_classes, problem_names
 from xiqa.models.preprocess import Preprocessing
 
@@ -165,10 +158,6 @@ class BundleCard(_Section):
         if len(self.preprocessing.mean) != len(self.preprocessing.std):
             raise ValueError("mean and std differ in length")
         return self
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_later(self, handler(self), frozenset({"outputs", "beta"}))
 
     @property
     def poor_classes(self) -> tuple[int, ...]:
