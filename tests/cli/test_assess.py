@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,13 @@ def test_a_run_that_is_ended_goes_on_where_it_was(bundle, films, tmp_path, endin
         "--batch-size",
         "1",
     ]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # A background job of a shell ignores Ctrl-C, and so would its children.
+    first = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     journal, limit = out / "results.jsonl", time.monotonic() + 120
     while not (journal.exists() and len(journal.read_text().splitlines()) >= 5):
         assert first.poll() is None
