@@ -176,7 +176,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was(bundle, films, tmp_path, endin
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (one thread)
     )
     journal, limit = out / "results.jsonl", time.monotonic() + 120
     while not (journal.exists() and len(journal.read_text().splitlines()) >= 5):
