@@ -24,8 +24,10 @@ __all__ = [
     "bootstrap_statistic",
     "holm",
     "mean_intervals",
+    "p_value",
     "paired_differences",
     "rank_stability",
+    "statistic_draws",
 ]
 
 Floats = NDArray[np.float64]
@@ -215,17 +217,28 @@ def bootstrap_statistic(
         resamples: Number of resamples; each calls the statistic.
         seed: Seed of the draws.
     """
+    values = statistic_draws(statistic, patients, resamples=resamples, seed=seed)
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(np.arange(len(patients)))), float(low), float(high), len(patients))
+
+
+def statistic_draws(
+    statistic: Callable[[NDArray[np.intp]], float],
+    patients: Sequence[str],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Floats:
+    """The resampled values behind `bootstrap_statistic`; equal seeds draw the same patients."""
     numbers, count = _patients(patients, len(patients))
     members = [np.flatnonzero(numbers == patient) for patient in range(count)]
     rng = np.random.default_rng(seed)
-    values = np.asarray(
+    return np.asarray(
         [
             statistic(np.concatenate([members[patient] for patient in rng.integers(0, count, count)]))
             for _ in range(resamples)
         ]
     )
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(statistic(np.arange(len(patients)))), float(low), float(high), len(patients))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -251,6 +264,7 @@ def paired_differences(
     patients: Sequence[str] | None = None,
     *,
     reference: str | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -266,6 +280,7 @@ def paired_differences(
         scores: One array a method, over the same images.
         patients: Patient of each image; None: every image is one.
         reference: Compare every other method with this one; None: all pairs.
+        pairs: Compare these instead, each the first minus the second.
         level: Confidence of the intervals, each by itself.
         resamples: Number of resamples, :math:`B`.
         seed: Seed of the draws.
@@ -277,26 +292,28 @@ def paired_differences(
         XiqaError: Arrays of different lengths, or an unknown reference.
     """
     names = list(scores)
-    if reference is not None and reference not in names:
-        raise XiqaError("unknown reference", expected=" or ".join(names), got=repr(reference))
-    if reference is None:
+    for name in (reference, *(name for pair in pairs or () for name in pair)):
+        if name is not None and name not in names:
+            raise XiqaError("unknown reference", expected=" or ".join(names), got=repr(name))
+    if pairs is None and reference is None:
         pairs = list(combinations(names, 2))
-    else:
-        pairs = [(name, reference) for name in names if name != reference]
+    elif pairs is None:
+        pairs = [(name, str(reference)) for name in names if name != reference]
     if not pairs:
         return []
     table = _table(scores)
     differences = np.stack([table[:, names.index(a)] - table[:, names.index(b)] for a, b in pairs], axis=1)
     draws = bootstrap_means(differences, patients, resamples=resamples, seed=seed)
     means = [_interval(differences[:, i], draws[:, i], level) for i in range(len(pairs))]
-    p = [_p_value(mean.value, draws[:, i]) for i, mean in enumerate(means)]
+    p = [p_value(mean.value, draws[:, i]) for i, mean in enumerate(means)]
     return [
         Difference(first, second, mean, value, corrected)
         for (first, second), mean, value, corrected in zip(pairs, means, p, holm(p), strict=True)
     ]
 
 
-def _p_value(observed: float, draws: Floats) -> float:
+def p_value(observed: float, draws: Floats) -> float:
+    """How often a resampled difference is as far from the observed one as that is from zero."""
     draws = draws[np.isfinite(draws)]
     if not draws.size or np.isnan(observed):
         return nan

@@ -1,0 +1,114 @@
+"""``xiqa benchmark``: an experiment from its recipe to rows, tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from xiqa.experiments.recipe import Experiment
+
+__all__ = ["command"]
+
+
+def command(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A TOML recipe, or the name of one that is listed.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of real films, in any known layout.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for rows, tables, figures [runs/NAME].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    split: Annotated[
+        str | None, typer.Option(help="Another split than the recipe's: train, val, test, all.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many films.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=BUNDLE: bundles of a recipe's network instead of its own; several are its seeds."
+        ),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
+) -> None:
+    """Run an experiment: rows in Parquet, tables in Markdown, LaTeX, HTML and CSV, figures.
+
+    Every cell has a 95 % interval by patient. A run that is stopped loses at most one chunk of films; start
+    it again with --resume. The resolved recipe lies beside the results as recipe.json.
+    """
+    import sys
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from xiqa.errors import ConfigError
+
+    if list_:
+        return _list()
+    if recipe is None:
+        raise ConfigError("no recipe", expected="a TOML file or a name", todo="`xiqa benchmark --list`")
+    from xiqa.experiments.recipe import Experiment, find_recipe
+    from xiqa.experiments.render import rich_table
+    from xiqa.experiments.report import write_results
+    from xiqa.experiments.run import plan, run
+
+    console = Console()
+    planned = plan(_resolve(Experiment.read(find_recipe(recipe)), data, split, limit, model or []))
+    folder = out or Path("runs") / planned.experiment.name
+    measured = bool(planned.experiment.measures or planned.experiment.verdicts)
+    told = f"{len(planned.films)} films, {len(planned.subjects)} networks"
+    console.print(f"{planned.experiment.title} ({told})", soft_wrap=True)
+    steps = iter(track(range(planned.total), description="Measuring", console=console, disable=not measured))
+    rows = run(planned, folder, resume=resume, tick=lambda: next(steps, None))
+    next(steps, None)
+    typed = " ".join(["xiqa", *sys.argv[1:]])
+    for table in write_results(planned, rows, folder, typed).values():
+        console.print(rich_table(table))
+        console.print()
+    console.print(f"Rows, tables and figures are in {folder}", soft_wrap=True)
+    return None
+
+
+def _list() -> None:
+    """Every recipe with its name and question."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xiqa.experiments.recipe import Experiment, recipes
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe", no_wrap=True, style="bold")
+    table.add_column("films", no_wrap=True)
+    table.add_column("what it asks")
+    for path in recipes():
+        one = Experiment.read(path)
+        table.add_row(path.stem, "real" if one.data.source == "folder" else "simulated", one.title)
+    Console().print(table)
+
+
+def _resolve(
+    experiment: Experiment, data: Path | None, split: str | None, limit: int | None, models: list[str]
+) -> Experiment:
+    """The recipe with what the command line says instead."""
+    from xiqa.errors import ConfigError
+    from xiqa.experiments.recipe import Experiment as Checked
+
+    given = experiment.model_dump()
+    films = {"path": str(data) if data else None, "split": split, "limit": limit}
+    given["data"] |= {key: value for key, value in films.items() if value is not None}
+    named: dict[str, list[str]] = {}
+    for text in models:
+        name, sign, bundle = text.partition("=")
+        if not sign or name not in {one.name for one in experiment.models}:
+            names = ", ".join(one.name for one in experiment.models)
+            raise ConfigError("no such network", expected=f"NAME=BUNDLE with a name of {names}", got=text)
+        named.setdefault(name, []).append(bundle)
+    for network in given["models"]:
+        network["bundles"] = named.get(network["name"], network["bundles"])
+    try:
+        return Checked.model_validate(given)
+    except ValueError as error:
+        raise ConfigError(
+            "the options do not fit the recipe", got=str(error).splitlines()[2].strip()
+        ) from error

@@ -1,0 +1,154 @@
+"""The films of an experiment: real ones from a folder, or simulated ones whose truth is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from xiqa.datasets import COMPACT_KINDS, Sample
+from xiqa.datasets.detect import read_dataset
+from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.datasets.phantoms.chest.scenario import Scenario, scenario_grid
+from xiqa.errors import ConfigError, DatasetError
+from xiqa.experiments.recipe import Films, Objects
+from xiqa.imaging.frame import Frame
+from xiqa.types import Annotation, Box, Image, MaskArray
+
+__all__ = ["Film", "Loaded", "choose_films", "lung_atlas", "truth_of"]
+
+ATLAS_FILMS, ATLAS_SIDE = 24, 96
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A film in memory.
+
+    Attributes:
+        image: Its pixels.
+        label: Index of its class; 1 is poor.
+        annotations: The objects on it.
+        lungs: Pixels over the lungs: exact on simulated films, an atlas on real ones.
+    """
+
+    image: Image
+    label: int
+    annotations: tuple[Annotation, ...]
+    lungs: MaskArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Film:
+    """A film that is read when its turn comes.
+
+    Attributes:
+        key: Unique name.
+        patient: Whom it shows.
+        group: Class or scenario.
+        load: Reads it.
+    """
+
+    key: str
+    patient: str
+    group: str
+    load: Callable[[], Loaded]
+
+
+def choose_films(films: Films, seed: int) -> list[Film]:
+    """The films that a recipe names, in a fixed order.
+
+    Args:
+        films: What the recipe says.
+        seed: Of the choice, where there is a limit.
+
+    Raises:
+        ConfigError: No folder is named, or the choice is empty.
+        DatasetError: The folder's own reader refuses it.
+    """
+    found = _from_folder(films) if films.source == "folder" else _simulated(films)
+    if not found:
+        raise ConfigError("the recipe chooses no film", todo="look at data.split and data.only")
+    if films.limit is not None and films.limit < len(found):
+        chosen = np.random.default_rng(seed).permutation(len(found))[: films.limit]
+        found = [found[place] for place in np.sort(chosen)]
+    return found
+
+
+def truth_of(film: Loaded, objects: Objects) -> list[Annotation]:
+    """The annotations that count as truth; see `xiqa.experiments.recipe.Measure`."""
+    if objects == "lungs":
+        rows, columns = np.flatnonzero(film.lungs.any(axis=1)), np.flatnonzero(film.lungs.any(axis=0))
+        if not len(rows):
+            return []
+        box = Box(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
+        return [Annotation(box, kind="lungs", mask=film.lungs)]
+    removable = [one for one in film.annotations if one.removable]
+    if objects == "thorax":
+        return [one for one in removable if one.zone != "outside"]
+    return removable if objects == "removable" else [one for one in removable if one.kind in COMPACT_KINDS]
+
+
+def _from_folder(films: Films) -> list[Film]:
+    if not films.path:
+        raise ConfigError("no films", expected="a folder", todo="name it: --data FOLDER")
+    collection = read_dataset(Path(films.path))
+    wanted = {"all": None, "poor": 1, "good": 0}[films.only]
+    return [
+        Film(
+            sample.key, sample.patient or sample.key, collection.classes[sample.label], partial(_read, sample)
+        )
+        for sample in collection.samples
+        if films.split in ("all", sample.split) and wanted in (None, sample.label)
+    ]
+
+
+def _read(sample: Sample) -> Loaded:
+    image = sample.read()
+    return Loaded(image, sample.label, sample.annotations, lung_atlas(image.size))
+
+
+def _simulated(films: Films) -> list[Film]:
+    seeds = range(films.first, films.first + films.count)
+    if films.source == "ward":
+        if films.only != "all":
+            raise ConfigError("films of a ward come as they are", expected="data.only = 'all'")
+        return [
+            Film(f"ward {seed}", str(seed), "ward", partial(_simulate, films, None, seed)) for seed in seeds
+        ]
+    poor = {"all": None, "poor": True, "good": False}[films.only]
+    return [
+        Film(f"{scenario.name} {seed}", str(seed), scenario.name, partial(_simulate, films, scenario, seed))
+        for scenario in scenario_grid()
+        if poor in (None, scenario.count != "none" and scenario.place != "outside")
+        for seed in seeds
+    ]
+
+
+def _simulate(films: Films, scenario: Scenario | None, seed: int) -> Loaded:
+    phantom = simulate_chest(seed, size=films.size, objects=scenario)
+    lungs = phantom.lung_mask
+    if lungs is None:
+        raise DatasetError(f"the simulated film {seed} has no lungs")
+    # a drawn marker is no object, and the mask of valid pixels is no part of the question
+    return Loaded(replace(phantom.image, mask=None), phantom.label, phantom.annotations, lungs)
+
+
+def lung_atlas(size: tuple[int, int]) -> MaskArray:
+    """Where at least half of simulated patients have their lungs: a coarse guess for a real frontal film.
+
+    Args:
+        size: (rows, columns) of the film.
+    """
+    return np.asarray(
+        Frame.resize(original=(ATLAS_SIDE, ATLAS_SIDE), model=size).image_to_model(_atlas()) >= 0.5
+    )
+
+
+@cache
+def _atlas() -> np.ndarray:
+    side = (ATLAS_SIDE, ATLAS_SIDE)
+    masks = [simulate_chest(seed, size=side).lung_mask for seed in range(ATLAS_FILMS)]
+    return np.asarray(np.mean([mask for mask in masks if mask is not None], axis=0), dtype=np.float32)

@@ -1,0 +1,124 @@
+"""Pictures of maps beside the film they are of; only of simulated films, which may be shown to anyone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from xiqa.errors import ConfigError
+from xiqa.experiments.films import Film, Loaded
+from xiqa.experiments.networks import Subject, layers_of
+from xiqa.experiments.placing import on_input
+from xiqa.experiments.recipe import Gallery
+from xiqa.experiments.run import Plan
+from xiqa.imaging.frame import Frame
+from xiqa.metrics.peaks import peak
+from xiqa.models.bundle import LoadedModel
+from xiqa.report.contact_sheet import contact_sheet
+from xiqa.report.overlay import overlay_picture
+from xiqa.saliency.engine import explain
+from xiqa.types import Box, Finding, Image, Point, SaliencyMap
+
+__all__ = ["draw_gallery"]
+
+CELL = 250
+
+
+def draw_gallery(planned: Plan, spec: Gallery, path: Path) -> None:
+    """Draw one gallery and write it.
+
+    Args:
+        planned: The experiment; its films are simulated.
+        spec: What to show.
+        path: Where to, as JPEG or PNG.
+
+    Raises:
+        ConfigError: The films are real, or none is as the gallery wants.
+    """
+    if planned.experiment.data.source == "folder":
+        raise ConfigError(
+            "pictures are made of simulated films only", expected="data.source = 'grid' or 'ward'"
+        )
+    subjects: dict[tuple[str, str], Subject] = {}
+    for subject in planned.subjects:  # one seed a state is enough for a picture
+        subjects.setdefault((subject.model, subject.state), subject)
+    models = [(subject, subject.load()) for subject in subjects.values()]
+    chosen = _choose(planned.films, models[0][1], spec)
+    if not chosen:
+        raise ConfigError(f"no film for the gallery {spec.name}", expected=f"one that is {spec.choose}")
+    methods = list(spec.methods or planned.experiment.methods)
+    tiles: list[Image] = []
+    captions: list[str] = []
+    for film, loaded, told in chosen:
+        tiles.append(_picture(loaded, None, None))
+        captions.append(f"{film.key}: {told}")
+        for subject, model in models:
+            for method, sigma, values, frame in _maps(model, loaded, methods, planned.experiment.smoothing):
+                tiles.append(_picture(loaded, values, frame))
+                captions.append(_caption(subject, method, sigma, planned))
+    columns = len(tiles) // len(chosen)
+    contact_sheet(tiles, captions=captions, columns=columns, cell=CELL).save(path, quality=80)
+
+
+def _caption(subject: Subject, method: str, sigma: float, planned: Plan) -> str:
+    """What tells one column from the others."""
+    parts: list[str] = [subject.state] if len({one.state for one in planned.subjects}) > 1 else []
+    parts += [subject.model] if len({one.model for one in planned.subjects}) > 1 else []
+    parts += [f"smoothed {sigma:g}" if sigma else "raw"] if len(planned.experiment.smoothing) > 1 else []
+    return " ".join([*parts, method])
+
+
+def _choose(films: list[Film], model: LoadedModel, spec: Gallery) -> list[tuple[Film, Loaded, str]]:
+    """The first films that are as the gallery wants, judged by the first network."""
+    chosen: list[tuple[Film, Loaded, str]] = []
+    for film in films:
+        loaded = film.load()
+        array, _ = model.prepare(loaded.image)
+        with torch.inference_mode():
+            probability = float(model.probability(model.network(torch.from_numpy(array)[None]))[0])
+        called, poor = probability >= model.card.threshold, loaded.label == 1
+        wanted = {
+            "first": True,
+            "wrong": called != poor,
+            "false-alarm": called and not poor,
+            "missed": poor and not called,
+        }[spec.choose]
+        if wanted:
+            chosen.append((film, loaded, f"{'poor' if poor else 'good'}, p = {probability:.2f}"))
+        if len(chosen) == spec.count:
+            break
+    return chosen
+
+
+def _maps(
+    model: LoadedModel, loaded: Loaded, methods: list[str], smoothing: tuple[float, ...]
+) -> list[tuple[str, float, np.ndarray, Frame]]:
+    """The maps of one film on the network's grid."""
+    array, frame = model.prepare(loaded.image)
+    images = torch.from_numpy(array)[None]
+    maps = explain(model.network, images, methods, target=model.card.poor_class, layers=layers_of(model))
+    return [
+        (text, sigma, on_input(one.values, frame, sigma), frame)
+        for text, (one,) in maps.items()
+        for sigma in smoothing
+    ]
+
+
+def _picture(loaded: Loaded, values: np.ndarray | None, frame: Frame | None) -> Image:
+    """The film with its map, the map's peak and the boxes of removable objects over the thorax."""
+    boxes = [
+        Finding(peak=one.box.centre, box=one.box, score=1.0)
+        for one in loaded.annotations
+        if one.removable and one.zone != "outside"
+    ]
+    saliency, places = None, boxes
+    if values is not None and frame is not None:
+        saliency = SaliencyMap(values, "map", 1, input_size=frame.model_size, frame=frame)
+        top = peak(values)
+        if top is not None:
+            x, y = frame.points_to_original(np.array(top)).tolist()
+            places = [Finding(peak=Point(x, y), box=Box(x, y, x, y), score=1.0)]
+    picture = overlay_picture(loaded.image, saliency, places, long_side=CELL)
+    return Image(np.asarray(picture, dtype=np.float32) / np.float32(255))

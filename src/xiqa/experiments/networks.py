@@ -1,0 +1,133 @@
+"""A bundle's network as it was trained, and as it was before: the controls of every experiment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.experiments.recipe import Network, State
+from xiqa.models.backbones import build_network
+from xiqa.models.bundle import LoadedModel, load_model, read_card
+from xiqa.models.evidence import EvidenceNet
+from xiqa.models.layers import TargetLayers
+
+__all__ = ["Subject", "fit_batch_norm", "network_hash", "states_of"]
+
+FITTED_ON = 8  # simulated films
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """One network in one state.
+
+    Attributes:
+        model: Its name in tables.
+        state: See `xiqa.experiments.recipe.Network`.
+        seed: Index of the training, or seed of the random weights.
+        bundle: Name or folder of the bundle.
+        load: Builds it.
+    """
+
+    model: str
+    state: State
+    seed: int
+    bundle: str
+    load: Callable[[], LoadedModel]
+
+
+def states_of(network: Network) -> Iterator[Subject]:
+    """Every state of a recipe's network, repeated trainings and random seeds one by one."""
+    for state in network.states:
+        if state == "full":  # random weights know no training
+            pairs = [(seed, network.bundles[0]) for seed in network.seeds]
+        elif state == "trained":
+            pairs = list(enumerate(network.bundles))
+        elif state == "imagenet":
+            pairs = [(seed, network.bundles[0]) for seed in network.seeds]
+        else:
+            pairs = [(seed, network.bundles[seed % len(network.bundles)]) for seed in network.seeds]
+        for seed, bundle in pairs:
+            read_card(bundle)  # a wrong name is told before any work
+            yield Subject(network.name, state, seed, bundle, partial(_load, bundle, state, seed))
+
+
+def layers_of(model: LoadedModel) -> TargetLayers:
+    """The layers that the card names."""
+    return TargetLayers(model.card.layers.last, model.card.layers.multi)
+
+
+def network_hash(model: LoadedModel) -> str:
+    """Short name of exactly these weights.
+
+    >>> from xiqa.models import load_model
+    >>> len(network_hash(load_model()))
+    16
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(model.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _load(bundle: str, state: State, seed: int) -> LoadedModel:
+    trained = load_model(bundle)
+    if state == "trained":
+        return trained
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(
+            trained.card.architecture, weights="imagenet" if state == "imagenet" else "none"
+        )
+    if state == "semi":
+        _copy_backbone(trained.network, network)
+    fit_batch_norm(network, _films(trained))
+    return replace(trained, network=network.eval(), guard=None)
+
+
+def _copy_backbone(trained: nn.Module, network: nn.Module) -> None:
+    """Everything but the head: `EvidenceNet`'s body, or all but the last linear or convolutional layer."""
+    if isinstance(network, EvidenceNet):
+        head = {name for name in network.state_dict() if not name.startswith("body.")}
+    else:
+        last = [
+            name for name, module in network.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))
+        ][-1]
+        head = {f"{last}.weight", f"{last}.bias"}
+    kept = {name: value for name, value in trained.state_dict().items() if name not in head}
+    network.load_state_dict(kept, strict=False)
+
+
+def _films(model: LoadedModel) -> Tensor:
+    """Simulated films as the network takes them."""
+    size = model.card.preprocessing.size
+    films = [simulate_chest(seed, size=(max(size[0], 96), max(size[1], 96))) for seed in range(FITTED_ON)]
+    return torch.stack([torch.from_numpy(model.prepare(film.image)[0]) for film in films])
+
+
+def fit_batch_norm(network: nn.Module, images: Tensor) -> None:
+    """Let batch norm see how large a random network's features are; without it they vanish layer by layer.
+
+    Args:
+        network: Its running statistics become those of the images.
+        images: ``(N, C, H, W)``.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean
+        norm.train()
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()

@@ -1,0 +1,79 @@
+r"""A layer's map on the grid of the original film, smoothed on the way, in one product.
+
+Enlarging to the network's input, the Gaussian and the way back through the frame are linear along each axis,
+so together they are two matrices, :math:`A M B^\top`, which films of one size share.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from xiqa.imaging.frame import Frame
+from xiqa.saliency.maps import smooth, upsample
+from xiqa.types import Box, FloatArray
+
+__all__ = ["on_input", "on_original"]
+
+SMALL = 128  # up to this side matrices are cheaper than going step by step
+
+
+def on_input(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatArray:
+    """A map ``(h, w)`` on the network's input grid.
+
+    Args:
+        values: The map, at layer or input size.
+        frame: Of the film.
+        sigma: Width of the Gaussian in pixels of the input; the window reaches 5 sigma to each side.
+    """
+    large = values if values.shape == frame.model_size else upsample(values, frame.model_size)
+    return smooth(large, sigma, _window(sigma)) if sigma > 0 else large
+
+
+def on_original(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatArray:
+    """A map ``(h, w)`` on the original film's grid; see `on_input`.
+
+    >>> frame = Frame.resize(original=(6, 6), model=(4, 4))
+    >>> bool(np.isclose(on_original(np.ones((2, 2), np.float32), frame), 1).all())
+    True
+    """
+    if max(values.shape) > SMALL:
+        return frame.map_to_original(on_input(values, frame, sigma))
+    rows = _axis(frame, values.shape[0], sigma, across=False)
+    columns = _axis(frame, values.shape[1], sigma, across=True)
+    return np.asarray(rows @ values.astype(np.float32) @ columns.T)
+
+
+def _window(sigma: float) -> int:
+    return 2 * max(1, round(5 * sigma)) + 1
+
+
+@lru_cache(maxsize=64)
+def _axis(frame: Frame, cells: int, sigma: float, *, across: bool) -> FloatArray:
+    """What `on_original` does to one axis of a map of so many cells, as ``(pixels, cells)``.
+
+    Measured on the map's own basis, with a frame that leaves the other axis alone.
+    """
+    axis = 1 if across else 0
+    large = upsample(np.eye(cells, dtype=np.float32), (frame.model_size[axis], cells))
+    if sigma > 0:
+        large = _smooth_columns(large, sigma)
+    first, last = (frame.region[axis ^ 1], frame.region[(axis ^ 1) + 2])
+    low, high = (frame.window[axis ^ 1], frame.window[(axis ^ 1) + 2])
+    alone = Frame(
+        original_size=(frame.original_size[axis], cells),
+        model_size=(frame.model_size[axis], cells),
+        region=Box(0, first, cells - 1, last),
+        window=Box(0, low, cells - 1, high),
+    )
+    matrix = alone.map_to_original(large)
+    matrix.setflags(write=False)
+    return matrix
+
+
+def _smooth_columns(large: FloatArray, sigma: float) -> FloatArray:
+    """Blur each column alone: as rows that repeat, so that the blur along the other axis does nothing."""
+    reach = _window(sigma)
+    blurred = [smooth(np.repeat(column[:, None], reach, axis=1), sigma, reach)[:, 0] for column in large.T]
+    return np.stack(blurred, axis=1)

@@ -1,0 +1,320 @@
+"""An experiment as one TOML file: which films, networks, methods and measures, and what to show of them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from xiqa.errors import ConfigError
+
+__all__ = [
+    "KEYS",
+    "Alteration",
+    "Experiment",
+    "FigureSpec",
+    "Films",
+    "Gallery",
+    "Measure",
+    "Network",
+    "TableSpec",
+    "find_recipe",
+    "recipes",
+]
+
+Objects = Literal["thorax", "removable", "compact", "lungs"]
+State = Literal["trained", "imagenet", "semi", "full"]
+Key = Literal[
+    "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "outcome",
+    "metric",
+]  # fmt: skip
+KEYS: tuple[Key, ...] = (
+    "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "outcome",
+    "metric",
+)  # fmt: skip
+"""Columns of the rows by which tables may be laid out."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Films(_Section):
+    """Which films to measure on.
+
+    Attributes:
+        source: ``folder``: a data set of any known layout (``xiqa data check`` knows it); ``grid``: simulated
+            films of every scenario; ``ward``: simulated films as a ward sends them.
+        path: The folder; ``--data`` names another.
+        split: Which split of the folder.
+        only: ``poor`` or ``good`` films alone.
+        limit: At most so many films, drawn by the experiment's seed; None: all.
+        count: Simulated films a scenario, or in all for a ward.
+        first: Seed of the first simulated film; the same seed shows the same patient in every scenario.
+        size: (rows, columns) of simulated films.
+    """
+
+    source: Literal["folder", "grid", "ward"] = "folder"
+    path: str = ""
+    split: Literal["train", "val", "test", "all"] = "val"
+    only: Literal["all", "poor", "good"] = "all"
+    limit: int | None = Field(default=None, ge=1)
+    count: int = Field(default=4, ge=1)
+    first: int = Field(default=0, ge=0)
+    size: tuple[int, int] = (640, 640)
+
+
+class Network(_Section):
+    """A network, in one or several states.
+
+    Attributes:
+        name: What it is called in tables.
+        bundles: Names or folders of bundles, one a repeated training; ``--model NAME=FOLDER`` names others.
+        states: ``trained``; ``imagenet``: what training starts from, the head random; ``semi``: the trained
+            backbone under a random head; ``full``: the same architecture with random weights everywhere.
+            Batch norm of a random network is fitted to simulated films, or its outputs would vanish.
+        seeds: Of the random weights.
+    """
+
+    name: str
+    bundles: tuple[str, ...] = ("cxr-foreign-objects",)
+    states: tuple[State, ...] = Field(default=("trained",), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+
+
+class Alteration(_Section):
+    """A change of the films before they are explained again; one of the three.
+
+    Attributes:
+        name: What it is called in tables.
+        corruption: One of `xiqa.datasets.phantoms.corrupt.CORRUPTIONS` that keeps places where they are.
+        degree: Of the corruption, 0 to 1.
+        attack: ``fgsm``, ``pgd`` or ``deepfool``, away from the explained class.
+        epsilon: Of ``fgsm`` and ``pgd``, in units of the network's input.
+        mask: ``lungs``: everything beside the lungs becomes the film's mean.
+    """
+
+    name: str
+    corruption: Literal["", "motion_blur", "underexposure", "overexposure", "noise", "low_contrast"] = ""
+    degree: float = Field(default=0.5, ge=0, le=1)
+    attack: Literal["", "fgsm", "pgd", "deepfool"] = ""
+    epsilon: float = Field(default=0.02, gt=0)
+    mask: Literal["", "lungs"] = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> Alteration:
+        if sum(map(bool, (self.corruption, self.attack, self.mask))) != 1:
+            raise ValueError("name one of corruption, attack and mask")
+        return self
+
+
+class Measure(_Section):
+    """A metric of the register with its parameters.
+
+    Attributes:
+        metric: Its name (``xiqa metrics``).
+        label: What it is called in tables; by default the name.
+        objects: What counts as truth: removable objects over the thorax, anywhere, compact ones anywhere,
+            or the lungs.
+        params: Parameters of the metric that differ from its defaults.
+        curve: Keep the whole curve of a perturbation metric beside its value.
+        limit: Only on so many of the films, the first in their order; None: all.
+    """
+
+    metric: str
+    label: str = ""
+    objects: Objects = "thorax"
+    params: dict[str, Any] = {}
+    curve: bool = False
+    limit: int | None = Field(default=None, ge=1)
+
+    @property
+    def name(self) -> str:
+        """The label, or else the metric's name."""
+        return self.label or self.metric
+
+
+class TableSpec(_Section):
+    """A table of the rows.
+
+    Attributes:
+        name: File name of the table.
+        title: What it shows.
+        rows: Keys that make a row.
+        columns: Keys that make a column.
+        metrics: Labels of the measures shown; empty: all.
+        where: Only rows with one of these values, by key.
+        reference: Values by key: every cell is compared with the one that has these values instead of
+            its own, on the same films, and the p-values of a measure are Holm-corrected together.
+        consistency: Key over whose values the difference of means is told in a column of its own.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    rows: tuple[Key, ...] = ("state", "method")
+    columns: tuple[Key, ...] = ("metric",)
+    metrics: tuple[str, ...] = ()
+    where: dict[Key, tuple[str, ...]] = {}
+    reference: dict[Key, str] = {}
+    consistency: Key | None = None
+
+    @model_validator(mode="after")
+    def _apart(self) -> TableSpec:
+        if set(self.rows) & set(self.columns):
+            raise ValueError("a key is either a row or a column")
+        return self
+
+
+class FigureSpec(_Section):
+    """A figure of the rows.
+
+    Attributes:
+        name: File name of the figure.
+        title: What it shows.
+        kind: ``intervals``: every row of ``table`` as a point with its interval; ``curves``: a perturbation
+            curve a method; ``scatter``: one measure against another, a point a method.
+        table: Name of the table, for ``intervals``.
+        x: Label of the measure across, for ``scatter``.
+        y: Label of the measure up, for ``curves`` and ``scatter``.
+        lines: Keys that make a line of ``curves`` or a point of ``scatter``.
+        panels: Keys that make a panel of ``curves``.
+        where: Only rows with one of these values, by key.
+        log: Whether the axis across is logarithmic.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    kind: Literal["intervals", "curves", "scatter"]
+    table: str = ""
+    x: str = ""
+    y: str = ""
+    lines: tuple[Key, ...] = ("state", "method")
+    panels: tuple[Key, ...] = ("model",)
+    where: dict[Key, tuple[str, ...]] = {}
+    log: bool = False
+
+
+class Gallery(_Section):
+    """Pictures of maps on simulated films: a row a film, a column a network's state, method and smoothing.
+
+    Attributes:
+        name: File name of the picture.
+        title: What it shows.
+        choose: Which films of the experiment: the first, or the first that the trained network gets wrong,
+            calls poor without cause, or misses.
+        count: How many films.
+        methods: Methods shown; empty: the experiment's.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    choose: Literal["first", "wrong", "false-alarm", "missed"] = "first"
+    count: int = Field(default=4, ge=1)
+    methods: tuple[str, ...] = ()
+
+
+class Experiment(_Section):
+    """One experiment.
+
+    Attributes:
+        name: Of the experiment and its folder.
+        title: What it asks.
+        source: Key in ``docs/references.bib`` of the paper it follows.
+        seed: Of every draw: the choice of films, the random map, the resamples.
+        chunk: Films that are measured together; after each chunk the rows are written.
+        target: The explained class: the poor one, the true one, or the predicted one.
+        profiles: ``paper`` and ``reference``; the latter always explains the predicted class.
+        controls: Whether centre point, random map and edge detector stand beside the methods.
+        verdicts: Whether the networks' verdicts are measured too (``AUC``, ``accuracy``, ``sensitivity``,
+            ``specificity``, ``probability``).
+        smoothing: Widths of the Gaussian in pixels of the network's input; 0 leaves the map as it is.
+        resamples: Bootstrap resamples behind each interval.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    source: str = ""
+    seed: int = 0
+    chunk: int = Field(default=8, ge=1)
+    target: Literal["poor", "true", "predicted"] = "poor"
+    profiles: tuple[Literal["paper", "reference"], ...] = Field(default=("paper",), min_length=1)
+    controls: bool = True
+    verdicts: bool = False
+    smoothing: tuple[float, ...] = Field(default=(0.0,), min_length=1)
+    resamples: int = Field(default=10_000, ge=100)
+    data: Films = Films()
+    models: tuple[Network, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    alterations: tuple[Alteration, ...] = ()
+    tables: tuple[TableSpec, ...] = ()
+    figures: tuple[FigureSpec, ...] = ()
+    galleries: tuple[Gallery, ...] = ()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Experiment:
+        """Names are unique, and a figure's table exists."""
+        named: dict[str, list[str]] = {
+            "models": [one.name for one in self.models],
+            "measures": [one.name for one in self.measures],
+            "alterations": [one.name for one in self.alterations],
+            "tables": [one.name for one in self.tables],
+            "figures": [one.name for one in self.figures] + [one.name for one in self.galleries],
+        }
+        for what, names in named.items():
+            if len(set(names)) != len(names):
+                raise ValueError(f"{what}: two have one name")
+        for figure in self.figures:
+            if figure.kind == "intervals" and figure.table not in {one.name for one in self.tables}:
+                raise ValueError(f"figures: {figure.name} shows a table that is not there")
+        if not self.measures and not self.verdicts and not self.galleries:
+            raise ValueError("nothing to measure or to show")
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> Experiment:
+        """Read and check a recipe.
+
+        Raises:
+            ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not TOML", got=str(error)) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            entry = ".".join(map(str, first["loc"])) or "the recipe"
+            raise ConfigError(f"{path}: {entry}: {first['msg']}") from error
+
+
+def recipes() -> list[Path]:
+    """The recipes in ``recipes/experiments`` of the working folder, or else of the source tree."""
+    for folder in (Path(), Path(__file__).resolve().parents[3]):
+        found = sorted((folder / "recipes" / "experiments").glob("*.toml"))
+        if found:
+            return found
+    return []
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """The file of a recipe, by its path or by its name among `recipes`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    known = {one.stem: one for one in recipes()}
+    if name_or_path not in known:
+        raise ConfigError(
+            f"no recipe {name_or_path!r}",
+            expected=f"a TOML file, or one of {', '.join(known) or 'none here'}",
+            todo="`xiqa benchmark --list` lists them",
+        )
+    return known[name_or_path]

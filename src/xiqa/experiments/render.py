@@ -1,0 +1,165 @@
+"""A table as text: for the terminal, Markdown, LaTeX, HTML, and CSV for whoever goes on with the numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from html import escape
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from xiqa.experiments.tables import Cell, ResultTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["FORMATS", "cell_text", "rich_table", "to_csv", "to_html", "to_latex", "to_markdown"]
+
+NOTHING = "–"
+
+
+def mark(cell: Cell) -> str:
+    """How a cell stands to its reference: better, worse, different, or nothing to tell."""
+    if not cell.significant:
+        return ""
+    return {True: "▲", False: "▼", None: "◆"}[cell.better]
+
+
+def cell_text(cell: Cell | None) -> str:
+    """A cell in words: value, interval, mark."""
+    if cell is None or isnan(cell.interval.value):
+        return NOTHING
+    one = cell.interval
+    return f"{_number(one.value)} [{_number(one.low)}, {_number(one.high)}]" + (
+        f" {mark(cell)}" if mark(cell) else ""
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _heads(table: ResultTable) -> list[str]:
+    return [*table.keys, *(", ".join(column) for column in table.columns)]
+
+
+def _lines(table: ResultTable) -> list[list[str]]:
+    return [
+        [*row, *(cell_text(table.cells.get((row, column))) for column in table.columns)] for row in table.rows
+    ]
+
+
+def to_markdown(table: ResultTable) -> str:
+    """As a pipe table with its title and notes."""
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    heads = _heads(table)
+    named = len(table.keys)
+    rule = "|" + "|".join(["---"] * named + ["---:"] * (len(heads) - named)) + "|"
+    lines = [f"**{table.title}**", "", line(heads), rule, *(line(_code(one, named)) for one in _lines(table))]
+    return "\n".join([*lines, "", *table.notes]) + "\n"
+
+
+def _code(cells: list[str], named: int) -> list[str]:
+    """Row names as code, since methods are written as they are typed."""
+    return [f"`{cell}`" if place < named and cell else cell for place, cell in enumerate(cells)]
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "$": r"\$", "▲": r"$\blacktriangle$",
+    "▼": r"$\blacktriangledown$",
+    "◆": r"$\blacklozenge$", "–": "--",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def to_latex(table: ResultTable) -> str:
+    """As a ``table`` with ``booktabs`` rules (``amssymb`` for the marks)."""
+    heads = _heads(table)
+    body = [" & ".join(map(_latex, one)) + r" \\" for one in _lines(table)]
+    columns = "l" * len(table.keys) + "r" * len(table.columns)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(table.title)}. {_latex(' '.join(table.notes))}}}",
+            rf"\label{{tab:{table.name}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            " & ".join(map(_latex, heads)) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def to_html(table: ResultTable) -> str:
+    """As a ``<table>``; each cell's title tells its difference from the reference and the p-value."""
+    heads = "".join(f"<th>{escape(head)}</th>" for head in _heads(table))
+    body = []
+    for row in table.rows:
+        names = "".join(f'<th scope="row">{escape(name)}</th>' for name in row)
+        cells = "".join(_html_cell(table.cells.get((row, column))) for column in table.columns)
+        body.append(f"<tr>{names}{cells}</tr>")
+    notes = " ".join(map(escape, table.notes))
+    return (
+        f"<table>\n<caption>{escape(table.title)}. {notes}</caption>\n"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody>\n</table>\n"
+    )
+
+
+def _html_cell(cell: Cell | None) -> str:
+    title = ""
+    if cell is not None and cell.difference is not None:
+        title = f' title="difference {cell.difference}, p = {cell.p:.3g}"'
+    return f"<td{title}>{escape(cell_text(cell))}</td>"
+
+
+def to_csv(table: ResultTable) -> str:
+    """One line a cell, with every number."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [*table.keys, "column", "value", "low", "high", "films", "difference", "difference_low",
+         "difference_high", "p_holm"]
+    )  # fmt: skip
+    for (row, column), cell in table.cells.items():
+        one, other = cell.interval, cell.difference
+        numbers = [one.value, one.low, one.high]
+        numbers += [other.value, other.low, other.high] if other else []
+        told = [f"{number:.6g}" for number in numbers]
+        told += [""] * (6 - len(told))
+        p = "" if isnan(cell.p) else f"{cell.p:.4g}"
+        writer.writerow([*row, ", ".join(column), *told[:3], one.images, *told[3:], p])
+    return text.getvalue()
+
+
+FORMATS: Mapping[str, Callable[[ResultTable], str]] = {
+    "md": to_markdown,
+    "tex": to_latex,
+    "html": to_html,
+    "csv": to_csv,
+}
+"""What is written of each table, by the file's suffix."""
+
+
+def rich_table(table: ResultTable) -> Any:
+    """For the terminal."""
+    from rich.table import Table  # noqa: PLC0415 - only where there is a terminal
+
+    shown = Table(title=table.title, caption=" ".join(table.notes), box=None, pad_edge=False)
+    for place, head in enumerate(_heads(table)):
+        name = place < len(table.keys)
+        shown.add_column(head, justify="left" if name else "right", no_wrap=name)
+    for line in _lines(table):
+        shown.add_row(*line)
+    return shown

@@ -1,0 +1,129 @@
+"""Running an experiment: network by network, chunk by chunk; a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xiqa.errors import ConfigError
+from xiqa.experiments.films import Film, choose_films
+from xiqa.experiments.measure import Bench
+from xiqa.experiments.networks import Subject, states_of
+from xiqa.experiments.recipe import Experiment
+from xiqa.experiments.rows import RowStore
+from xiqa.models.bundle import read_card
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Plan", "plan", "run"]
+
+RESOLVED = "recipe.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        experiment: The resolved recipe.
+        films: In their order.
+        subjects: Networks in their states.
+    """
+
+    experiment: Experiment
+    films: list[Film]
+    subjects: list[Subject]
+
+    @property
+    def chunks(self) -> list[list[tuple[int, Film]]]:
+        """The films with their places, in chunks."""
+        placed, size = list(enumerate(self.films)), self.experiment.chunk
+        return [placed[start : start + size] for start in range(0, len(placed), size)]
+
+    @property
+    def total(self) -> int:
+        """Number of parts."""
+        return len(self.chunks) * len(self.subjects)
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that decides the numbers: recipe, bundles by hash, films by name."""
+        return {
+            "recipe": self.experiment.model_dump(mode="json"),
+            "bundles": {one.bundle: read_card(one.bundle).hash for one in self.subjects},
+            "films": len(self.films),
+            "films_sha256": hashlib.sha256("\n".join(one.key for one in self.films).encode()).hexdigest(),
+        }
+
+
+def plan(experiment: Experiment) -> Plan:
+    """Look up films and bundles, before any work.
+
+    Raises:
+        XiqaError: A folder, a bundle or the recipe does not fit.
+    """
+    subjects = [subject for network in experiment.models for subject in states_of(network)]
+    return Plan(experiment, choose_films(experiment.data, experiment.seed), subjects)
+
+
+def run(
+    planned: Plan, out: Path, *, resume: bool = False, tick: Callable[[], object] = lambda: None
+) -> pd.DataFrame:
+    """Measure everything that is not measured yet.
+
+    Args:
+        planned: What to do.
+        out: Folder for rows; ``recipe.json`` in it says what they are.
+        resume: Go on with the parts that are there.
+        tick: Called after every part, for a progress bar.
+
+    Returns:
+        All rows, as ``rows.parquet`` has them.
+
+    Raises:
+        ConfigError: The folder holds another run, or one that was not to be resumed.
+        XiqaError: A method or measure cannot be used as the recipe asks.
+    """
+    store = RowStore(out)
+    _claim(planned, out, store, resume)
+    for place, subject in enumerate(planned.subjects):
+        bench: Bench | None = None
+        for step, chunk in enumerate(planned.chunks):
+            number = place * len(planned.chunks) + step
+            if not store.has(number):
+                bench = bench or Bench(planned.experiment, subject, subject.load())
+                store.write(number, bench.rows(chunk))
+            tick()
+    return store.gather(planned.total)
+
+
+def _claim(planned: Plan, out: Path, store: RowStore, resume: bool) -> None:
+    """Write what this run is, or see that it is the one that is there."""
+    resolved = json.dumps(planned.resolved(), indent=1, sort_keys=True) + "\n"
+    path = out / RESOLVED
+    if path.is_file() and store.parts.is_dir():
+        if not resume:
+            raise ConfigError(f"{out} holds a run", todo="add --resume to go on, or name another --out")
+        if _measured(json.loads(path.read_text(encoding="utf-8"))) != _measured(json.loads(resolved)):
+            raise ConfigError(
+                f"{out} holds another run",
+                expected="the same recipe, bundles and films",
+                todo="name another --out",
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(resolved, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _measured(resolved: dict[str, Any]) -> dict[str, Any]:
+    """What decides the rows; how they are shown may change between a run and its end."""
+    shown = {"tables", "figures", "galleries", "title", "resamples"}
+    recipe = {key: value for key, value in resolved["recipe"].items() if key not in shown}
+    recipe["data"] = {key: value for key, value in recipe["data"].items() if key != "path"}
+    return resolved | {"recipe": recipe}
