@@ -5,12 +5,14 @@ A folder::
     accept/001.dcm   reacquire/002.png                 classes by folder, in alphabetical order
     train/accept/001.dcm   val/accept/...   test/...   the same with given splits
 
-A CSV file with a header: ``image,label`` (or ``image,class``) and, as you have them,
-``patient`` and ``split``. Paths are relative to the file; labels are class names or numbers.
+A CSV file with a header: ``image,label`` (or ``image,class``) and, as you have them, ``patient``, ``split``,
+``degree`` (how bad, 0 to 1) and ``tags`` (further classes, separated by ``|``). Paths are relative to the
+file; labels are class names or numbers.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -59,21 +61,31 @@ def read_class_folders(folder: Path, *, seed: int = 0) -> Collection:
     return Collection("class-folders", tuple(classes), tuple(samples), notes)
 
 
-def read_csv(table: Path, *, seed: int = 0) -> Collection:
+def read_csv(table: Path, *, seed: int = 0, label: str | None = None) -> Collection:
     """Images listed in a CSV file.
 
     Splits are taken from the column ``split``; without it they are drawn 80/10/10, by patient where the
     column ``patient`` is there.
 
+    Args:
+        table: The file.
+        seed: Of the draw.
+        label: Column that holds the class; None: ``label`` or ``class``.
+
     Raises:
-        DatasetError: A column is missing, a split is unknown, or a patient lies in two splits.
+        DatasetError: A column is missing, a split is unknown or told for some images only, a class is empty,
+            a degree is no number from 0 to 1, an image is listed twice, or a patient lies in two splits.
     """
     rows = read_rows(table, ("image",))
     if not rows:
         raise DatasetError(f"{table.name} lists no image")
-    name = next((name for name in ("label", "class") if name in rows[0]), None)
+    wanted = (label,) if label else ("label", "class")
+    name = next((name for name in wanted if name in rows[0]), None)
     if name is None:
-        raise DatasetError(f"{table.name} lacks a column", expected="label or class", got=", ".join(rows[0]))
+        raise DatasetError(
+            f"{table.name} lacks a column", expected=" or ".join(wanted), got=", ".join(rows[0])
+        )
+    _check_rows(table, rows, name)
     classes = sorted({row[name] for row in rows}, key=_numbers_first)
     given = [row.get("split", "") for row in rows]
     unknown = {split for split in given if split and split not in SPLITS}
@@ -89,11 +101,44 @@ def read_csv(table: Path, *, seed: int = 0) -> Collection:
             split=split,
             patient=row.get("patient") or "",
             surveyed="none",
+            tags=tuple(tag for tag in (row.get("tags") or "").split("|") if tag),
+            degree=_degree(table, row),
         )
         for row, split in zip(rows, splits, strict=True)
     )
     require_no_leak(samples)
     return Collection("csv", tuple(classes), samples)
+
+
+def _check_rows(table: Path, rows: list[dict[str, str]], name: str) -> None:
+    """Every image once, with a class; a split for all of them or for none."""
+    twice = [image for image, count in Counter(row["image"] for row in rows).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{table.name} lists an image twice", got=", ".join(twice[:3]))
+    for row in rows:
+        if not row[name]:
+            raise DatasetError(f"{table.name}, {row['image']}", expected=f"a {name}", got="an empty cell")
+    told = sum(bool(row.get("split")) for row in rows)
+    if 0 < told < len(rows):
+        raise DatasetError(
+            f"{table.name}: some images have no split",
+            expected="a split for every image, or for none",
+            got=f"{len(rows) - told} of {len(rows)} empty",
+        )
+
+
+def _degree(table: Path, row: dict[str, str]) -> float | None:
+    """How bad an image is, where the table tells."""
+    text = row.get("degree") or ""
+    if not text:
+        return None
+    try:
+        degree = float(text)
+    except ValueError:
+        degree = -1.0
+    if not 0 <= degree <= 1:
+        raise DatasetError(f"{table.name}, {row['image']}: degree", expected="a number from 0 to 1", got=text)
+    return degree
 
 
 def _numbers_first(name: str) -> tuple[int, str]:

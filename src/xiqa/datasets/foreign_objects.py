@@ -19,7 +19,7 @@ from xiqa.datasets.sample import Sample, Split
 from xiqa.errors import DatasetError
 from xiqa.types import Annotation, Box
 
-__all__ = ["COMPACT_KINDS", "read_foreign_objects"]
+__all__ = ["COMPACT_KINDS", "read_foreign_objects", "read_scenarios"]
 
 COMPACT_KINDS = frozenset({"electrode", "button", "clip", "hook", "pin", "jewellery"})
 """Kinds whose boxes are tight; leads, tubes and wires have coarse boxes that are mostly background."""
@@ -69,6 +69,16 @@ def read_foreign_objects(folder: Path) -> list[Sample]:
             )
         )
     return samples
+
+
+def read_scenarios(folder: Path) -> dict[str, str]:
+    """The scenario of every film of a folder that `xiqa simulate scenarios` wrote, by the film's key.
+
+    Raises:
+        DatasetError: There is no ``scenarios.csv``, or it has other columns.
+    """
+    rows = _rows(folder / "scenarios.csv", {"image", "scenario"})
+    return {row["image"]: row["scenario"] for row in rows}
 
 
 def _rows(table: Path, columns: set[str]) -> list[dict[str, str]]:

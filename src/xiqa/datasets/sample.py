@@ -30,6 +30,7 @@ class Sample:
         surveyed: ``"all"`` when every object in the image is annotated, ``"thorax"`` when those outside
             the thorax may be missing, ``"none"`` when no object was looked for.
         tags: Further class names, for multi-label sets.
+        degree: How bad it is, from 0 to 1, for regression and ordered classes; None where nobody said.
         organ_mask: File with the mask of the organ of interest (lungs), where the set has one.
         source: Gives the image where there is no file (simulated films); None: read `path`.
     """
@@ -42,6 +43,7 @@ class Sample:
     annotations: tuple[Annotation, ...] = ()
     surveyed: Literal["all", "thorax", "none"] = "all"
     tags: tuple[str, ...] = ()
+    degree: float | None = None
     organ_mask: Path | None = None
     source: Callable[[], Image] | None = field(default=None, repr=False)
 
