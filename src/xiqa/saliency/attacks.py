@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xiqa.saliency.flips import class_margins, deepfool_flip
 from xiqa.saliency.state import evaluating
+from xiqa.saliency.targets import predicted
 
 __all__ = ["deepfool", "fgsm", "pgd"]
 
@@ -125,28 +127,5 @@ def deepfool(
     """
     with ExitStack() as stack:
         start = _ready(stack, network, image)
-        first = _two_sided(network(start[None]))[0]
-        order = first.argsort(descending=True)[:classes].tolist()
-        moved = torch.zeros_like(start)
-        for _ in range(steps):
-            leaf = (start + (1 + overshoot) * moved).detach().requires_grad_()
-            logits = _two_sided(network(leaf[None]))[0]
-            if int(logits.argmax()) != order[0]:
-                break
-            moved = moved + _to_nearest_border(logits, leaf, order)
-        return (start + (1 + overshoot) * moved).detach()
-
-
-def _to_nearest_border(logits: Tensor, leaf: Tensor, order: list[int]) -> Tensor:
-    """The shortest step to where another class has the predicted one's logit, to first order."""
-    own = torch.autograd.grad(logits[order[0]], leaf, retain_graph=True)[0]
-    best, nearest = torch.zeros_like(leaf), float("inf")
-    for other in order[1:]:
-        direction = torch.autograd.grad(logits[other], leaf, retain_graph=True)[0] - own
-        length = float(direction.norm())
-        gap = float((logits[order[0]] - logits[other]).detach().abs())
-        if length > 0 and gap / length < nearest:
-            nearest = gap / length
-            # a hair more than the gap, so that a step on the border still moves
-            best = direction * ((gap + 1e-4) / length**2)
-    return best.detach()
+        margins = class_margins(network, int(predicted(network(start[None]))))
+        return start + deepfool_flip(margins, start, overshoot=overshoot, steps=steps, classes=classes).change
