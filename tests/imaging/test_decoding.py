@@ -1,5 +1,6 @@
 """Decoders die alone."""
 
+import mmap
 import os
 import signal
 import threading
@@ -37,6 +38,38 @@ def test_a_worker_lives_on(fresh_pool):
     np.testing.assert_array_equal(second, PIXELS[::-1])
 
 
+def test_memory_is_taken_again_when_no_array_looks_at_it(fresh_pool):
+    first = decode(CODED, TASK, DEFAULT_LIMITS)
+    memory = fresh_pool.idle[0].memory
+    row = first[3]
+    del first
+    second = decode(CODED, TASK, DEFAULT_LIMITS)  # a view of the first still lives
+    assert fresh_pool.idle[0].memory is not memory
+    np.testing.assert_array_equal(row, PIXELS[3])
+    memory = fresh_pool.idle[0].memory
+    del second
+    smaller = decode(CODED, TASK, DEFAULT_LIMITS)
+    assert fresh_pool.idle[0].memory is memory
+    np.testing.assert_array_equal(smaller, PIXELS)
+
+
+def test_large_memory_is_not_kept(fresh_pool, monkeypatch):
+    monkeypatch.setattr(pool, "_KEPT", 1000)
+    np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
+    assert fresh_pool.idle[0].memory is None
+    np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
+
+
+def test_nothing_of_an_earlier_image_is_left_in_the_memory(fresh_pool):
+    """What a decoder leaves out is zero, not the image before."""
+    decode(CODED, TASK, DEFAULT_LIMITS)
+    with pytest.raises(ImageReadError):
+        decode(b"garbage" * 100, TASK, DEFAULT_LIMITS)
+    memory = fresh_pool.idle[0].memory
+    found = np.frombuffer(memory.map, "u2", count=PIXELS.size, offset=mmap.PAGESIZE)
+    assert not found.any()
+
+
 def test_a_refusal_leaves_the_worker_alive(fresh_pool):
     for _ in range(3):
         with pytest.raises(ImageReadError) as caught:
@@ -58,8 +91,10 @@ def test_a_dead_worker_is_one_typed_error_and_is_replaced(fresh_pool):
 
 
 def test_time_is_bounded():
+    large = film(2500, 2000)  # takes many ticks of the clock that bounds it
+    task = Task("jpegls", large.shape, "uint16", {})
     with pytest.raises(ImageReadError) as caught:
-        decode(CODED, TASK, Limits(decoder_seconds=0.001))
+        decode(imagecodecs.jpegls_encode(large), task, Limits(decoder_seconds=0.001))
     assert caught.value.code == "decoder_timeout"
     np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
 

@@ -12,7 +12,8 @@ from tests.imaging.dicom_files import dataset, film, item, lut, save, write
 from tests.reference import display as loops
 from xiqa.errors import ImageReadError
 from xiqa.imaging import iter_images, read_image
-from xiqa.imaging.dicom.display import Display, to_display
+from xiqa.imaging.blocks import blockwise, scale
+from xiqa.imaging.dicom.display import Display, straight_line, to_display
 
 
 def oracle(path, frame=0):
@@ -263,3 +264,36 @@ def test_bundled_files_of_pydicom_agree_with_pydicom():
         half = 1 << (data.BitsStored - 1)
         low = -half if data.PixelRepresentation else 0
         np.testing.assert_allclose(read_image(path).pixels, (theirs - low) / (2 * half - 1), atol=2e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["LINEAR", "LINEAR_EXACT"]),
+    st.none() | st.tuples(st.floats(-5000, 5000), st.floats(1.5, 6000)),
+    st.floats(-3, 3).filter(lambda slope: abs(slope) > 1e-3),
+    st.floats(-2000, 2000),
+    st.booleans(),
+)
+def test_a_straight_line_is_the_window(function, window, slope, intercept, inverse):
+    """What is computed in float32 is the pipeline in float64; what float32 cannot tell is left to a table."""
+    display = Display(slope, intercept, window=window, function=function, inverse=inverse)
+    stored = np.arange(-2048, 2048, dtype=np.int16)
+    line = straight_line(display, (-2048, 2047))
+    if line is not None:
+        mine = blockwise(scale(*line, clip=True), stored, np.dtype(np.float32))
+        np.testing.assert_allclose(mine, to_display(stored, (-2048, 2047), display), atol=5e-7)
+
+
+@pytest.mark.parametrize(
+    "display",
+    [
+        Display(window=(100, 50), function="SIGMOID"),
+        Display(window=(100, 1), function="LINEAR"),
+        Display(window=(60000.0001, 1.5)),
+    ],
+)
+def test_what_is_no_straight_line_in_float32(display):
+    assert straight_line(display, (0, 65535)) is None
+    assert straight_line(Display(), None) is None
+    assert straight_line(Display(), (0, 2**32 - 1)) is None
+    assert straight_line(Display(window=(2000, 3000)), (0, 4095)) == (500, 1 / 2999)

@@ -1,11 +1,13 @@
 """Padding and shutters are masked; identifiers, spacing and notes travel along."""
 
 import numpy as np
+import pydicom
 import pytest
 
 from tests.imaging.dicom_files import film, item, save, write
 from tests.imaging.test_dicom_display import enhanced
 from xiqa.imaging import read_image
+from xiqa.imaging.options import printable
 
 
 def test_padding_value(tmp_path):
@@ -126,3 +128,37 @@ def test_odd_identifiers_stay_inert_text(tmp_path):
     assert image.source.identifiers["PatientName"] == "<script>alert(1)</script>"
     assert image.source.identifiers["AccessionNumber"] == "A\\x00\\x1b1"
     assert "StudyInstanceUID is not a legal UID" in image.source.notes
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value", "ignore:Failed to decode", "ignore:Value")
+@pytest.mark.parametrize("charset", ["", "ISO_IR 100", "ISO_IR 192", "ISO_IR 13"])
+@pytest.mark.parametrize("text", ["plain", " two  words ", "a\\b", "~", "", "x\0 ", "M\xfcller"])
+def test_identifiers_are_what_pydicom_reads(tmp_path, charset, text):
+    """Plain text is taken without pydicom's conversion, and must be the same."""
+    texts = {"PatientID": text, "StudyID": text, "BodyPartExamined": text, "ViewPosition": text}
+    path = write(tmp_path / "a.dcm", film(), BitsStored=12, SpecificCharacterSet="ISO_IR 100", **texts)
+    raw = path.read_bytes().replace(b"ISO_IR 100", charset.ljust(10).encode())
+    path.write_bytes(raw)
+    data = pydicom.dcmread(path)
+    got = read_image(path).source.identifiers
+    for name in texts:
+        assert got.get(name, "") == printable(str(data.get(name) or ""))
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("limit", [None, -1500, 40])
+def test_padding_does_not_depend_on_the_unused_bits(tmp_path, bits, limit):
+    """Sign-extended pixels are compared as they are, others after their bits are dropped."""
+    stored = film(64, 64).astype(np.int16) - 2048
+    elements = {"BitsStored": bits, "PixelPaddingValue": -2048 if limit is None else limit}
+    if limit is not None:
+        elements["PixelPaddingRangeLimit"] = -2040
+    stored[:3] = -2048
+    extended = read_image(write(tmp_path / "a.dcm", stored, **elements))
+    low, high = sorted((elements["PixelPaddingValue"], -2040 if limit is not None else -2048))
+    np.testing.assert_array_equal(extended.mask, (stored < low) | (stored > high))
+    if bits == 12:
+        cut = (stored & 0xFFF).astype(np.int16)
+        other = read_image(write(tmp_path / "b.dcm", cut, **elements))
+        np.testing.assert_array_equal(other.mask, extended.mask)
+        np.testing.assert_array_equal(other.pixels, extended.pixels)

@@ -9,6 +9,7 @@ from PIL import Image as Raster
 from tests.imaging.dicom_files import film
 from xiqa.errors import ImageReadError
 from xiqa.imaging import iter_images, read_image, to_grey
+from xiqa.imaging.values import to_unit
 
 GREY8, GREY16 = film(bits=8), film(bits=16)
 RGB8 = np.stack([film(bits=8, seed=s) for s in range(3)], axis=-1)
@@ -170,3 +171,14 @@ def test_real_films_read(real_films):
     image = read_image(path)
     assert image.size == (640, 640)
     assert 0 <= image.pixels.min() < image.pixels.max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_every_value_is_scaled_within_the_last_place(kind):
+    top = np.iinfo(kind).max
+    values = np.arange(top + 1, dtype=kind)
+    found, bits = to_unit(values)
+    exact = (values / top).astype(np.float32)
+    assert (found[0], found[-1], bits) == (0, 1, 8 * values.dtype.itemsize)
+    assert (np.abs(found - exact) <= np.spacing(exact)).all()
+    np.testing.assert_array_equal(to_unit(values[::-1])[0], found[::-1])

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["blockwise", "look_up"]
+__all__ = ["blockwise", "look_up", "scale"]
 
-_BLOCK = 1 << 15
+_BLOCK = 1 << 16
 
 Step = Callable[[NDArray[Any], NDArray[Any]], None]
 
@@ -38,5 +38,20 @@ def look_up(table: NDArray[Any]) -> Step:
         index = buffer[: values.size]
         index[...] = values
         table.take(index, out=out, mode="wrap")  # no index is out of range; other modes copy first
+
+    return step
+
+
+def scale(zero: float, gain: float, *, clip: bool = False) -> Step:
+    """A step for `blockwise`: ``(values - zero) * gain`` in float32, if asked for clipped to [0, 1]."""
+    first, factor = np.float32(zero), np.float32(gain)
+
+    def step(values: NDArray[Any], out: NDArray[Any]) -> None:
+        out[...] = values
+        if zero:
+            np.subtract(out, first, out=out)
+        np.multiply(out, factor, out=out)
+        if clip:
+            out.clip(0, 1, out=out)
 
     return step

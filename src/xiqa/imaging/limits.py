@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xiqa.errors import ImageReadError
 
-__all__ = ["DEFAULT_LIMITS", "Limits"]
+__all__ = ["DEFAULT_LIMITS", "MEGABYTE", "Limits"]
 
 MEGABYTE = 2**20
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xiqa.errors import ImageReadError
+from xiqa.imaging.blocks import blockwise, scale
 from xiqa.types import FloatArray
 
 __all__ = ["to_grey", "to_unit"]
@@ -31,7 +32,7 @@ def to_unit(values: NDArray[Any]) -> tuple[FloatArray, int]:
         return values.astype(np.float32), 1
     if values.dtype.kind == "u":
         bits = 8 * values.dtype.itemsize
-        return np.divide(values, np.float32((1 << bits) - 1), dtype=np.float32), bits
+        return blockwise(scale(0, 1 / ((1 << bits) - 1)), values, np.dtype(np.float32)), bits
     if values.dtype.kind != "f":
         raise ImageReadError(
             "pixels of this type have no known range",

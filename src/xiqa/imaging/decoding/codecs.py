@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import imagecodecs
 import numpy as np
@@ -43,11 +43,13 @@ def _rle(stream: bytes, out: Array) -> None:
     in_order = [63, *offsets, len(stream)] == sorted({63, *offsets, len(stream)})
     if not (1 <= count <= 15 and in_order):
         raise ValueError("the segments' offsets do not fit the stream")  # the decoder would follow them
-    decoded = imagecodecs.dicomrle_decode(stream, out.dtype)
-    planes = np.frombuffer(decoded, dtype=out.dtype)
-    if planes.size != out.size:
-        raise ValueError(f"{planes.size} samples instead of {out.size}")
-    out[...] = planes.reshape(out.shape) if out.ndim == 2 else _planes_last(planes, out)
+    planes = out if out.ndim == 2 else np.empty_like(out)
+    flat = planes.reshape(-1).view(np.uint8)
+    decoded = imagecodecs.dicomrle_decode(stream, out.dtype, out=cast("bytearray", flat))
+    if len(decoded) != flat.size:
+        raise ValueError(f"{len(decoded)} bytes instead of {flat.size}")
+    if out.ndim == 3:
+        out[...] = _planes_last(planes, out)
 
 
 def _tiff(stream: bytes, out: Array, *, page: int = 0) -> None:

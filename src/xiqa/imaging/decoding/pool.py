@@ -1,8 +1,9 @@
 """The parent's side: a few decoding processes that live on, and one request to one of them.
 
-The code stream and the pixels travel through one piece of anonymous shared memory that belongs to the
-request: the parent writes the stream at its start, the child writes the pixels behind it. Over the socket go
-only its file descriptor and a line of JSON, so nothing that a hijacked decoder sends is ever executed.
+The code stream and the pixels travel through one piece of anonymous shared memory: the parent writes the
+stream at its start, the child writes the pixels behind it. Over the socket go only its file descriptor and a
+line of JSON, so nothing that a hijacked decoder sends is ever executed. The pixels are not copied: the array
+borrows the memory, and the next request takes it again only when no array looks at it any more.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xiqa.errors import ImageReadError
-from xiqa.imaging.limits import Limits
+from xiqa.imaging.limits import MEGABYTE, Limits
 
 __all__ = ["Task", "decode"]
 
 _MEMFD = hasattr(os, "memfd_create")  # Linux
+_KEPT = 64 * MEGABYTE  # an idle worker holds no more memory than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +57,15 @@ def decode(stream: bytes, task: Task, limits: Limits) -> NDArray[Any]:
         ImageReadError: ``bad_codestream`` when the decoder refuses, ``decoder_crashed``,
             ``decoder_timeout`` or ``decoder_memory`` when it dies.
     """
-    count = int(np.prod(task.shape))
     start = -(-len(stream) // mmap.PAGESIZE) * mmap.PAGESIZE
-    size = start + count * np.dtype(task.dtype).itemsize
-    with _shared_memory(size) as file:
-        memory = mmap.mmap(file.fileno(), size)
-        memory[: len(stream)] = stream
-        order = asdict(task) | {
-            "length": len(stream),
-            "start": start,
-            "memory": limits.decoder_memory,
-            "seconds": limits.decoder_seconds,
-        }
-        problem = _POOL.ask(order, file.fileno())
+    size = start + int(np.prod(task.shape)) * np.dtype(task.dtype).itemsize
+    order = asdict(task) | {
+        "length": len(stream),
+        "start": start,
+        "memory": limits.decoder_memory,
+        "seconds": limits.decoder_seconds,
+    }
+    problem, memory = _POOL.ask(order, stream, size)
     if problem:
         raise ImageReadError(
             "the compressed pixels cannot be decoded",
@@ -75,7 +73,41 @@ def decode(stream: bytes, task: Task, limits: Limits) -> NDArray[Any]:
             expected=f"{task.codec} of shape {task.shape}",
             got=problem["message"],
         )
-    return np.frombuffer(memory, dtype=task.dtype, count=count, offset=start).reshape(task.shape)
+    return memory.lend(start, task.shape, np.dtype(task.dtype))
+
+
+class _Memory:
+    """Shared memory of a worker, as long as one request and perhaps longer."""
+
+    def __init__(self, size: int) -> None:
+        self.file = _shared_memory(size)
+        self.map = mmap.mmap(self.file.fileno(), size)
+        self.size = size
+        self.lent = False
+
+    def fits(self, size: int) -> bool:
+        """Whether a request of ``size`` bytes may take it."""
+        return not self.lent and size <= self.size
+
+    def lend(self, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """What lies behind ``start`` as an array; it and its views keep the memory from other requests."""
+        found = np.frombuffer(self.map, dtype, count=int(np.prod(shape)), offset=start)
+        return np.asarray(_Loan(self, found.reshape(shape)))
+
+    def __del__(self) -> None:
+        self.file.close()
+
+
+class _Loan:
+    """What a borrowed array holds on to; it goes when the last of its views goes."""
+
+    def __init__(self, memory: _Memory, pixels: NDArray[Any]) -> None:
+        self.__array_interface__ = pixels.__array_interface__
+        self._memory = memory
+        memory.lent = True
+
+    def __del__(self) -> None:
+        self._memory.lent = False
 
 
 def _shared_memory(size: int) -> IO[bytes]:
@@ -92,6 +124,7 @@ class _Worker:
     """One decoding process."""
 
     def __init__(self) -> None:
+        self.memory: _Memory | None = None
         self.socket, theirs = socket.socketpair()
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with theirs:
@@ -104,11 +137,19 @@ class _Worker:
                 env=environment,
             )
 
-    def ask(self, order: dict[str, Any], descriptor: int) -> dict[str, str]:
+    def room(self, size: int) -> _Memory:
+        """Memory for a request: that of the last one where it is free and large enough."""
+        if self.memory is not None and self.memory.fits(size):
+            return self.memory
+        memory = _Memory(size)
+        self.memory = memory if size <= _KEPT else None
+        return memory
+
+    def ask(self, order: dict[str, Any], memory: _Memory) -> dict[str, str]:
         """The child's answer: empty, or what went wrong; raises ``EOFError`` when the child has died."""
-        line = json.dumps(order).encode()
+        line = json.dumps(order | {"size": memory.size, "keep": memory is self.memory}).encode()
         try:
-            socket.send_fds(self.socket, [len(line).to_bytes(4, "big")], [descriptor])
+            socket.send_fds(self.socket, [len(line).to_bytes(4, "big")], [memory.file.fileno()])
             self.socket.sendall(line)
             answer = self.socket.recv(4096)
         except ConnectionError as error:
@@ -138,15 +179,21 @@ class _Pool:
         self.lock = threading.Lock()
         self.idle: list[_Worker] = []
 
-    def ask(self, order: dict[str, Any], descriptor: int) -> dict[str, str]:
-        """Have one worker do the order; a worker that dies of it is replaced by the next call."""
+    def ask(self, order: dict[str, Any], stream: bytes, size: int) -> tuple[dict[str, str], _Memory]:
+        """Have one worker do the order; a worker that dies of it is replaced by the next call.
+
+        Returns:
+            What went wrong, if anything, and the memory of ``size`` bytes or more that holds the pixels.
+        """
         with self.lock:
             worker = self.idle.pop() if self.idle else None
         worker = worker or _Worker()
+        memory = worker.room(size)
+        memory.map[: len(stream)] = stream
         try:
-            answer = worker.ask(order, descriptor)
+            answer = worker.ask(order, memory)
         except EOFError:
-            return _cause_of_death(worker.close(), order)
+            return _cause_of_death(worker.close(), order), memory
         except BaseException:  # interrupted between question and answer: the worker is out of step
             worker.close()
             raise
@@ -156,7 +203,7 @@ class _Pool:
                 self.idle.append(worker)
         if not keep:
             worker.close()
-        return answer
+        return answer, memory
 
     def close(self) -> None:
         """End the idle workers."""

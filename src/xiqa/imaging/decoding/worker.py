@@ -26,13 +26,14 @@ def main(descriptor: int) -> None:
     """Answer orders until the parent closes its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    room = _Room()
     with socket.socket(fileno=descriptor) as parent:
         while True:
             head, files, _, _ = socket.recv_fds(parent, 4, 1)
             if not head:
                 return
             order = json.loads(_read(parent, int.from_bytes(head, "big")))
-            answer = _answer(order, files[0])
+            answer = _answer(order, room.enter(files[0], order["size"], keep=order["keep"]))
             parent.sendall(json.dumps(answer).encode())
 
 
@@ -46,16 +47,32 @@ def _read(parent: socket.socket, count: int) -> bytes:
     return parts
 
 
-def _answer(order: dict[str, Any], descriptor: int) -> dict[str, str]:
+class _Room:
+    """The shared memory that the parent sends again and again, mapped once."""
+
+    def __init__(self) -> None:
+        self._file = -1
+        self._memory: mmap.mmap | None = None
+
+    def enter(self, descriptor: int, size: int, *, keep: bool) -> mmap.mmap:
+        """The memory behind a descriptor, which is closed."""
+        file = os.fstat(descriptor).st_ino  # no other file gets the number while this one is mapped
+        memory = self._memory if file == self._file else None
+        if memory is None:
+            memory = mmap.mmap(descriptor, size)
+        os.close(descriptor)
+        self._file, self._memory = (file, memory) if keep else (-1, None)
+        return memory
+
+
+def _answer(order: dict[str, Any], memory: mmap.mmap) -> dict[str, str]:
     """Decode into the shared memory; empty, or what went wrong."""
     shape, dtype, start = tuple(order["shape"]), np.dtype(order["dtype"]), order["start"]
-    size = start + int(np.prod(shape)) * dtype.itemsize
-    memory = mmap.mmap(descriptor, size)
-    os.close(descriptor)
     _limit_memory(order["memory"])
     signal.setitimer(signal.ITIMER_PROF, order["seconds"])  # its signal ends the process
     try:
-        pixels = np.frombuffer(memory, dtype=dtype, offset=start).reshape(shape)
+        pixels = np.frombuffer(memory, dtype, count=int(np.prod(shape)), offset=start).reshape(shape)
+        pixels.fill(0)  # whatever a decoder leaves out, it is nothing of an image before
         CODECS[order["codec"]](memory[: order["length"]], pixels, **order["options"])
     except MemoryError:
         return {"code": "decoder_memory", "message": f"more than {order['memory'] >> 20} MB are needed"}

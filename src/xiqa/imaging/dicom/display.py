@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from xiqa.errors import ImageReadError
 
-__all__ = ["Display", "display_of", "to_display"]
+__all__ = ["Display", "display_of", "straight_line", "to_display"]
 
 Values = NDArray[np.float64]
 Range = tuple[float, float]
@@ -108,6 +108,29 @@ def to_display(stored: NDArray[Any], stored_range: Range | None, display: Displa
     if display.inverse:
         values = 1 - values
     return values.astype(np.float32)
+
+
+def straight_line(display: Display, stored_range: Range | None) -> tuple[float, float] | None:
+    """(zero, gain) where `to_display` is ``clip((stored - zero) * gain, 0, 1)``; None where it is not.
+
+    Also None where float32, in which 16 bits have their exact place, could not tell ``zero`` within 1e-7 of
+    the display's range.
+    """
+    if stored_range is None or display.modality or display.voi or display.presentation:
+        return None
+    low, high = sorted(end * display.slope + display.intercept for end in stored_range)
+    if display.window is not None:
+        if display.function == "SIGMOID":
+            return None
+        centre, width = display.window
+        if display.function == "LINEAR":
+            centre, width = centre - 0.5, width - 1
+        low, high = centre - width / 2, centre + width / 2
+    if high == low or max(map(abs, stored_range)) >= 1 << 24:
+        return None
+    black, white = (high, low) if display.inverse else (low, high)
+    zero, gain = (black - display.intercept) / display.slope, display.slope / (white - black)
+    return (zero, gain) if abs(float(np.float32(zero)) - zero) * abs(gain) < 1e-7 else None
 
 
 def _windowed(values: Values, centre: float, width: float, function: str) -> Values:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from dataclasses import dataclass
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -16,7 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEnd
 from xiqa.errors import ImageReadError
 from xiqa.imaging.limits import Limits
 
-__all__ = ["Header", "read_header"]
+__all__ = ["Elements", "Header", "read_header"]
 
 IDENTIFIERS = (
     *("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
@@ -51,12 +53,39 @@ _USED = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
-_USED_TAGS: list[BaseTag | int] = [tag for keyword in _USED if (tag := tag_for_keyword(keyword))]
+_TAGS = {keyword: BaseTag(tag) for keyword in _USED if (tag := tag_for_keyword(keyword))}
+_USED_TAGS: list[BaseTag | int] = list(_TAGS.values())
+_TEXTS = ("CS", "DA", "LO", "SH", "UI")
 
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _UNDEFINED = 0xFFFFFFFF
 _BLOCK = 8192  # pydicom looks for the end of elements of undefined length in blocks of this size
 _MOST_READS = 200_000  # two a data element: a few seconds
+
+
+class Elements(Dataset):
+    """A data set that finds the elements that reading needs without a detour through its attributes."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """See `pydicom.dataset.Dataset.get`."""
+        tag = _TAGS.get(key)
+        if tag is None:
+            return super().get(key, default)
+        return self[tag].value if tag in self.keys() else default
+
+    def text(self, keyword: str) -> str:
+        """An element's value as text, empty where there is none."""
+        tag = _TAGS[keyword]
+        raw: Any = self.get_item(tag) if tag in self.keys() else None
+        if isinstance(raw, RawDataElement) and raw.VR in _TEXTS and isinstance(raw.value, bytes):
+            value = raw.value.rstrip(b"\0 ")
+            if _PLAIN_TEXT.fullmatch(value):  # the same in every character set
+                return value.decode("ascii")
+        return str(self.get(keyword) or "")
+
+
+#: Printable ASCII, without what separates values and what Japanese character sets replace.
+_PLAIN_TEXT = re.compile(rb"[ -\[\]-}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +102,7 @@ class Header:
         words: 8-bit pixels are stored as 16-bit words.
     """
 
-    data: Dataset
+    data: Elements
     syntax: UID
     stream: BoundedStream
     pixels: str
@@ -130,7 +159,7 @@ def read_header(file: IO[bytes], limits: Limits) -> Header:
             f"{length:,} bytes of pixels are declared, {stream.size - found['start']:,} are there"
         )
     words = bool(found["words"]) and data.get("BitsAllocated") == 8
-    return Header(data, syntax, stream, _PIXELS[found["tag"]], found["start"], length, words)
+    return Header(Elements(data), syntax, stream, _PIXELS[found["tag"]], found["start"], length, words)
 
 
 class BoundedStream:

@@ -111,6 +111,22 @@ class PixelFormat:
         half = 1 << (self.bits - 1)
         return (-half, half - 1) if self.signed else (0, 2 * half - 1)
 
+    def numbers(self, patterns: NDArray[Any]) -> NDArray[Any] | None:
+        """The same memory seen as numbers; None where bits are to be dropped or signs to be extended."""
+        if self.dtype.kind == "f" or self.shift or patterns.dtype.itemsize != self.dtype.itemsize:
+            return None
+        kind = patterns.dtype.str.replace("u", "i") if self.signed else patterns.dtype
+        numbers = patterns.view(kind)
+        if self.bits == 8 * self.dtype.itemsize:
+            return numbers
+        low, high = self.stored_range or (0, 0)
+        return numbers if low <= int(numbers.min()) and int(numbers.max()) <= high else None
+
+    def number(self, pattern: int) -> int:
+        """The number that a pattern of the bits stored stands for; a number stays what it is."""
+        value = pattern % (1 << self.bits)
+        return value - (1 << self.bits) if self.signed and value >> (self.bits - 1) else value
+
     def values(self, patterns: NDArray[Any]) -> NDArray[Any]:
         """Bit patterns as numbers: unused bits dropped, the sign extended."""
         if self.dtype.kind == "f":

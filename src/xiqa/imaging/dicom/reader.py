@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import UID
 
 from xiqa.errors import ImageReadError
-from xiqa.imaging.blocks import blockwise, look_up
-from xiqa.imaging.dicom.display import Display, display_of, to_display
-from xiqa.imaging.dicom.header import IDENTIFIERS, read_header
+from xiqa.imaging.blocks import blockwise, look_up, scale
+from xiqa.imaging.dicom.display import Display, display_of, straight_line, to_display
+from xiqa.imaging.dicom.header import IDENTIFIERS, Elements, read_header
 from xiqa.imaging.dicom.mask import padding_range, shutter_mask
 from xiqa.imaging.dicom.pixels import PixelFormat, read_frame
 from xiqa.imaging.options import ReadOptions, printable
@@ -22,6 +22,9 @@ from xiqa.imaging.values import to_grey
 from xiqa.types import FloatArray, Image, MaskArray, Source
 
 __all__ = ["DicomReader"]
+
+_UIDS = tuple(name for name in IDENTIFIERS if name.endswith("UID"))
+_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)  # PS3.5 section 9.1
 
 
 class DicomReader:
@@ -49,14 +52,16 @@ class DicomReader:
         if raw.dtype.kind == "f" and not np.isfinite(raw).all():
             raise ImageReadError("the pixels hold NaN or infinity", code="not_finite", expected="numbers")
         notes: tuple[str, ...] = ()
-        mask = _both(self._not_padding(raw), shutter_mask(_shutter_group(data, frame), raw.shape[:2]))
+        numbers = self.format.numbers(raw) if raw.ndim == 2 else None
+        shutter = shutter_mask(_shutter_group(data, frame), raw.shape[:2])
+        mask = _both(self._not_padding(raw, numbers), shutter)
         if raw.ndim == 3:
             pixels = np.divide(raw, np.float32((1 << self.format.bits) - 1), dtype=np.float32)
         elif self.format.photometric == "PALETTE COLOR":
             pixels = _palette(raw, data)
         else:
             display = display_of(data, frame)
-            pixels = self._shown(raw, display)
+            pixels = self._shown(raw, numbers, display)
             notes = display.notes
         spacing, spacing_notes = _spacing(data, frame)
         identifiers, identifier_notes = _identifiers(data)
@@ -76,12 +81,23 @@ class DicomReader:
             ),
         )
 
-    def _shown(self, raw: NDArray[Any], display: Display) -> FloatArray:
-        """Grey patterns in display order, through a table of all values where those are fewer than pixels."""
+    def _shown(self, raw: NDArray[Any], numbers: NDArray[Any] | None, display: Display) -> FloatArray:
+        """Grey patterns in display order.
+
+        A window alone is computed, everything else is looked up in a table of all values where those are
+        fewer than pixels.
+        """
         format = self.format
+        line = straight_line(display, format.stored_range)
+        direct = None if line is None else scale(*line, clip=True)
+        if numbers is not None and direct is not None:
+            return blockwise(direct, numbers, np.dtype(np.float32))
 
         def compute(patterns: NDArray[Any], out: NDArray[Any]) -> None:
-            out[...] = to_display(format.values(patterns), format.stored_range, display)
+            if direct is not None:
+                direct(format.values(patterns), out)
+            else:
+                out[...] = to_display(format.values(patterns), format.stored_range, display)
 
         patterns = 1 << (8 * raw.dtype.itemsize)
         if raw.dtype.kind == "f" or patterns > raw.size:
@@ -92,10 +108,15 @@ class DicomReader:
         table = np.tile(unused_below, patterns // unused_below.size)
         return blockwise(look_up(table), raw, table.dtype)
 
-    def _not_padding(self, raw: NDArray[Any]) -> MaskArray | None:
+    def _not_padding(self, raw: NDArray[Any], numbers: NDArray[Any] | None) -> MaskArray | None:
         ends = padding_range(self.header.data)
         if ends is None or raw.dtype.kind == "f" or raw.ndim == 3:
             return None
+        first, last = (self.format.number(end) for end in ends)
+        if numbers is not None and first <= last:
+            if first == last:
+                return np.asarray(numbers != first)
+            return np.asarray((numbers < first) | (numbers > last))
         kind = raw.dtype.newbyteorder("=").type
         low, span = (kind(number % (1 << self.format.bits)) for number in (ends[0], ends[1] - ends[0]))
         shift, bits = kind(self.format.shift), kind((1 << self.format.bits) - 1)
@@ -158,14 +179,16 @@ def _spacing(data: Dataset, frame: int) -> tuple[tuple[float, float] | None, tup
     return None, ()
 
 
-def _identifiers(data: Dataset) -> tuple[dict[str, str], tuple[str, ...]]:
+def _is_uid(text: str) -> bool:
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
+def _identifiers(data: Elements) -> tuple[dict[str, str], tuple[str, ...]]:
     """The identifiers as text without control characters, and a note on those that are no legal UID.
 
     They are what the file says: never part of a path or of a page without quoting.
     """
-    texts = {name: printable(str(data.get(name) or ""))[:1024] for name in IDENTIFIERS}
-    illegal = [
-        name for name, text in texts.items() if name.endswith("UID") and text and not UID(text).is_valid
-    ]
+    texts = {name: printable(data.text(name))[:1024] for name in IDENTIFIERS}
+    illegal = [name for name in _UIDS if (text := texts[name]) and not _is_uid(text)]
     notes = tuple(f"{name} is not a legal UID" for name in illegal)
     return {name: text for name, text in texts.items() if text}, notes
