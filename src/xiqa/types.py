@@ -24,6 +24,7 @@ __all__ = [
     "Box",
     "Finding",
     "FloatArray",
+    "Fragility",
     "Image",
     "MaskArray",
     "Point",
@@ -207,6 +208,30 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Fragility:
+    """The smallest changes of an image that carry its verdict across the limit between good and poor.
+
+    Grey levels are parts of the whole range, so that 1/255 is one level of eight bits. What no search found
+    is None.
+
+    Attributes:
+        step: Change of every pixel by the same amount, up or down (FGSM); the L-infinity norm.
+        length: The shortest change (DeepFool); its L2 norm on the model's grid.
+        mean_square: The same change, root mean square over the pixels.
+        relative: Its length over the image's own.
+        margin: Log-odds between the image's probability and the limit, positive for poor.
+        pixels: How many pixels of the model's grid could change.
+    """
+
+    step: float | None
+    length: float | None
+    mean_square: float | None
+    relative: float | None
+    margin: float
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """The verdict on one image and its evidence, in the original image's pixels.
 
@@ -220,6 +245,7 @@ class Assessment:
         provenance: Model hash, recipe, method, versions: what makes the result repeatable.
         saliency: The map behind the findings, where it was kept.
         image_size: (rows, columns) of the original; (0, 0) when it could not be read.
+        fragility: How small a change flips the verdict, where it was asked for.
     """
 
     file: str
@@ -231,3 +257,4 @@ class Assessment:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     saliency: SaliencyMap | None = field(default=None, repr=False, compare=False)
     image_size: tuple[int, int] = (0, 0)
+    fragility: Fragility | None = None

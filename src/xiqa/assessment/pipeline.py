@@ -16,7 +16,7 @@ from xiqa.assessment.runtime import Inference, Runtime, as_runtime
 from xiqa.assessment.verdicts import decide
 from xiqa.errors import ConfigError
 from xiqa.saliency.method import Method
-from xiqa.types import Assessment, Image, SaliencyMap, Verdict
+from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
 
 if TYPE_CHECKING:
     from xiqa.models import LoadedModel
@@ -35,6 +35,7 @@ def assess(
     batch_size: int = 8,
     on_result: OnResult | None = None,
     keep_maps: bool = True,
+    fragility: bool = False,
 ) -> list[Assessment]:
     """Say of each image whether it is good enough, and where the problem is.
 
@@ -49,16 +50,19 @@ def assess(
         batch_size: Images that pass the network at once.
         on_result: Called with each assessment, map included, and its image, in the order of the images.
         keep_maps: Whether the returned assessments keep their maps (about a megabyte each).
+        fragility: Whether to search the smallest changes that flip each verdict: about 20 times the work.
 
     Returns:
         One assessment an image, in their order, places in original pixels.
 
     Raises:
         SaliencyError: The method does not exist or cannot explain this network.
-        ConfigError: The batch size is no positive number.
+        ConfigError: The batch size is no positive number, or fragility is asked of an exported model.
     """
     results = []
-    for result, image in assess_each(model, images, method=method, batch_size=batch_size):
+    for result, image in assess_each(
+        model, images, method=method, batch_size=batch_size, fragility=fragility
+    ):
         if on_result is not None:
             on_result(result, image)
         results.append(result if keep_maps else replace(result, saliency=None))
@@ -71,19 +75,21 @@ def assess_each(
     *,
     method: Method | str | None = None,
     batch_size: int = 8,
+    fragility: bool = False,
 ) -> Iterator[tuple[Assessment, Image | None]]:
     """`assess`, one result at a time, for more images than fit into memory."""
     if batch_size < 1:
         raise ConfigError("no such batch size", expected="1 or more", got=str(batch_size))
     runtime = as_runtime(model)
     chosen = runtime.resolve(method)
+    told = _tell_fragility(runtime) if fragility else _tell_nothing
     batch: list[Prepared] = []
     for prepared in read_ahead(_several(images), runtime.prepare, ahead=batch_size + 1):
         batch.append(prepared)
         if sum(one.array is not None for one in batch) == batch_size:
-            yield from _assess_batch(runtime, batch, chosen)
+            yield from _with_fragility(_assess_batch(runtime, batch, chosen), batch, told)
             batch = []
-    yield from _assess_batch(runtime, batch, chosen)
+    yield from _with_fragility(_assess_batch(runtime, batch, chosen), batch, told)
 
 
 def explain(
@@ -116,6 +122,37 @@ def explain(
 def _several(images: Source | Iterable[Source]) -> Iterable[Source]:
     """One image as a list of one."""
     return [images] if isinstance(images, (Image, str, os.PathLike)) else images
+
+
+def _tell_nothing(prepared: Prepared) -> Fragility | None:
+    """Fragility was not asked for."""
+    return None
+
+
+def _tell_fragility(runtime: Runtime) -> Callable[[Prepared], Fragility | None]:
+    """How fragile each verdict is."""
+    from xiqa.assessment.fragility import film_fragility, require_gradients  # noqa: PLC0415 - needs torch
+
+    model = require_gradients(runtime)
+
+    def tell(prepared: Prepared) -> Fragility | None:
+        assert prepared.array is not None
+        assert prepared.frame is not None
+        assert prepared.image is not None
+        return film_fragility(model, prepared.array, prepared.frame, prepared.image)
+
+    return tell
+
+
+def _with_fragility(
+    results: Iterable[tuple[Assessment, Image | None]],
+    batch: Sequence[Prepared],
+    tell: Callable[[Prepared], Fragility | None],
+) -> Iterator[tuple[Assessment, Image | None]]:
+    """The results, with the fragility of those that have a verdict."""
+    for (result, image), prepared in zip(results, batch, strict=True):
+        assessed = image is not None and result.verdict is not Verdict.NOT_ASSESSED
+        yield (replace(result, fragility=tell(prepared)) if assessed else result), image
 
 
 def _assess_batch(

@@ -32,6 +32,11 @@ def command(
     out: Path = typer.Option(Path("xiqa-report"), help="Folder for results and report."),
     batch_size: int = typer.Option(8, min=1, help="Images that pass the network at once."),
     force: bool = typer.Option(False, help="Assess again what is done."),
+    fragility: bool = typer.Option(
+        False,
+        "--fragility",
+        help="Search the smallest change that flips each verdict (about 20 times the work; no .onnx files).",
+    ),
 ) -> None:
     """Say of each image whether it is good enough, and where the problem is.
 
@@ -47,7 +52,11 @@ def command(
     console = Console()
     files, refused = _files(paths, out)
     runtime = load_runtime(model, runtime_name)  # type: ignore[arg-type]  # checked there
-    settings = {"model_hash": runtime.card.hash, "method": str(runtime.resolve(method))}
+    settings: dict[str, Any] = {
+        "model_hash": runtime.card.hash,
+        "method": str(runtime.resolve(method)),
+        **({"fragility": True} if fragility else {}),
+    }
     with ResultsFolder.open(out, settings) as folder:
         wanted = [file for file in files if force or not folder.done(file)]
         if len(wanted) < len(files):
@@ -55,7 +64,7 @@ def command(
                 f"{len(files) - len(wanted)} of {len(files)} images are done already (--force: again)"
             )
         try:
-            _run(runtime, wanted, settings["method"], batch_size, folder, console)
+            _run(runtime, wanted, settings["method"], batch_size, folder, console, fragility)
         except KeyboardInterrupt:
             folder.finish()
             console.print(f"Interrupted. What is done is in {out}; the same command goes on there.")
@@ -90,6 +99,7 @@ def _run(
     batch_size: int,
     folder: ResultsFolder,
     console: Console,
+    fragility: bool,
 ) -> None:
     """Assess the files; pictures and journal are written by a second thread."""
     from rich.progress import (
@@ -130,7 +140,15 @@ def _run(
             progress.advance(task)
 
         if files:
-            assess(runtime, files, method=method, batch_size=batch_size, on_result=on_result, keep_maps=False)
+            assess(
+                runtime,
+                files,
+                method=method,
+                batch_size=batch_size,
+                on_result=on_result,
+                keep_maps=False,
+                fragility=fragility,
+            )
 
 
 def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
@@ -144,8 +162,10 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
     from xiqa.types import Verdict
 
     table = Table(box=None, pad_edge=False)
-    for column in ("verdict", "poor", "place", "file"):
-        table.add_column(column, overflow="fold", justify="right" if column == "poor" else "left")
+    fragile = any("fragility" in row for row in rows)
+    for column in ("verdict", "poor", *(("flips at",) if fragile else ()), "place", "file"):
+        right = column in ("poor", "flips at")
+        table.add_column(column, overflow="fold", justify="right" if right else "left")
     for row in rows[:SHOWN]:
         probability, first = row["probability"], next(iter(row["findings"]), None)
         # the reason where the numbers do not tell it
@@ -153,6 +173,7 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
         table.add_row(
             f"[{COLOURS[row['verdict']]}]{WORDS[Verdict(row['verdict'])]}[/]",
             _rounded(probability),
+            *((_step(row),) if fragile else ()),
             "" if first is None else "({:.0f}, {:.0f})".format(*first["peak"]),
             escape(printable(row["file"])) + why,
         )
@@ -173,6 +194,14 @@ def _rounded(probability: float | None) -> str:
     if 0 < probability < 0.01 or 0.99 < probability < 1:
         return "<0.01" if probability < 0.5 else ">0.99"
     return f"{probability:.2f}"
+
+
+def _step(row: Any) -> str:
+    """The smallest step of all pixels that flips a verdict, in grey levels of eight bits."""
+    found = row.get("fragility")
+    if found is None:
+        return ""
+    return "no step" if found["step"] is None else f"{255 * found['step']:.2g}/255"
 
 
 def _short(row: Any) -> str:

@@ -118,6 +118,7 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         "width": width,
         "height": height,
         "places": [_place(finding, (height, width)) for finding in row["findings"]],
+        "fragility": _fragility(row["fragility"]) if row.get("fragility") else None,
         "film": None,
         "heat": None,
     }
@@ -127,6 +128,15 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         case["film"] = data_uri(film, share * 3 // 4)
         case["heat"] = data_uri(heat, share // 4) if heat is not None and case["film"] else None
     return case
+
+
+def _fragility(found: Mapping[str, Any]) -> dict[str, str | None]:
+    """The smallest changes across the limit, in grey levels of eight bits."""
+    step, mean_square = (
+        None if found[name] is None else f"{255 * found[name]:.2g}" for name in ("step", "mean_square")
+    )
+    relative = None if found["relative"] is None else f"{100 * found['relative']:.2g}"
+    return {"step": step, "mean_square": mean_square, "relative": relative}
 
 
 def _percent(value: float | None) -> float | None:

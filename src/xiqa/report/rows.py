@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from xiqa.imaging.options import printable
@@ -35,11 +36,14 @@ COLUMNS = (
     "model",
     "model_hash",
 )
+# Only where fragility was asked for.
+FRAGILITY_COLUMNS = ("fragility_step", "fragility_mean_square", "fragility_relative")
 
 
 def to_row(assessment: Assessment) -> dict[str, Any]:
     """The assessment in JSON's types: places in original pixels, rounded to a hundredth of one."""
-    return {
+    fragility = assessment.fragility
+    row: dict[str, Any] = {
         "file": assessment.file,
         "verdict": assessment.verdict.value,
         "reason": assessment.reason,
@@ -55,6 +59,7 @@ def to_row(assessment: Assessment) -> dict[str, Any]:
         ],
         "provenance": dict(assessment.provenance),
     }
+    return row if fragility is None else row | {"fragility": asdict(fragility)}
 
 
 def worst_first(rows: Iterable[Row]) -> list[Row]:
@@ -84,8 +89,9 @@ def json_bytes(rows: Iterable[Row]) -> bytes:
 
 def csv_bytes(rows: Iterable[Row]) -> bytes:
     """``results.csv``: one line a file with its first finding; no cell can act as a formula."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)
+    text, rows = io.StringIO(newline=""), list(rows)
+    more = FRAGILITY_COLUMNS if any("fragility" in row for row in rows) else ()
+    writer = csv.DictWriter(text, (*COLUMNS, *more))
     writer.writeheader()
     writer.writerows(_cells(row) for row in rows)
     return text.getvalue().encode("utf-8")
@@ -98,6 +104,8 @@ def _cells(row: Row) -> dict[str, Any]:
     cells |= {"file": harmless(printable(row["file"])), "reason": harmless(printable(row["reason"]))}
     cells |= {key: harmless(str(provenance.get(key, ""))) for key in ("method", "model", "model_hash")}
     cells["findings"] = len(row["findings"])
+    for name in FRAGILITY_COLUMNS if "fragility" in row else ():
+        cells[name] = row["fragility"][name.removeprefix("fragility_")]
     if row["findings"]:
         first = row["findings"][0]
         cells |= dict(zip(("peak_x", "peak_y"), first["peak"], strict=True))

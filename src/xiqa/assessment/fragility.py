@@ -1,0 +1,130 @@
+r"""How fragile a verdict is: the smallest change of a film that carries it across the limit.
+
+Changes are of the *film*, in grey levels from 0 to 1, alike in all channels of the network's input and only
+where the film lies: neither the padding nor what is outside the collimation may change. The limit is the
+card's threshold on the calibrated probability; the review band around it is left aside.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from xiqa.assessment.torch_runtime import TorchRuntime
+from xiqa.errors import ConfigError
+from xiqa.saliency.flips import deepfool_flip, fgsm_flip
+from xiqa.saliency.state import evaluating
+from xiqa.types import Fragility
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xiqa.assessment.runtime import Runtime
+    from xiqa.imaging.frame import Frame
+    from xiqa.models import LoadedModel
+    from xiqa.models.card import BundleCard
+    from xiqa.saliency.flips import Margins
+    from xiqa.types import FloatArray, Image
+
+__all__ = ["MOST", "film_fragility", "limit_margin", "require_gradients"]
+
+MOST = 0.25
+"""The largest step that is tried, as a part of the grey range: beyond it a film is another film."""
+
+
+def require_gradients(runtime: Runtime) -> LoadedModel:
+    """The bundle behind a runtime.
+
+    Raises:
+        ConfigError: The runtime gives no gradients.
+    """
+    if not isinstance(runtime, TorchRuntime):
+        raise ConfigError(
+            "how fragile a verdict is cannot be told of an exported model",
+            expected="a bundle on PyTorch, which gives gradients",
+            got=type(runtime).__name__,
+            todo="leave fragility out, or name the bundle that was exported",
+        )
+    return runtime.model
+
+
+def limit_margin(logits: Tensor, card: BundleCard) -> Tensor:
+    r"""By how much the calibrated log-odds of poor quality lie above the limit.
+
+    .. math:: m = \log \frac{p}{1 - p} - \log \frac{t}{1 - t}, \qquad p = \mathrm{softmax}(z / T)_c
+
+    Args:
+        logits: ``(M, K)``.
+        card: Says the class c, the temperature T and the threshold t (taken within one millionth of 0 and 1).
+
+    Returns:
+        ``(M, 1)``, positive where the film is poor.
+    """
+    limit = min(max(card.threshold, 1e-6), 1 - 1e-6)
+    scaled = logits.double() / card.temperature
+    if scaled.shape[1] == 1:
+        scaled = torch.cat([torch.zeros_like(scaled), scaled], dim=1)
+    own = scaled[:, card.poor_class : card.poor_class + 1]
+    others = torch.cat([scaled[:, : card.poor_class], scaled[:, card.poor_class + 1 :]], dim=1)
+    return own - others.logsumexp(dim=1, keepdim=True) - math.log(limit / (1 - limit))
+
+
+def film_fragility(model: LoadedModel, array: FloatArray, frame: Frame, image: Image) -> Fragility:
+    """The smallest changes of one film that carry it across the limit between good and poor.
+
+    Args:
+        model: The bundle.
+        array: ``(C, h, w)``, the network's input as `LoadedModel.prepare` gives it.
+        frame: How it follows from the image.
+        image: The image; where its mask is False nothing may change.
+
+    Returns:
+        The sizes of the changes. They are not clipped to the grey range.
+    """
+    card, network = model.card, model.network
+    device = next(network.parameters()).device
+    mean, std = (
+        torch.tensor(values, device=device)[:, None, None]
+        for values in (card.preprocessing.mean, card.preprocessing.std)
+    )
+    with torch.inference_mode(False), torch.no_grad(), evaluating(network):
+        film = (torch.from_numpy(np.array(array)).to(device) * std + mean)[:1]
+        inside = torch.from_numpy(_inside(frame, image)).to(film)
+
+        def margins(films: Tensor) -> Tensor:
+            changed = film + inside * (films - film)
+            inputs = ((changed - mean) / std).contiguous(memory_format=torch.channels_last)
+            return limit_margin(network(inputs), card)
+
+        return _measure(margins, film, inside)
+
+
+def _measure(margins: Margins, film: Tensor, inside: Tensor) -> Fragility:
+    """Both searches on one film ``(1, h, w)``."""
+    step = fgsm_flip(margins, film, most=MOST, bisections=6)
+    short = deepfool_flip(margins, film, steps=20)
+    count = int((inside > 0).sum())
+    own = float((film * inside).norm())
+    return Fragility(
+        step=step.largest if step.flipped else None,
+        length=short.length if short.flipped else None,
+        mean_square=short.length / math.sqrt(count) if short.flipped and count else None,
+        relative=short.length / own if short.flipped and own > 0 else None,
+        margin=step.before,
+        pixels=count,
+    )
+
+
+def _inside(frame: Frame, image: Image) -> FloatArray:
+    """1 on the network's grid where the film may change, else 0; ``(1, h, w)``."""
+    rows, columns = frame.model_size
+    inside = np.zeros((1, rows, columns), dtype=np.float32)
+    window = frame.window
+    across = slice(int(window.x0), int(window.x1) + 1)
+    inside[:, int(window.y0) : int(window.y1) + 1, across] = 1
+    if image.mask is not None and image.mask.any():
+        inside *= frame.map_to_model(image.mask) > 0.5
+    return inside
