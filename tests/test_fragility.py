@@ -97,6 +97,7 @@ def test_a_linear_classifiers_fragility_is_its_margin_over_norms(model, image, i
     margin = math.log(odds / (1 - odds)) - math.log(0.3 / 0.7)
     assert found.margin == pytest.approx(margin, rel=1e-3)
     assert found.step == pytest.approx(abs(margin) / np.abs(weight).sum(), rel=0.02)
+    assert found.box == pytest.approx(1.02 * abs(margin) / np.abs(weight).sum(), rel=2e-3)
     shortest = 1.02 * (abs(margin) + 1e-4) / np.linalg.norm(weight)
     assert found.length == pytest.approx(shortest, rel=1e-3)
     assert found.pixels == int(inside.sum())
@@ -125,7 +126,7 @@ def test_a_verdict_no_change_flips_says_so(model):
     stubborn.network.layer.weight.data.zero_()
     image = film()
     found = film_fragility(stubborn, *stubborn.prepare(image), image)
-    assert (found.step, found.length, found.mean_square, found.relative) == (None, None, None, None)
+    assert (found.step, found.box, found.length, found.mean_square, found.relative) == (None,) * 5
 
 
 class TestAssessments:
@@ -162,7 +163,7 @@ class TestAssessments:
         entry = Entry({}, to_row(results[0]))
         page = report_html([entry], lambda picture: None)
         assert "How fragile is this verdict?" in page
-        assert f"<b>{255 * results[0].fragility.step:.2g}</b> of 255 grey levels" in page
+        assert f"<b>{255 * results[0].fragility.box:.2g}</b> of 255 grey levels" in page
         nothing = to_row(results[0]) | {"fragility": None}
         assert "How fragile" not in report_html([Entry({}, nothing)], lambda picture: None)
 

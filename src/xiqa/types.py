@@ -215,15 +215,17 @@ class Fragility:
     is None.
 
     Attributes:
-        step: Change of every pixel by the same amount, up or down (FGSM); the L-infinity norm.
+        step: Change of every pixel by the same amount in one step along the gradient's sign (FGSM).
+        box: Largest change of a pixel where many such steps look for the least (DeepFool, L-infinity).
         length: The shortest change (DeepFool); its L2 norm on the model's grid.
-        mean_square: The same change, root mean square over the pixels.
+        mean_square: That change, root mean square over the pixels.
         relative: Its length over the image's own.
         margin: Log-odds between the image's probability and the limit, positive for poor.
         pixels: How many pixels of the model's grid could change.
     """
 
     step: float | None
+    box: float | None
     length: float | None
     mean_square: float | None
     relative: float | None

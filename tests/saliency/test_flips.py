@@ -57,6 +57,12 @@ class TestLinear:
         )
         assert flip.flipped  # by the hair beyond the border
 
+    def test_deepfool_in_the_largest_change_is_fgsms_smallest(self, linear):
+        flip = deepfool_flip(class_margins(linear, 0), IMAGE, overshoot=0.0, measure="linf")
+        exact = abs(score(linear, IMAGE)) / float(weight(linear, 0).abs().sum())
+        assert flip.flipped
+        assert flip.largest == pytest.approx(exact, rel=1e-3)
+
     def test_deepfool_leaves_by_the_nearest_of_several_borders(self):
         network = build(LinearModel, classes=5)
         with torch.no_grad():
@@ -160,6 +166,10 @@ class TestEdges:
         assert verdict_margins(logits, 2, multilabel=True).tolist() == [[0.5]]
         assert verdict_margins(logits[:, :1], 1).tolist() == [[1.0]]
         assert verdict_margins(logits[:, :1], 0).tolist() == [[-1.0]]
+
+    def test_another_measure(self, network):
+        with pytest.raises(SaliencyError, match="l2 or linf"):
+            deepfool_flip(class_margins(network, 0), IMAGE, measure="l1")
 
     @pytest.mark.parametrize("wrong", [{"pixels": 0}, {"population": 4}, {"iterations": 0}])
     def test_an_impossible_search(self, wrong):

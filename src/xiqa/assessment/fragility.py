@@ -33,6 +33,7 @@ __all__ = ["MOST", "film_fragility", "limit_margin", "require_gradients"]
 
 MOST = 0.25
 """The largest step that is tried, as a part of the grey range: beyond it a film is another film."""
+STEPS = 20
 
 
 def require_gradients(runtime: Runtime) -> LoadedModel:
@@ -105,11 +106,13 @@ def film_fragility(model: LoadedModel, array: FloatArray, frame: Frame, image: I
 def _measure(margins: Margins, film: Tensor, inside: Tensor) -> Fragility:
     """Both searches on one film ``(1, h, w)``."""
     step = fgsm_flip(margins, film, most=MOST, bisections=6)
-    short = deepfool_flip(margins, film, steps=20)
+    box = deepfool_flip(margins, film, steps=STEPS, measure="linf")
+    short = deepfool_flip(margins, film, steps=STEPS)
     count = int((inside > 0).sum())
     own = float((film * inside).norm())
     return Fragility(
         step=step.largest if step.flipped else None,
+        box=box.largest if box.flipped else None,
         length=short.length if short.flipped else None,
         mean_square=short.length / math.sqrt(count) if short.flipped and count else None,
         relative=short.length / own if short.flipped and own > 0 else None,

@@ -35,7 +35,7 @@ def command(
     fragility: bool = typer.Option(
         False,
         "--fragility",
-        help="Search the smallest change that flips each verdict (about 20 times the work; no .onnx files).",
+        help="Search the smallest change that flips each verdict (about ten times the work; no .onnx files).",
     ),
 ) -> None:
     """Say of each image whether it is good enough, and where the problem is.
@@ -197,11 +197,11 @@ def _rounded(probability: float | None) -> str:
 
 
 def _step(row: Any) -> str:
-    """The smallest step of all pixels that flips a verdict, in grey levels of eight bits."""
+    """The smallest change of any pixel that flips a verdict, in grey levels of eight bits."""
     found = row.get("fragility")
     if found is None:
         return ""
-    return "no step" if found["step"] is None else f"{255 * found['step']:.2g}/255"
+    return "nothing" if found["box"] is None else f"{255 * found['box']:.2g}/255"
 
 
 def _short(row: Any) -> str:

@@ -132,11 +132,9 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
 
 def _fragility(found: Mapping[str, Any]) -> dict[str, str | None]:
     """The smallest changes across the limit, in grey levels of eight bits."""
-    step, mean_square = (
-        None if found[name] is None else f"{255 * found[name]:.2g}" for name in ("step", "mean_square")
-    )
-    relative = None if found["relative"] is None else f"{100 * found['relative']:.2g}"
-    return {"step": step, "mean_square": mean_square, "relative": relative}
+    levels = {name: found[name] for name in ("step", "box", "mean_square")}
+    words = {name: None if value is None else f"{255 * value:.2g}" for name, value in levels.items()}
+    return words | {"relative": None if found["relative"] is None else f"{100 * found['relative']:.2g}"}
 
 
 def _percent(value: float | None) -> float | None:

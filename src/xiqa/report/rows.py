@@ -37,7 +37,7 @@ COLUMNS = (
     "model_hash",
 )
 # Only where fragility was asked for.
-FRAGILITY_COLUMNS = ("fragility_step", "fragility_mean_square", "fragility_relative")
+FRAGILITY_COLUMNS = ("fragility_step", "fragility_box", "fragility_mean_square", "fragility_relative")
 
 
 def to_row(assessment: Assessment) -> dict[str, Any]:

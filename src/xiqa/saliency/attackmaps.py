@@ -141,6 +141,7 @@ def deepfool(
     steps: int = 50,
     overshoot: float = 0.02,
     classes: int = 10,
+    measure: str = "l2",
     show: str = "change",
     norm: str = "l2",
 ) -> Tensor:
@@ -159,6 +160,7 @@ def deepfool(
         steps: The most steps.
         overshoot: Share by which the border is passed.
         classes: How many of the nearest classes to look at.
+        measure: What is short: ``l2``, or ``linf``, the largest change of a value.
         show: ``change`` as above, or ``effect``: :math:`\sum_k |r_k \, \partial s / \partial x_k|`.
         norm: How a pixel's channels become one size, for ``change``.
 
@@ -169,7 +171,7 @@ def deepfool(
     return _map(
         sample,
         lambda margins: deepfool_flip(
-            margins, sample.image, overshoot=overshoot, steps=steps, classes=classes
+            margins, sample.image, overshoot=overshoot, steps=steps, classes=classes, measure=measure
         ),
         show,
         norm,

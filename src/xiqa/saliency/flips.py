@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from xiqa.errors import SaliencyError
+
 __all__ = [
     "Flip",
     "Margins",
@@ -244,15 +246,22 @@ def pgd_flip(
 
 
 def deepfool_flip(
-    margins: Margins, image: Tensor, *, overshoot: float = 0.02, steps: int = 50, classes: int = 10
+    margins: Margins,
+    image: Tensor,
+    *,
+    overshoot: float = 0.02,
+    steps: int = 50,
+    classes: int = 10,
+    measure: str = "l2",
 ) -> Flip:
     r"""The nearest image with the other verdict, by steps to the nearest linearised border.
 
-    .. math:: r = -\frac{m_k}{\lVert w_k \rVert_2^2} w_k, \qquad w_k = \nabla m_k,
+    .. math:: r = -\frac{m_k}{\lVert w_k \rVert_2^2} w_k \quad (L_2), \qquad
+       r = -\frac{m_k}{\lVert w_k \rVert_1} \operatorname{sign} w_k \quad (L_\infty), \qquad
+       w_k = \nabla m_k,
 
-    where the verdict holds with :math:`k = \arg\min_j |m_j| / \lVert w_j \rVert_2`, the border that is
-    nearest, and where it does not with the margin that is most in its way; repeated until the sign changes.
-    The sum of the steps is lengthened by ``overshoot``. On a linear score one step is exact.
+    where the verdict holds with :math:`k = \arg\min_j |m_j| / \lVert w_j \rVert_2` (or 1), the border that
+    is nearest, and where it does not with the margin most in its way; repeated until the sign changes. The sum of the steps is lengthened by ``overshoot``. On a linear score one step is exact.
 
     Args:
         margins: The verdict.
@@ -260,11 +269,17 @@ def deepfool_flip(
         overshoot: Share by which the border is passed.
         steps: The most steps.
         classes: How many margins to look at, the smallest ones.
+        measure: What is short: ``l2``, or ``linf``, the largest change of a value.
 
     Returns:
         The change; it may not suffice when the steps are used up or the score is flat. Source:
         moosavi2016deepfool; the way into a class is an extension.
+
+    Raises:
+        SaliencyError: Another measure.
     """
+    if measure not in ("l2", "linf"):
+        raise SaliencyError("no such measure of a change", expected="l2 or linf", got=repr(measure))
     moved = torch.zeros_like(image)
     with torch.no_grad():
         first = margins(image[None])[0]
@@ -277,7 +292,7 @@ def deepfool_flip(
             after = float(found.detach().amin())
             if (after > 0) != (before > 0):
                 break
-            step = _to_border(found, leaf, near if before > 0 else [int(found.detach().argmin())])
+            step = _to_border(found, leaf, near if before > 0 else [int(found.detach().argmin())], measure)
         if step is None:
             break
         moved = moved + step
@@ -285,14 +300,15 @@ def deepfool_flip(
     return Flip(change, before, _score(margins, image + change))
 
 
-def _to_border(margins: Tensor, leaf: Tensor, among: list[int]) -> Tensor | None:
+def _to_border(margins: Tensor, leaf: Tensor, among: list[int], measure: str) -> Tensor | None:
     """The shortest step to where one of some margins is 0, to first order; None where all are flat."""
     best, nearest = None, math.inf
     for place in among:
         slope = torch.autograd.grad(margins[place], leaf, retain_graph=True)[0]
-        gap, length = float(margins[place].detach()), float(slope.norm())
+        gap, length = float(margins[place].detach()), float(slope.norm(p=2 if measure == "l2" else 1))
         if length > 0 and abs(gap) / length < nearest:
             nearest = abs(gap) / length
+            direction = slope / length if measure == "l2" else slope.sign()
             # a hair more than the gap, so that a step on the border still moves
-            best = slope * (-(gap + math.copysign(1e-4, gap)) / length**2)
+            best = direction * (-(gap + math.copysign(1e-4, gap)) / length)
     return best
