@@ -38,15 +38,16 @@ class TorchProbe:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits of all images; see `Probe`."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
+        training = [module for module in self.model.modules() if module.training]
         try:
+            for module in training:
+                module.training = False
             with torch.inference_mode():
                 parts = [self.model(chunk) for chunk in images.split(self.batch_size)]
         finally:
-            for module, mode in modes:
-                module.training = mode
-        return torch.cat(parts).clone()
+            for module in training:
+                module.training = True
+        return (torch.cat(parts) if len(parts) > 1 else parts[0]).clone()
 
 
 def class_score(logits: Tensor, target: Tensor | int, *, output: str = "probability") -> Tensor:
