@@ -52,7 +52,7 @@ def turned_convolution(
     outputs, inputs, rows, columns = weight.shape
     turned = weight.reshape(groups, outputs // groups, inputs, rows, columns).transpose(1, 2).flip(3, 4)
     turned = turned.reshape(groups * inputs, outputs // groups, rows, columns)
-    grad = _spread(_spread(grad, 2, stride[0]), 3, stride[1])
+    grad = _spread(grad, stride)
     pads: list[int] = []
     for axis in (1, 0):  # padding is told from the last axis on
         reach = dilation[axis] * (weight.shape[2 + axis] - 1)
@@ -61,12 +61,27 @@ def turned_convolution(
     return F.conv2d(F.pad(grad, pads), turned, dilation=tuple(dilation), groups=groups)
 
 
-def _spread(grad: Tensor, axis: int, step: int) -> Tensor:
-    """Put ``step - 1`` zeros behind every cell along an axis."""
-    if step == 1:
+def _spread(grad: Tensor, stride: Sequence[int]) -> Tensor:
+    """Put zeros behind every cell, stride by stride: repeat it, and keep the first of each block.
+
+    A runtime does that many times faster than padding cell by cell.
+    """
+    if tuple(stride) == (1, 1):
         return grad
-    behind = [0, 0] * (grad.dim() - 1 - axis) + [0, step - 1]
-    return F.pad(grad.unsqueeze(axis + 1), behind).flatten(axis, axis + 1)
+    size = [int(grad.shape[2 + axis]) * stride[axis] for axis in (0, 1)]
+    rows, columns = (torch.arange(size[axis]) % stride[axis] == 0 for axis in (0, 1))
+    first = (rows[:, None] & columns).to(grad)
+    return F.interpolate(grad, size, mode="nearest") * first
+
+
+def _hardtanh_backward(grad: Tensor, inputs: Tensor, low: float, high: float) -> Tensor:
+    """The gradient behind ReLU6 and its kind, told from the *output*, which the forward pass has already."""
+    output = F.hardtanh(inputs, low, high)
+    return grad * ((output > low) & (output < high)).to(grad.dtype)
+
+
+def _threshold_backward(grad: Tensor, inputs: Tensor, threshold: float) -> Tensor:
+    return grad * (inputs > threshold).to(grad.dtype)
 
 
 def _convolution_backward(
@@ -125,4 +140,6 @@ def backward_table() -> dict[Any, Callable[..., Any]]:
     """What to replace while tracing: PyTorch's own decompositions and the ones here."""
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     table[aten.convolution_backward.default] = _convolution_backward
+    table[aten.hardtanh_backward.default] = _hardtanh_backward
+    table[aten.threshold_backward.default] = _threshold_backward
     return table

@@ -10,6 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from xiqa.errors import SaliencyError
 from xiqa.export.decompositions import InterpolationByMatrices, backward_table
+from xiqa.export.rewrite import rewrite
 
 __all__ = ["fold_constants", "trace"]
 
@@ -41,6 +42,7 @@ def trace(function: Callable[[Tensor], tuple[Tensor, ...]], example: Tensor) -> 
                 _allow_non_fake_inputs=True,
             )(images)
         fold_constants(graph)
+        rewrite(graph)
         batch = torch.export.Dim("batch", min=1, max=1024)
         return torch.export.export(graph, (images,), dynamic_shapes=({0: batch},), strict=False)
     except (RuntimeError, TypeError, ValueError) as error:
