@@ -261,7 +261,8 @@ def deepfool_flip(
        w_k = \nabla m_k,
 
     where the verdict holds with :math:`k = \arg\min_j |m_j| / \lVert w_j \rVert_2` (or 1), the border that
-    is nearest, and where it does not with the margin most in its way; repeated until the sign changes. The sum of the steps is lengthened by ``overshoot``. On a linear score one step is exact.
+    is nearest, and where it does not with the margin most in its way; repeated until the sign changes. The
+    sum of the steps is lengthened by ``overshoot``. On a linear score one step is exact.
 
     Args:
         margins: The verdict.
