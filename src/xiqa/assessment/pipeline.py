@@ -21,6 +21,7 @@ from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
 if TYPE_CHECKING:
     from xiqa.models import LoadedModel
     from xiqa.models.card import BundleCard
+    from xiqa.models.outputs import Reading
 
 __all__ = ["assess", "assess_each", "explain"]
 
@@ -185,11 +186,13 @@ def _assessment(
     assert image is not None
     probability = float(inference.probabilities[place])
     distance = None if inference.distances is None else float(inference.distances[place])
-    verdict, reason = decide(card, probability, distance, runtime.guard_limit)
+    reading = inference.reading
+    problem = None if reading is None else card.problems[int(reading.problems[place])]
+    verdict, reason = decide(card, probability, distance, runtime.guard_limit, problem)
     saliency = SaliencyMap(
         inference.maps[place],
         method.name,
-        card.poor_class,
+        card.poor_class if reading is None else int(reading.targets[place]),
         params=method.params,
         input_size=card.preprocessing.size,
         frame=prepared.frame,
@@ -204,7 +207,7 @@ def _assessment(
         probability=probability if verdict is not Verdict.NOT_ASSESSED else None,
         threshold=card.threshold,
         findings=found,
-        provenance={**shared, **_image_provenance(image, distance)},
+        provenance={**shared, **_problems(card, reading, place), **_image_provenance(image, distance)},
         saliency=saliency,
         image_size=image.size,
     )
@@ -227,6 +230,17 @@ def _provenance(runtime: Runtime, method: Method) -> dict[str, Any]:
         "xiqa": __version__,
         **runtime.versions,
     }
+
+
+def _problems(card: BundleCard, reading: Reading | None, place: int) -> dict[str, Any]:
+    """The likeliest problem, which the map explains, and the probability of each."""
+    if reading is None:
+        return {}
+    problem = card.problems[int(reading.problems[place])]
+    each = {
+        name: round(float(value), 4) for name, value in zip(card.problems, reading.each[place], strict=True)
+    }
+    return {"target": problem, "problem": problem, "problems": each}
 
 
 def _recipe_name(card: BundleCard) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from xiqa.imaging.frame import Frame
     from xiqa.models.card import BundleCard
+    from xiqa.models.outputs import Reading
 
 __all__ = ["Engine", "Inference", "Runtime", "as_runtime", "load_runtime"]
 
@@ -29,11 +30,14 @@ class Inference:
         probabilities: ``(N,)`` calibrated, of poor quality.
         maps: ``(N, h, w)`` raw maps for the poor class, at layer or input size.
         distances: ``(N,)`` of the guard; None where there is none.
+        reading: Probabilities problem by problem, where the model tells several apart; its maps are then
+            for each image's likeliest problem.
     """
 
     probabilities: NDArray[Any]
     maps: FloatArray
     distances: NDArray[Any] | None = None
+    reading: Reading | None = None
 
 
 @runtime_checkable

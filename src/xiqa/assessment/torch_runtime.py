@@ -15,6 +15,7 @@ from xiqa.assessment.reading import Source, read_ahead
 from xiqa.assessment.runtime import Inference
 from xiqa.errors import ImageReadError, SaliencyError
 from xiqa.models.layers import TargetLayers
+from xiqa.models.outputs import is_plain, target_of
 from xiqa.saliency.capture import Rule
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.engine import explain as explain_tensors
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xiqa.imaging.frame import Frame
     from xiqa.models import LoadedModel
     from xiqa.models.card import BundleCard
+    from xiqa.saliency.targets import Target
     from xiqa.types import FloatArray, Image, SaliencyMap
 
 __all__ = ["TorchRuntime", "explain_batch"]
@@ -58,16 +60,27 @@ class TorchRuntime:
         network = self._network(bound)
         images = torch.from_numpy(batch).to(next(network.parameters()).device)
         images = images.contiguous(memory_format=torch.channels_last)
+        plain = is_plain(self.card)
+        target: Target = self.card.poor_class
         with evaluating(network), self._first_pass(network) as seen:
-            if not _one_plain_pass(bound):
+            if not plain or not _one_plain_pass(bound):
                 with torch.inference_mode():
                     network(images)
+            if not plain:  # what to explain follows from the outputs
+                target = torch.from_numpy(self.model.read(seen["logits"]).targets)
             (maps,) = attribute(
-                network, images, bound.method, target=self.card.poor_class, layers=named_layers(self.card)
+                network,
+                images,
+                bound.method,
+                target=target,
+                layers=named_layers(self.card),
+                multilabel=self.card.outputs.task != "classes",
             ).values()
         guard, features = self.model.guard, seen.get("features")
         distances = None if guard is None or features is None else guard.distances(features).cpu().numpy()
-        return Inference(self.model.probability(seen["logits"]), maps.float().cpu().numpy(), distances)
+        reading = self.model.read(seen["logits"])
+        told = None if plain else reading
+        return Inference(reading.probabilities, maps.float().cpu().numpy(), distances, told)
 
     def _network(self, bound: Bound) -> nn.Module:
         """The folded network for methods that read gradients at the card's own layers or at the image."""
@@ -137,8 +150,9 @@ def explain_batch(
             model.network,
             torch.from_numpy(arrays).to(next(model.network.parameters()).device),
             texts,
-            target=explained,
+            target=_likeliest(model, arrays) if target is None and not is_plain(card) else explained,
             layers=named_layers(card),
+            multilabel=card.outputs.task != "classes",
             frames=[one.frame for one in batch],
         )
         for text, some in maps.items():
@@ -146,11 +160,21 @@ def explain_batch(
     return found
 
 
+def _likeliest(model: LoadedModel, arrays: FloatArray) -> Tensor:
+    """What speaks for each prepared image's likeliest problem."""
+    network = model.network
+    with torch.inference_mode(), evaluating(network):
+        logits = network(torch.from_numpy(arrays).to(next(network.parameters()).device))
+    return torch.from_numpy(model.read(logits).targets)
+
+
 def _target(card: BundleCard, target: int | str | None) -> Any:
     """The explained class as the engine takes it."""
     if target is None:
         return card.poor_class
     if isinstance(target, str) and target != "predicted":
+        if not is_plain(card) and target in card.problems:
+            return target_of(card, card.problems.index(target))
         if target not in card.classes:
             names = ", ".join(card.classes)
             raise SaliencyError("no such class", expected=f"{names} or predicted", got=repr(target))

@@ -14,7 +14,11 @@ __all__ = ["decide"]
 
 
 def decide(
-    card: BundleCard, probability: float, distance: float | None = None, limit: float | None = None
+    card: BundleCard,
+    probability: float,
+    distance: float | None = None,
+    limit: float | None = None,
+    problem: str | None = None,
 ) -> tuple[Verdict, str]:
     """What to do with an image, and why in one sentence.
 
@@ -26,6 +30,7 @@ def decide(
         probability: Calibrated, of poor quality.
         distance: Of the guard; None where the model has none.
         limit: Distance from which the guard speaks.
+        problem: The likeliest problem, where the model tells several apart.
     """
     low, high = card.review_band
     if not isfinite(probability):
@@ -34,13 +39,14 @@ def decide(
         told = f"distance {distance:.1f}, limit {limit:.1f}"
         return Verdict.REVIEW, f"unlike the images that the model was made for ({told}): a person should look"
     percent = f"{_percent(probability)} %"
+    kind = (problem or card.classes[card.poor_class]).replace("_", " ")
     if low <= probability <= high and low < high:
         band = f"{_percent(low)} to {_percent(high)} %"
+        what = f"poor quality ({kind})" if problem else "poor quality"
         return (
             Verdict.REVIEW,
-            f"the probability of poor quality, {percent}, is in the range {band} where a person should look",
+            f"the probability of {what}, {percent}, is in the range {band} where a person should look",
         )
-    kind = card.classes[card.poor_class].replace("_", " ")
     if probability >= card.threshold:
         return (
             Verdict.REACQUIRE,

@@ -11,15 +11,21 @@ __all__ = ["command"]
 
 # Recipes of another ``kind`` than a classifier: the module whose
 # ``run(recipe, data, out, *, model, resume, seed)`` trains one and gives the closing line.
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {"twogenerator": "xiqa.training.generators"}
 
 
 def command(
     recipe: Annotated[Path, typer.Argument(help="A TOML recipe.")],
-    data: Annotated[Path, typer.Option(help="Folder of the data set that the recipe names.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for checkpoints and the bundle [runs/RECIPE].")
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data set that the recipe names; none where it simulates its films."),
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints, report and bundle [runs/RECIPE].")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The recipe in small, on simulated films: minutes on two cores.")
+    ] = False,
     model: Annotated[
         str | None,
         typer.Option(help="For a recipe that explains a model: a shipped model's name or a bundle's folder."),
@@ -28,27 +34,36 @@ def command(
     devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
 ) -> None:
-    """Train, calibrate and write a model bundle; or what a recipe with a `kind` of its own trains."""
+    """Train, calibrate and write a model bundle; or what a recipe with a `kind` of its own trains.
+
+    A recipe is a TOML file; `recipes/` has those of the papers, each with a `--quick` version that needs no
+    data. Beside the bundle, `report/` tells precision, recall, AUC, confusion and calibration on the
+    validation films, as Markdown, figure and JSON.
+    """
     import warnings
     from importlib import import_module
 
     from xiqa.cli.models import show_card
+    from xiqa.errors import ConfigError
     from xiqa.training.recipe import Recipe
     from xiqa.training.train import train
 
     # Lightning's advice on workers and on modules that a phase keeps frozen on purpose.
     warnings.filterwarnings("ignore", module="lightning")
-    folder = out or Path("runs") / recipe.stem
+    folder = out or Path("runs") / (f"{recipe.stem}-quick" if quick else recipe.stem)
     kind = _kind(recipe)
     if kind is not None:
+        if data is None:
+            raise ConfigError(f"{recipe} needs data", todo="name its folder with --data")
         trained = import_module(KINDS[kind]).run(recipe, data, folder, model=model, resume=resume, seed=seed)
         typer.echo(trained)
         return
-    plan = Recipe.read(recipe)
+    plan = Recipe.read(recipe, quick=quick)
     if seed is not None:
         plan = plan.model_copy(update={"seed": seed})
     card = train(plan, data, folder, resume=resume, devices=devices)
     show_card(card)
+    typer.echo(f"How it classifies: {folder / 'report' / 'classifier.md'}")
     typer.echo(f"The bundle is in {folder / 'bundle'}; assess with it: --model {folder / 'bundle'}")
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from xiqa.errors import SaliencyError
 from xiqa.export.closedforms import CLOSED_FORMS, closed_form
 from xiqa.models.fold import fold_batch_norm
+from xiqa.models.outputs import is_plain
 from xiqa.saliency.capture import ForwardPass, LayerRecord
 from xiqa.saliency.combine import combine_layers
 from xiqa.saliency.registry import Bound, Kind, Needs, methods
@@ -62,8 +63,16 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
         guard).
 
     Raises:
-        SaliencyError: The method needs more than one pass, or a rule that no graph holds.
+        SaliencyError: The method needs more than one pass, or a rule that no graph holds; or the model tells
+            several problems apart, of which the graph could explain only one.
     """
+    if not is_plain(model.card):
+        raise SaliencyError(
+            f"{model.card.name} cannot be exported",
+            expected="a model with one poor class",
+            got=f"one that tells apart {', '.join(model.card.problems)}",
+            todo="run it on PyTorch",
+        )
     if method.info.name not in exportable():
         why = "a backward rule of its own" if method.info.rule else f"kind {method.info.kind}"
         raise SaliencyError(

@@ -38,14 +38,17 @@ __all__ = [
     "Meaning",
     "Outputs",
     "Reading",
+    "Task",
     "class_scores",
     "degrees_of",
     "disagreement",
+    "is_plain",
     "margins",
     "output_count",
     "poor_classes",
     "problem_names",
     "read_outputs",
+    "target_of",
 ]
 
 Task = Literal["classes", "labels", "ordered", "degree"]
@@ -218,14 +221,25 @@ def read_outputs(
         return Reading(total, each, worst, poor[worst])
     each = np.asarray(expit(margins(meaning, scores) / temperature), dtype=np.float64)
     worst = each.argmax(axis=1)
-    targets = worst
-    if task == "labels":
-        targets = poor[worst]
-    elif task == "ordered":
-        targets = worst * (len(meaning.classes) - 1) + meaning.poor_class - 1
-    if scores.shape[1] == 1:  # the one logit of a one-output network speaks for class 1
-        targets = np.ones_like(worst)
+    targets = np.array([target_of(meaning, problem) for problem in range(each.shape[1])])[worst]
     return Reading(_mapped(each.max(axis=1), beta), each, worst, targets)
+
+
+def target_of(meaning: Meaning, problem: int) -> int:
+    """The class that a saliency method explains for a problem, by its place in `problem_names`."""
+    if meaning.outputs.task in ("classes", "labels"):
+        index = poor_classes(meaning)[problem]
+    elif meaning.outputs.task == "ordered":
+        index = problem * (len(meaning.classes) - 1) + meaning.poor_class - 1
+    else:
+        index = problem
+    # the one output of a network with a single one speaks for class 1
+    return 1 if output_count(meaning) == 1 else index
+
+
+def is_plain(meaning: Meaning) -> bool:
+    """Whether there is one poor class whose logit speaks for it, so that the same is explained always."""
+    return meaning.outputs.task == "classes" and len(poor_classes(meaning)) == 1
 
 
 def _mapped(probabilities: NDArray[np.float64], beta: Beta) -> NDArray[np.float64]:

@@ -27,26 +27,31 @@ def affine_matrix(
 ) -> Matrix:
     r"""A random map from output pixels to source pixels.
 
-    .. math:: p_\text{source} = c_\text{source} + s\,R(\theta)\,F\,(p_\text{out} - c_\text{out}) + t
+    .. math:: p_\text{source} = c_\text{source} + s\,R(\theta)\,S\,F\,(p_\text{out} - c_\text{out}) + t
 
     Args:
         source: (rows, columns) of the source.
         size: (rows, columns) of the output.
-        options: Ranges of rotation, size, shift and mirroring; None: only the resize.
+        options: Ranges of rotation, size, shift, shear and mirroring; None: only the resize.
         rng: The generator.
 
     Returns:
         ``(2, 3)`` matrix on (x, y, 1).
     """
     fit = np.array([source[1] / size[1], source[0] / size[0]])
-    angle, zoom, shift, mirror = 0.0, 1.0, np.zeros(2), False
+    angle, zoom, shift, mirror, upside_down, shear = 0.0, 1.0, np.zeros(2), False, False, 0.0
     if options is not None:
         angle = np.deg2rad(rng.uniform(-options.rotate, options.rotate))
         zoom = np.exp(rng.uniform(-1, 1) * np.log1p(options.scale))
         shift = rng.uniform(-options.translate, options.translate, 2) * (source[1], source[0])
         mirror = rng.random() < options.flip
+        if options.flip_vertical:
+            upside_down = rng.random() < options.flip_vertical
+        if options.shear:
+            shear = np.tan(np.deg2rad(rng.uniform(-options.shear, options.shear)))
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = zoom * rotation @ np.diag(fit * (-1 if mirror else 1, 1))
+    sheared = rotation @ np.array([[1.0, shear], [0.0, 1.0]])
+    linear = zoom * sheared @ np.diag(fit * (-1 if mirror else 1, -1 if upside_down else 1))
     centre_out = (np.array([size[1], size[0]]) - 1) / 2
     centre_source = (np.array([source[1], source[0]]) - 1) / 2
     offset = centre_source + shift - linear @ centre_out

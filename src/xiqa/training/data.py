@@ -23,32 +23,40 @@ if TYPE_CHECKING:
     from xiqa.training.recipe import Loss, Recipe
     from xiqa.types import Annotation, FloatArray, Image
 
-__all__ = ["Batch", "EpochLoader", "Film", "FilmSet", "load_films", "prepare_film"]
+__all__ = ["Batch", "EpochLoader", "FeatureSet", "Film", "FilmSet", "load_films", "prepare_film"]
 
 STRIDE = 8  # of the evidence map: the finest stage that the pyramid reads
 
 
 class Film(NamedTuple):
-    """A prepared film: uint8 grey values on the cache's grid, the removable objects there, its label."""
+    """A prepared film: uint8 grey values on the cache's grid, the removable objects there, its label.
+
+    ``goal`` is what a head learns that a class index cannot say; see `xiqa.training.goals`.
+    """
 
     grey: NDArray[np.uint8]
     truths: tuple[Truth, ...]
     label: int
     surveyed: bool
+    goal: tuple[float, ...] = ()
 
 
 class Batch(NamedTuple):
-    """What one step sees; ``images`` are normalised."""
+    """What one step sees; ``images`` are normalised, or flat features ``(N, F)`` of a frozen body."""
 
     images: Tensor
     labels: Tensor
+    goals: Tensor
     target: Tensor
     weight: Tensor
     regions: Tensor
 
 
 def load_films(
-    samples: Sequence[Sample], preprocessing: Preprocessing, tick: Callable[[], object] = lambda: None
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    tick: Callable[[], object] = lambda: None,
+    goal: Callable[[Sample], tuple[float, ...]] = lambda sample: (),
 ) -> list[Film]:
     """Read films and keep them as uint8 on the grid of ``preprocessing``.
 
@@ -56,6 +64,7 @@ def load_films(
         samples: What to read.
         preprocessing: Grid to keep them on.
         tick: Called after every film, for a progress bar.
+        goal: What the head shall learn of a sample.
 
     Returns:
         One film a sample.
@@ -63,7 +72,8 @@ def load_films(
     films = []
     for sample in samples:
         surveyed = sample.surveyed != "thorax" or sample.label == 0
-        films.append(prepare_film(sample.read(), sample.annotations, sample.label, preprocessing, surveyed))
+        film = prepare_film(sample.read(), sample.annotations, sample.label, preprocessing, surveyed)
+        films.append(film._replace(goal=goal(sample)))
         tick()
     return films
 
@@ -112,7 +122,7 @@ class FilmSet(Dataset[Batch]):
         epoch, index = draw
         film, recipe = self.films[index], self.recipe
         rng = np.random.default_rng((recipe.seed, epoch, index))
-        options = recipe.augmentation if self.training else None
+        options = recipe.augmentation or None if self.training else None
         grey: FloatArray = film.grey.astype(np.float32) / np.float32(255)
         boxes = [truth.box for truth in film.truths]
         if options is not None or grey.shape != self.size:
@@ -127,8 +137,29 @@ class FilmSet(Dataset[Batch]):
         return Batch(
             torch.from_numpy(recipe.preprocessing.normalise(grey)),
             torch.tensor(film.label),
+            torch.tensor(film.goal),
             *map(torch.from_numpy, dense),
         )
+
+
+class FeatureSet(Dataset[Batch]):
+    """Flat features of films, computed once, where films would give the same ones in every epoch.
+
+    Args:
+        films: The films.
+        features: ``(N, F)`` of a frozen body.
+    """
+
+    def __init__(self, films: Sequence[Film], features: Tensor) -> None:
+        self.films, self.features = films, features
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, draw: tuple[int, int]) -> Batch:
+        film, nothing = self.films[draw[1]], torch.zeros(0)
+        values = torch.tensor(film.label), torch.tensor(film.goal)
+        return Batch(self.features[draw[1]], *values, nothing, nothing, nothing)
 
 
 class EpochLoader:
@@ -141,22 +172,24 @@ class EpochLoader:
         batch_size: How many a step.
         seed: Of the order.
         shuffle: False: in the films' order.
+        weights: How often each film is drawn, relative to the others, with replacement; None: each once.
         first_epoch: Number of the first epoch, so that later phases draw other changes than the first.
         workers: Processes that prepare batches; 0: this one.
     """
 
     def __init__(
         self,
-        films: FilmSet,
+        films: FilmSet | FeatureSet,
         batch_size: int,
         *,
         seed: int = 0,
         shuffle: bool = True,
+        weights: NDArray[np.float64] | None = None,
         first_epoch: int = 0,
         workers: int = 0,
     ) -> None:
         self.films, self.batch_size, self.seed = films, batch_size, seed
-        self.shuffle, self.workers = shuffle, workers
+        self.shuffle, self.workers, self.weights = shuffle, workers, weights
         self.epoch, self.served = first_epoch, 0
 
     def __len__(self) -> int:
@@ -185,7 +218,11 @@ class EpochLoader:
         """The draws of every batch of this process; all processes get equally many."""
         order = np.arange(len(self.films))
         if self.shuffle:
-            order = np.random.default_rng((self.seed, epoch)).permutation(order)
+            rng = np.random.default_rng((self.seed, epoch))
+            if self.weights is None:
+                order = rng.permutation(order)
+            else:
+                order = rng.choice(order, len(order), p=self.weights / self.weights.sum())
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank, world = (
             (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)

@@ -17,19 +17,23 @@ from xiqa.models.calibration import (
     fit_beta,
     fit_platt,
     fit_temperature,
-    probability_of,
     reliability,
     threshold_at_sensitivity,
 )
 from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers, Reliability
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.guard import FeatureTap, fit_guard, out_of_fold_distances
+from xiqa.models.heads import PooledMLP
 from xiqa.models.layers import target_layers
+from xiqa.models.outputs import class_scores, degrees_of, margins, poor_classes, problem_names, read_outputs
+from xiqa.report.classifier import classifier_report
 from xiqa.training.data import EpochLoader, FilmSet
+from xiqa.training.goals import is_poor, truth_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     import numpy as np
     from numpy.typing import NDArray
@@ -37,19 +41,21 @@ if TYPE_CHECKING:
 
     from xiqa.models.calibration import Beta
     from xiqa.models.guard import Guard
+    from xiqa.report.classifier import ClassifierReport
     from xiqa.training.data import Film
     from xiqa.training.recipe import Recipe
 
-__all__ = ["Known", "Scored", "evaluate", "finish", "score_films"]
+__all__ = ["Known", "Scored", "evaluate", "finish", "report_on", "score_films"]
 
 PACKAGES = ("xiqa", "torch", "timm", "lightning", "numpy")
 
 
 class Scored(NamedTuple):
-    """A network's outputs on films: logits ``(N, K)``, labels ``(N,)``, guard features ``(N, F)``."""
+    """A network's outputs on films: logits ``(N, K)``, labels ``(N,)``, goals, guard features ``(N, F)``."""
 
     logits: Tensor
     labels: Tensor
+    goals: Tensor
     features: Tensor
 
 
@@ -81,14 +87,15 @@ def score_films(
     loader = EpochLoader(
         FilmSet(films, recipe, recipe.preprocessing.size, training=False), recipe.batch_size, shuffle=False
     )
-    logits, labels, features = [], [], []
+    logits, labels, goals, features = [], [], [], []
     with torch.inference_mode(), FeatureTap(network, recipe.guard_layers) as tap:
         for batch in loader:
             logits.append(network(batch.images.contiguous(memory_format=torch.channels_last)))
             labels.append(batch.labels)
+            goals.append(batch.goals)
             features.append(tap.features if recipe.guard_layers else torch.zeros(len(batch.labels), 0))
             tick(len(batch.labels))
-    return Scored(*(torch.cat(parts).clone() for parts in (logits, labels, features)))
+    return Scored(*(torch.cat(parts).clone() for parts in (logits, labels, goals, features)))
 
 
 def evaluate(
@@ -146,13 +153,12 @@ def finish(
     Returns:
         The card as written.
     """
-    poor = (val.labels == recipe.poor_class).numpy().astype(int)
-    temperature, beta, probabilities = _calibrate(network, val, recipe.poor_class)
+    poor = is_poor(recipe, val.labels.numpy(), val.goals.numpy())
+    temperature, beta, probabilities = _calibrate(network, recipe, val, poor)
     threshold = threshold_at_sensitivity(probabilities, poor, recipe.sensitivity)
     layers = recipe.layers
     if layers is None:
-        found = target_layers(network)
-        layers = Layers(last=found.last, multi=found.stages)
+        layers = _layers(network)
     card = BundleCard(
         name=recipe.name,
         created=datetime.now(UTC).date().isoformat(),
@@ -160,6 +166,7 @@ def finish(
         preprocessing=recipe.preprocessing,
         classes=recipe.classes,
         poor_class=recipe.poor_class,
+        outputs=recipe.outputs,
         temperature=temperature,
         beta=beta,
         threshold=threshold,
@@ -174,17 +181,63 @@ def finish(
     return save_bundle(folder, network, card, _guard(recipe, known))
 
 
-def _calibrate(network: nn.Module, val: Scored, poor_class: int) -> tuple[float, Beta, NDArray[np.float64]]:
+def report_on(
+    card: BundleCard, scored: Scored, films: str, history: Sequence[Mapping[str, Any]] = ()
+) -> ClassifierReport:
+    """How a finished classifier does on films, class by class.
+
+    Args:
+        card: Its card.
+        scored: Its outputs on the films.
+        films: Name of the set of films.
+        history: What training watched, epoch by epoch; see `xiqa.training.fit.read_history`.
+    """
+    logits, goals = scored.logits.double().numpy(), scored.goals.numpy()
+    probabilities, names, _ = class_scores(card, logits, card.temperature)
+    truth, _ = truth_of(card, scored.labels.numpy(), goals)
+    measured = card.outputs.task in ("ordered", "degree")
+    return classifier_report(
+        probabilities,
+        truth,
+        names,
+        name=card.name,
+        films=films,
+        history=history,
+        degrees=(degrees_of(card, logits), goals, card.problems) if measured else None,
+    )
+
+
+def _layers(network: nn.Module) -> Layers:
+    """The layers that a card names: the network's own, or its body's."""
+    inner = network.body if isinstance(network, PooledMLP) else network
+    prefix = "body." if isinstance(network, PooledMLP) else ""
+    found = target_layers(inner)
+    return Layers(last=prefix + found.last, multi=tuple(prefix + name for name in found.stages))
+
+
+def _calibrate(
+    network: nn.Module, recipe: Recipe, val: Scored, poor: NDArray[np.int64]
+) -> tuple[float, Beta, NDArray[np.float64]]:
     """Temperature, beta map and calibrated probabilities; an evidence network's margin is shifted as well."""
-    logits, poor = val.logits.double(), val.labels == poor_class
+    logits = val.logits.double()
     if isinstance(network, EvidenceNet):
         temperature, shift = fit_platt(logits[:, 1] - logits[:, 0], poor)
         network.shift(shift)
         logits = logits + torch.tensor([-shift / 2, shift / 2])
-    else:
+    elif recipe.outputs.task == "classes":
         temperature = fit_temperature(logits, val.labels)
-    beta = fit_beta(probability_of(logits, poor_class, temperature), poor)
-    return temperature, beta, probability_of(logits, poor_class, temperature, beta)
+    else:  # one temperature for the questions of all problems
+        truth, exclusive = truth_of(recipe, val.labels.numpy(), val.goals.numpy())
+        answers = poor[:, None] if exclusive else truth[:, _asked(recipe)]
+        temperature = fit_temperature(margins(recipe, logits).reshape(-1, 1), answers.reshape(-1))
+    beta = fit_beta(read_outputs(recipe, logits, temperature).probabilities, poor)
+    return temperature, beta, read_outputs(recipe, logits, temperature, beta).probabilities
+
+
+def _asked(recipe: Recipe) -> list[int]:
+    """Columns of the truth that `margins` speaks of."""
+    every = len(problem_names(recipe))
+    return list(poor_classes(recipe)) if recipe.outputs.task == "labels" else list(range(every))
 
 
 def _guard(recipe: Recipe, known: Known) -> Guard | None:

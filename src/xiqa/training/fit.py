@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
-from xiqa.training.data import EpochLoader, FilmSet
+from xiqa.datasets.balance import class_weights
+from xiqa.models.heads import PooledMLP
+from xiqa.training.data import EpochLoader, FeatureSet, FilmSet
 from xiqa.training.module import QualityModule
 
 if TYPE_CHECKING:
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
     from xiqa.training.data import Film
     from xiqa.training.recipe import Phase, Recipe
 
-__all__ = ["fit", "load_average", "load_checkpoint"]
+__all__ = ["fit", "load_average", "load_checkpoint", "read_history"]
 
+HISTORY = "history.json"
 STEPS_BETWEEN_CHECKPOINTS = 25
 
 
@@ -57,13 +61,31 @@ def fit(
         folder = out / f"phase-{number}"
         done = folder / "done"
         if not (resume and done.exists()):
-            _fit_phase(network, recipe, phase, (train, val), folder, first_epoch, resume, devices, progress)
+            told = _fit_phase(
+                network, recipe, phase, (train, val), folder, first_epoch, resume, devices, progress
+            )
+            (folder / HISTORY).write_text(json.dumps(told, indent=1), encoding="utf-8")
             done.touch()
         first_epoch += phase.epochs
         load_checkpoint(network, folder / "best.ckpt")
     bests = [out / f"phase-{number}" / "best.ckpt" for number in range(1, len(recipe.phases) + 1)]
     load_average(network, bests[-recipe.average :])
     network.eval().requires_grad_(True)
+
+
+def read_history(out: Path, phases: int) -> list[dict[str, Any]]:
+    """What was watched on the validation films, epoch by epoch through all phases; see `QualityModule`.
+
+    Each row also tells its ``phase`` (from 1), and whether its weights were ``kept`` as the phase's best.
+    """
+    rows: list[dict[str, Any]] = []
+    for number in range(1, phases + 1):
+        path = out / f"phase-{number}" / HISTORY
+        part = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        best = max(range(len(part)), key=lambda place: part[place]["score"], default=None)
+        for place, row in enumerate(part):
+            rows.append({**row, "epoch": len(rows) + 1, "phase": number, "kept": place == best})
+    return rows
 
 
 def load_checkpoint(network: nn.Module, path: Path) -> None:
@@ -92,21 +114,35 @@ def _fit_phase(
     resume: bool,
     devices: int,
     progress: bool,
-) -> None:
+) -> list[dict[str, Any]]:
     """Train one phase from the network's present weights, or from the phase's last checkpoint."""
-    train, val = (
-        EpochLoader(
-            FilmSet(part, recipe, phase.size, training=training, loss=phase.loss),
-            recipe.batch_size,
-            seed=recipe.seed,
-            shuffle=training,
-            first_epoch=first_epoch,
-            workers=recipe.workers,
-        )
-        for part, training in zip(films, (True, False), strict=True)
+    size = phase.size or recipe.preprocessing.size
+    kept = isinstance(network, PooledMLP) and "body" in phase.frozen and not recipe.augmentation
+    sets: list[FilmSet | FeatureSet] = []
+    for part, training in zip(films, (True, False), strict=True):
+        pictures = FilmSet(part, recipe, size, training=training, loss=phase.loss)
+        sets.append(_features(cast("PooledMLP", network), recipe, pictures) if kept else pictures)
+    labels = [film.label for film in films[0]]
+    weights = class_weights(cast("Any", films[0]), max(len(recipe.classes), 1 + max(labels)))
+    balance = recipe.data.balance
+    train = EpochLoader(
+        sets[0],
+        recipe.batch_size,
+        seed=recipe.seed,
+        weights=weights[labels] if balance == "sampler" else None,
+        first_epoch=first_epoch,
+        workers=0 if kept else recipe.workers,
+    )
+    val = EpochLoader(
+        sets[1],
+        recipe.batch_size,
+        shuffle=False,
+        first_epoch=first_epoch,
+        workers=0 if kept else recipe.workers,
     )
     steps = phase.epochs * -(-len(train) // devices)
-    module = QualityModule(network, recipe, phase, steps).train()
+    weighed = torch.as_tensor(weights, dtype=torch.float32) if balance == "weights" else None
+    module = QualityModule(network, recipe, phase, steps, weighed).train()
     last = ModelCheckpoint(
         folder,
         filename="last",
@@ -126,7 +162,7 @@ def _fit_phase(
         callbacks=[last, best],
         logger=CSVLogger(folder, name="", version="log"),
         log_every_n_steps=10,
-        gradient_clip_val=5.0,
+        gradient_clip_val=recipe.optimiser.clip or None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_progress_bar=progress,
@@ -135,3 +171,18 @@ def _fit_phase(
     checkpoint = folder / "last.ckpt"
     going_on = resume and checkpoint.exists()
     trainer.fit(module, train, val, ckpt_path=str(checkpoint) if going_on else None, weights_only=True)
+    return module.history
+
+
+def _features(network: PooledMLP, recipe: Recipe, films: FilmSet) -> FeatureSet:
+    """The features of a frozen body, which are the same in every epoch."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device).eval()
+    loader = EpochLoader(films, recipe.batch_size, shuffle=False, workers=recipe.workers)
+    with torch.inference_mode():
+        found = [
+            network.features(batch.images.to(device).contiguous(memory_format=torch.channels_last)).cpu()
+            for batch in loader
+        ]
+    network.cpu()
+    return FeatureSet(films.films, torch.cat(found).clone())

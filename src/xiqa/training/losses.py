@@ -10,7 +10,48 @@ import torch.nn.functional as F
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["dense_loss", "region_loss"]
+    from xiqa.models.outputs import Task
+
+__all__ = ["dense_loss", "image_loss", "region_loss"]
+
+
+def image_loss(
+    task: Task, logits: Tensor, labels: Tensor, goals: Tensor, class_weights: Tensor | None = None
+) -> Tensor:
+    r"""What an image's outputs are learned by.
+
+    - *classes*: cross-entropy, of each image weighed by its class where ``class_weights`` are given:
+      :math:`\sum_n w_{y_n} (-\log p_{n, y_n}) / \sum_n w_{y_n}`.
+    - *labels*: binary cross-entropy, the mean over labels.
+    - *ordered*: binary cross-entropy of every threshold's question, is the grade :math:`k` or more, the mean
+      over thresholds; by the ordered thresholds this is the likelihood of ``mccullagh1980regression`` told
+      question by question.
+    - *degree*: squared error, the mean over problems.
+
+    Args:
+        task: Of the head; see `xiqa.models.outputs`.
+        logits: ``(N, K)``.
+        labels: ``(N,)`` class indices.
+        goals: ``(N, P)``; see `xiqa.training.goals.goal_of`.
+        class_weights: ``(K,)``, for *classes*.
+
+    Returns:
+        The loss.
+
+    >>> values = torch.tensor([[0.2, 0.9]])
+    >>> round(float(image_loss("degree", values, torch.zeros(1), torch.tensor([[0.0, 1.0]]))), 3)
+    0.025
+    """
+    if task == "classes":
+        return F.cross_entropy(logits, labels, weight=class_weights)
+    if task == "degree":
+        return F.mse_loss(logits, goals)
+    if task == "labels":
+        return F.binary_cross_entropy_with_logits(logits, goals)
+    cumulative = logits.unflatten(1, (goals.shape[1], -1))
+    grades = torch.arange(1, cumulative.shape[2] + 1, device=goals.device)
+    reached = (goals[..., None] >= grades).to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(cumulative, reached)
 
 
 def dense_loss(evidence: Tensor, target: Tensor, weight: Tensor, focus: float = 2.0) -> Tensor:

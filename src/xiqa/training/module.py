@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc
 
 from xiqa.models.evidence import EvidenceNet
-from xiqa.training.losses import dense_loss, region_loss
+from xiqa.models.outputs import class_scores, read_outputs
+from xiqa.training.goals import is_poor, truth_of
+from xiqa.training.losses import dense_loss, image_loss, region_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
+    from xiqa.models.heads import PooledMLP
     from xiqa.training.data import Batch
-    from xiqa.training.recipe import Phase, Recipe
+    from xiqa.training.recipe import Optimiser, Phase, Recipe
 
 __all__ = ["QualityModule"]
 
@@ -25,27 +30,38 @@ __all__ = ["QualityModule"]
 class QualityModule(lightning.LightningModule):
     """Trains a quality classifier; the evidence network also learns where the objects are.
 
-    Watched on the validation films: ``val_auc``; for the evidence network ``val_place``, the fraction of
-    poor films whose strongest evidence lies on an object; and ``val_score``, their mean, by which the best
-    checkpoint is chosen.
+    Watched on the validation films: ``val_auc`` of poor against good; ``val_accuracy`` and each class's
+    ``val_recall_CLASS``; for the evidence network ``val_place``, the fraction of poor films whose strongest
+    evidence lies on an object; and ``val_score``, what the recipe's ``best_by`` names, by which the best
+    checkpoint is chosen. `history` keeps them epoch by epoch, across a restart too.
 
     Args:
         network: What to train.
         recipe: The recipe.
         phase: The stretch that this fit trains.
         steps: Optimiser steps of the whole phase.
+        class_weights: Of the loss, one a class; None: all alike.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, phase: Phase, steps: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        phase: Phase,
+        steps: int,
+        class_weights: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.phase, self.steps = recipe, phase, steps
+        self.history: list[dict[str, Any]] = []
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.frozen = [network.get_submodule(name) for name in phase.frozen]
         for parameter in network.parameters():
             parameter.requires_grad_(True)
         for module in self.frozen:
             module.requires_grad_(False)
-        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._seen: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
 
     def train(self, mode: bool = True) -> QualityModule:
         """Set the mode of everything but the frozen parts, which keep their statistics."""
@@ -56,6 +72,8 @@ class QualityModule(lightning.LightningModule):
 
     def _outputs(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Logits ``(N, K)`` and, for the evidence network, its map ``(N, h, w)``."""
+        if batch.images.ndim == 2:  # what a frozen body gives
+            return cast("PooledMLP", self.network).head(batch.images), None
         images = batch.images.contiguous(memory_format=torch.channels_last)
         if isinstance(self.network, EvidenceNet):
             evidence = self.network.evidence_map(images)
@@ -65,7 +83,8 @@ class QualityModule(lightning.LightningModule):
     def _loss(self, batch: Batch, logits: Tensor, evidence: Tensor | None) -> dict[str, Tensor]:
         """The parts of the loss and their weighted sum, ``loss``."""
         weights = self.phase.loss or self.recipe.loss
-        parts = {"image": F.cross_entropy(logits, batch.labels)}
+        given = cast("Tensor | None", self.class_weights)
+        parts = {"image": image_loss(self.recipe.outputs.task, logits, batch.labels, batch.goals, given)}
         if evidence is not None:
             parts["dense"] = dense_loss(evidence, batch.target, batch.weight, weights.focus)
             parts["region"] = region_loss(evidence, batch.regions)
@@ -84,35 +103,100 @@ class QualityModule(lightning.LightningModule):
         parts = self._loss(batch, logits, evidence)
         self.log("val_loss", parts["loss"], batch_size=len(logits))
         hits = _hits(evidence, batch) if evidence is not None else torch.full_like(logits[:, 0], torch.nan)
-        poor = logits.softmax(1)[:, self.recipe.poor_class]
-        self._seen.append((poor, (batch.labels == self.recipe.poor_class).long(), hits))
+        loss = parts["loss"].expand(len(logits))
+        self._seen.append((logits, batch.labels, batch.goals, hits, loss))
 
     def on_validation_epoch_end(self) -> None:
         """Gather the validation films' scores."""
         columns = [torch.cat(column) for column in zip(*self._seen, strict=True)]
         self._seen.clear()
-        poor, labels, hits = (cast("Tensor", self.all_gather(column)).flatten() for column in columns)
-        auc = binary_auroc(poor, labels)
+        logits, labels, goals, hits, losses = (self._everywhere(column) for column in columns)
+        watched = self._watched(logits.double().cpu().numpy(), labels.cpu().numpy(), goals.cpu().numpy())
         known = hits[~hits.isnan()]
-        watched = {"val_auc": auc, "val_score": auc}
         if len(known):
-            watched |= {"val_place": known.mean(), "val_score": (auc + known.mean()) / 2}
-        self.log_dict(watched, prog_bar=True)
+            watched["place"] = float(known.mean())
+        watched["loss"] = float(losses.mean())
+        watched["score"] = self._score(watched)
+        self.history.append({"epoch": self.current_epoch, **watched})
+        for name, value in watched.items():
+            if name != "loss":  # told batch by batch
+                self.log(f"val_{name.replace(':', '_')}", value, prog_bar=name in ("auc", "place", "score"))
+
+    def _everywhere(self, column: Tensor) -> Tensor:
+        """The rows of all processes."""
+        gathered = cast("Tensor", self.all_gather(column))
+        return gathered if gathered.ndim == column.ndim else gathered.flatten(0, 1)
+
+    def _watched(
+        self, logits: NDArray[np.float64], labels: NDArray[Any], goals: NDArray[Any]
+    ) -> dict[str, float]:
+        """AUC of poor against good, accuracy, and the recall of each class or problem."""
+        probabilities, names, exclusive = class_scores(self.recipe, logits)
+        truth, _ = truth_of(self.recipe, labels, goals)
+        poor = is_poor(self.recipe, labels, goals)
+        scores = read_outputs(self.recipe, logits).probabilities
+        right = np.asarray(probabilities.argmax(1) == truth if exclusive else (probabilities >= 0.5) == truth)
+        watched = {
+            "auc": float(binary_auroc(torch.as_tensor(scores), torch.as_tensor(poor))),
+            "accuracy": float(right.mean()),
+        }
+        for place, name in enumerate(names):
+            there = truth == place if exclusive else truth[:, place] == 1
+            found = right[there] if exclusive else right[there, place]
+            watched[f"recall:{name}"] = float(found.mean()) if there.any() else 0.0
+        return watched
+
+    def _score(self, watched: dict[str, float]) -> float:
+        """What the recipe chooses the best epoch by; higher is better."""
+        best_by = self.recipe.best_by
+        if best_by == "loss":
+            return -watched["loss"]
+        if best_by == "score":
+            return (watched["auc"] + watched["place"]) / 2 if "place" in watched else watched["auc"]
+        return watched[best_by]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the history with the weights."""
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the history."""
+        self.history = list(checkpoint.get("history", []))
 
     def configure_optimizers(self) -> Any:
-        """AdamW under a one-cycle schedule; the backbone learns more slowly than the head."""
-        phase = self.phase
+        """The recipe's optimiser and schedule; a network's ``body`` learns more slowly than its head."""
+        phase, options = self.phase, self.recipe.optimiser
         body = getattr(self.network, "body", None)
         slow = _trained(body.parameters()) if isinstance(body, nn.Module) else []
         names = {id(parameter) for parameter in slow}
         fast = [parameter for parameter in _trained(self.network.parameters()) if id(parameter) not in names]
         rates = [phase.learning_rate, phase.learning_rate * phase.backbone_factor]
-        groups = [{"params": fast}, {"params": slow}] if slow else [{"params": fast}]
-        optimiser = torch.optim.AdamW(groups, lr=phase.learning_rate, weight_decay=self.recipe.weight_decay)
+        pairs = [pair for pair in zip((fast, slow), rates, strict=True) if pair[0]]
+        groups = [{"params": parameters, "lr": rate} for parameters, rate in pairs]
+        optimiser = _optimiser(options, groups)
+        if options.schedule == "constant":
+            return optimiser
+        schedule: Any
+        if options.schedule == "step":
+            schedule = torch.optim.lr_scheduler.StepLR(optimiser, options.every, options.factor)
+            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=rates[: len(groups)], total_steps=self.steps, pct_start=0.15
+            optimiser,
+            max_lr=[rate for _, rate in pairs],
+            total_steps=self.steps,
+            pct_start=0.15,
+            cycle_momentum=options.name != "sgd" or options.momentum > 0,
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _optimiser(options: Optimiser, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimiser that a recipe names."""
+    decay = options.weight_decay
+    if options.name == "sgd":
+        return torch.optim.SGD(groups, momentum=options.momentum, weight_decay=decay)
+    make = torch.optim.AdamW if options.name == "adamw" else torch.optim.Adam
+    return make(groups, weight_decay=decay)
 
 
 def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

@@ -3,46 +3,77 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xiqa.errors import ConfigError
 from xiqa.models.architecture import Architecture
 from xiqa.models.card import Layers
+from xiqa.models.outputs import Outputs, disagreement, output_count, problem_names
 from xiqa.models.preprocess import Preprocessing
 
-__all__ = ["Augmentation", "CardText", "Data", "Loss", "Phase", "Recipe"]
+__all__ = ["SIMULATED", "Augmentation", "CardText", "Data", "Loss", "Optimiser", "Phase", "Recipe"]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Layout = Literal[
+    "auto",
+    "foreign_objects",
+    "object_cxr",
+    "lvot",
+    "covid_radiography",
+    "nih_chestxray14",
+    "coco",
+    "csv",
+    "class_folders",
+    "simulated_chest",
+    "simulated_cardiac",
+    "corrupted",
+]
+
+SIMULATED = ("simulated_chest", "simulated_cardiac", "corrupted")
+"""Layouts that need no data; ``corrupted`` takes good images of a data set where one is given."""
+
+
 class Data(_Section):
     """Which films to learn from.
 
     Attributes:
-        layout: ``foreign_objects``: the boxed films with kinds and zones; ``object_cxr``: ``train.csv``,
-            ``dev.csv`` and an optional ``test.csv`` beside the images.
-        simulated: How many simulated films to train on as well.
+        layout: How the data set lies on the disk (see `xiqa.datasets`); ``auto``: recognised by its files;
+            ``simulated_chest``, ``simulated_cardiac``: made on the spot; ``corrupted``: good images with a
+            global problem put into them (see `xiqa.training.corrupted`).
+        balance: Of classes of unequal size: ``downsample`` drops training films of the larger ones,
+            ``weights`` weighs the loss, ``sampler`` draws every class equally often.
+        films: How many films a simulated layout makes; every fourth validates.
+        least_degree: Smallest degree of the problems that ``corrupted`` puts in.
+        simulated: How many simulated films to train on as well (two classes only).
         inserted: How many copies of clean training films to train on, with simulated objects put into them.
     """
 
-    layout: Literal["foreign_objects", "object_cxr"] = "foreign_objects"
+    layout: Layout = "foreign_objects"
+    balance: Literal["none", "downsample", "weights", "sampler"] = "none"
+    films: int = Field(default=240, ge=8)
+    least_degree: float = Field(default=0.1, gt=0, lt=1)
     simulated: int = Field(default=0, ge=0)
     inserted: int = Field(default=0, ge=0)
 
 
 class Augmentation(_Section):
-    """Random changes that a radiograph may show by itself.
+    """Random changes that a radiograph may show by itself; ``augmentation = false`` for none.
 
     Attributes:
         rotate: Largest rotation in degrees.
         scale: Largest relative change of size.
         translate: Largest shift, as a fraction of the side.
+        shear: Largest shear in degrees.
         flip: Probability of a left-right mirror image.
+        flip_vertical: Probability of an upside-down mirror image.
         contrast: Largest relative change of contrast and of gamma.
         brightness: Largest shift of the grey values.
         noise: Largest standard deviation of added noise.
@@ -51,10 +82,35 @@ class Augmentation(_Section):
     rotate: float = Field(default=6.0, ge=0)
     scale: float = Field(default=0.12, ge=0, lt=1)
     translate: float = Field(default=0.05, ge=0, lt=1)
+    shear: float = Field(default=0.0, ge=0, lt=45)
     flip: float = Field(default=0.0, ge=0, le=1)
+    flip_vertical: float = Field(default=0.0, ge=0, le=1)
     contrast: float = Field(default=0.25, ge=0, lt=1)
     brightness: float = Field(default=0.08, ge=0, lt=1)
     noise: float = Field(default=0.02, ge=0)
+
+
+class Optimiser(_Section):
+    """How weights follow from gradients.
+
+    Attributes:
+        name: ``adamw``; ``adam``, whose weight decay is part of the gradient; ``sgd``.
+        momentum: Of SGD.
+        weight_decay: Pull towards zero.
+        schedule: Of the learning rate within a phase. ``one_cycle``: up to its peak and down again;
+            ``step``: times ``factor`` after every ``every`` epochs; ``constant``.
+        every: Epochs between two steps.
+        factor: What a step multiplies the learning rate by.
+        clip: Largest norm of the gradient; 0: as it comes.
+    """
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.02, ge=0)
+    schedule: Literal["one_cycle", "step", "constant"] = "one_cycle"
+    every: int = Field(default=5, ge=1)
+    factor: float = Field(default=0.1, gt=0, le=1)
+    clip: float = Field(default=5.0, ge=0)
 
 
 class Loss(_Section):
@@ -84,15 +140,16 @@ class Phase(_Section):
 
     Attributes:
         epochs: How many.
-        size: (rows, columns) of the input.
+        size: (rows, columns) of the input; None: those of the preprocessing.
         learning_rate: At its peak, for the head.
-        backbone_factor: The backbone's learning rate over the head's.
-        frozen: Names of submodules that stay as they are, batch norm statistics included.
+        backbone_factor: The learning rate of the network's ``body`` over the head's (evidence and mlp head).
+        frozen: Names of submodules that stay as they are, batch norm statistics included. Where an mlp
+            head's whole ``body`` is frozen and nothing is augmented, its features are computed once.
         loss: Other weights than the recipe's.
     """
 
     epochs: int = Field(ge=1)
-    size: tuple[int, int] = (512, 512)
+    size: tuple[int, int] | None = None
     learning_rate: float = Field(default=1e-3, gt=0)
     backbone_factor: float = Field(default=0.3, gt=0)
     frozen: tuple[str, ...] = ()
@@ -112,10 +169,19 @@ class CardText(_Section):
 class Recipe(_Section):
     """One training, from nothing to a bundle.
 
+    A recipe may end in a table ``[quick]``: the same training in small, on simulated films. Its entries
+    replace the recipe's, table by table, when the recipe is read with ``quick=True``.
+
     Attributes:
         name: Of the bundle.
-        classes: Names of the classes.
+        classes: Names of the classes, those of the data set in any order.
         poor_class: Index of the poor-quality class.
+        outputs: What the network's outputs mean, where that is not one poor class among several; see
+            `xiqa.models.outputs`.
+        pretrained: Start from ImageNet weights: of an installed package, or else of the library's hub.
+        he_head: Draw the last linear layer by He's rule (``he2015delving``).
+        best_by: Which epoch of a phase is kept. ``score``: the best AUC (and place, for the evidence head);
+            ``accuracy``; ``recall:CLASS``; ``loss``. Of equal epochs the first.
         average: How many of the last phases' best weights are averaged in the end (``wortsman2022soups``).
         sensitivity: Wanted on the validation split; the threshold follows from it.
         review_band: Half-width, in log-odds, of the band around the threshold that a person looks at.
@@ -129,10 +195,13 @@ class Recipe(_Section):
     seed: int = 0
     classes: tuple[str, ...] = ("clean", "foreign")
     poor_class: int = 1
+    outputs: Outputs = Outputs()
+    pretrained: bool = True
+    he_head: bool = False
+    best_by: str = Field(default="score", pattern=r"^(score|accuracy|loss|recall:.+)$")
     batch_size: int = Field(default=8, ge=1)
     workers: int = Field(default=0, ge=0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    weight_decay: float = Field(default=0.02, ge=0)
     average: int = Field(default=1, ge=1)
     sensitivity: float = Field(default=0.95, gt=0, le=1)
     review_band: float = Field(default=0.5, ge=0)
@@ -143,7 +212,8 @@ class Recipe(_Section):
     data: Data = Data()
     architecture: Architecture = Architecture()
     preprocessing: Preprocessing = Preprocessing()
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation | Literal[False] = Augmentation()
+    optimiser: Optimiser = Optimiser()
     loss: Loss = Loss()
     phases: tuple[Phase, ...] = Field(min_length=1)
     card: CardText
@@ -151,26 +221,70 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
         """The entries that speak of one another agree."""
-        if len(self.classes) != self.architecture.classes or self.poor_class not in range(len(self.classes)):
-            raise ValueError("classes, poor_class and architecture.classes do not agree")
-        if self.architecture.head == "evidence" and self.poor_class != 1:
+        if problem := disagreement(self):
+            raise ValueError(problem)
+        architecture, grades = self.architecture, len(self.classes) if self.outputs.task == "ordered" else 0
+        wanted = output_count(self)
+        if (architecture.classes, architecture.grades) != (wanted, grades):
+            told = f" and architecture.grades = {grades}" if grades or architecture.grades else ""
+            raise ValueError(f"these classes need architecture.classes = {wanted}{told}")
+        if architecture.head == "evidence" and (self.poor_class != 1 or self.outputs.task != "classes"):
             raise ValueError("the evidence head has class 1 as the poor one")
+        if architecture.head == "mlp" and architecture.input_size != self.preprocessing.size:
+            raise ValueError("the mlp head needs architecture.input_size = preprocessing.size")
+        name = self.best_by.removeprefix("recall:")
+        if name != self.best_by and name not in self.watched:
+            raise ValueError(f"best_by names no class: {name}; there are {', '.join(self.watched)}")
         return self
 
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """What has a recall: the classes, or the problems where several can come together."""
+        exclusive = self.outputs.task in ("classes", "labels") or (
+            self.outputs.task == "ordered" and not self.outputs.problems
+        )
+        return self.classes if exclusive else problem_names(self)
+
     @classmethod
-    def read(cls, path: Path) -> Recipe:
+    def read(cls, path: Path, *, quick: bool = False, changes: Mapping[str, Any] | None = None) -> Recipe:
         """Read and check a recipe.
+
+        Args:
+            path: A TOML file.
+            quick: The recipe in small, as its table ``[quick]`` tells.
+            changes: Further entries to replace, tables within tables.
+
+        Returns:
+            The recipe.
 
         Raises:
             ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
         """
         try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            entries = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not TOML", got=str(error)) from error
+        small = entries.pop("quick", None)
+        if quick and not isinstance(small, dict):
+            raise ConfigError(f"{path} has no quick version", expected="a table [quick]")
+        if quick:
+            entries = _replaced(entries, {"name": f"{entries.get('name', '')}-quick"} | small)
+        try:
+            return cls.model_validate(_replaced(entries, changes or {}))
         except ValidationError as error:
             first = error.errors()[0]
             entry = ".".join(map(str, first["loc"]))
             raise ConfigError(f"{path}: {entry}: {first['msg']}", got=repr(first["input"])) from error
+
+
+def _replaced(entries: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries with others in their place; tables are changed entry by entry, everything else as a whole."""
+    merged = dict(entries)
+    for name, value in changes.items():
+        old = merged.get(name)
+        merged[name] = (
+            _replaced(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+        )
+    return merged

@@ -8,6 +8,7 @@ import numpy as np
 
 from xiqa.datasets.phantoms.chest import insert_objects, simulate_chest
 from xiqa.training.data import prepare_film
+from xiqa.training.sources import FIRST_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
     from xiqa.training.data import Film
     from xiqa.training.recipe import Recipe
 
-__all__ = ["FIRST_SEED", "synthetic_films"]
-
-FIRST_SEED = 1_000_000
-"""Training uses simulations from this seed on, so that the small seeds stay unseen for evaluation."""
+__all__ = ["synthetic_films"]
 
 SIZE = (640, 640)
 

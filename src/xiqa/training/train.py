@@ -15,12 +15,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from xiqa.datasets import by_split, read_foreign_objects, read_object_cxr
-from xiqa.errors import DatasetError
+from xiqa.datasets import by_split
+from xiqa.errors import ConfigError, DatasetError
 from xiqa.models.backbones import build_network
+from xiqa.models.heads import he_initialise
+from xiqa.report.classifier_files import write_report
 from xiqa.training.data import load_films
-from xiqa.training.finish import Known, finish, score_films
-from xiqa.training.fit import fit
+from xiqa.training.finish import Known, finish, report_on, score_films
+from xiqa.training.fit import fit, read_history
+from xiqa.training.goals import goal_of, is_poor
+from xiqa.training.recipe import SIMULATED
+from xiqa.training.sources import balanced, read_samples, simulated_samples
 from xiqa.training.synthetic import synthetic_films
 
 if TYPE_CHECKING:
@@ -35,20 +40,26 @@ if TYPE_CHECKING:
     from xiqa.training.data import Film
     from xiqa.training.recipe import Recipe
 
-__all__ = ["bundle", "read_samples", "train"]
+__all__ = ["bundle", "read_samples", "starting_network", "train"]
 
 MARGIN = 1.25  # training films are kept this much larger than the input, so that zooming in stays sharp
 
 
 def train(
-    recipe: Recipe, data: Path, out: Path, *, resume: bool = False, devices: int = 1, progress: bool = True
+    recipe: Recipe,
+    data: Path | None,
+    out: Path,
+    *,
+    resume: bool = False,
+    devices: int = 1,
+    progress: bool = True,
 ) -> BundleCard:
-    """Train, calibrate and write a bundle to ``out/bundle``.
+    """Train, calibrate and write a bundle to ``out/bundle``, and how it classifies to ``out/report``.
 
     Args:
         recipe: What to do.
-        data: The data set's folder.
-        out: Folder for checkpoints, logs, the resolved recipe and the bundle.
+        data: The data set's folder; None where the recipe simulates its films.
+        out: Folder for checkpoints, logs, the resolved recipe, the report and the bundle.
         resume: Go on from the last checkpoint in ``out``.
         devices: How many devices to train on.
         progress: Whether to show progress bars.
@@ -57,21 +68,57 @@ def train(
         The bundle's card.
 
     Raises:
-        DatasetError: The data set lacks training or validation films of either class.
+        DatasetError: The data set lacks training or validation films of either quality, or has other
+            classes than the recipe.
+        ModelError: The pretrained weights cannot be had.
     """
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
-    samples = read_samples(recipe, data)
-    parts = by_split(samples, "train"), by_split(samples, "val")
+    samples = _samples(recipe, data, progress)
+    parts = balanced(recipe, by_split(samples, "train")), by_split(samples, "val")
     for part, name in zip(parts, ("training", "validation"), strict=True):
-        if len({sample.label for sample in part}) < 2:
-            raise DatasetError(f"too few {name} films", expected="films of both classes", got=str(len(part)))
+        if len({_poor(recipe, sample) for sample in part}) < 2:
+            raise DatasetError(
+                f"too few {name} films", expected="films of both classes, good and poor", got=str(len(part))
+            )
     exact = [_load(recipe, part, 1.0, progress) for part in parts]
-    network = build_network(recipe.architecture, weights="imagenet")
-    larger = _load(recipe, parts[0], MARGIN, progress) + _synthetic(recipe, parts[0], MARGIN, progress)
+    network = starting_network(recipe)
+    if recipe.augmentation:
+        larger = _load(recipe, parts[0], MARGIN, progress) + _synthetic(recipe, parts[0], MARGIN, progress)
+    else:
+        larger = exact[0] + _synthetic(recipe, parts[0], 1.0, progress)
     fit(network, recipe, larger, exact[1], out, resume=resume, devices=devices, progress=progress)
     return bundle(network, recipe, parts, exact, out / "bundle", progress=progress)
+
+
+def starting_network(recipe: Recipe) -> nn.Module:
+    """The network as training begins: pretrained where the recipe says so, its head drawn anew."""
+    network = build_network(recipe.architecture, weights="imagenet" if recipe.pretrained else "none")
+    if recipe.he_head:
+        he_initialise(network)
+    return network
+
+
+def _samples(recipe: Recipe, data: Path | None, progress: bool) -> list[Sample]:
+    """The samples of a data set, or simulated ones."""
+    if recipe.data.layout not in SIMULATED:
+        if data is None:
+            raise ConfigError(
+                f"the recipe {recipe.name} needs data",
+                expected=f"a data set of the layout {recipe.data.layout}",
+                todo="name its folder with --data, or add --quick for simulated films",
+            )
+        return read_samples(recipe, data)
+    size = _grid(recipe, MARGIN if recipe.augmentation else 1.0).size
+    with _bar(progress) as bar:
+        task = bar.add_task("simulating films", total=recipe.data.films if data is None else None)
+        return list(simulated_samples(recipe, data, size, lambda: bar.advance(task)))
+
+
+def _poor(recipe: Recipe, sample: Sample) -> int:
+    """Whether a sample is of poor quality."""
+    return int(is_poor(recipe, [sample.label], [goal_of(recipe, sample)])[0])
 
 
 def bundle(
@@ -83,7 +130,7 @@ def bundle(
     *,
     progress: bool = True,
 ) -> BundleCard:
-    """Calibrate a trained network and write its bundle; see `finish`.
+    """Calibrate a trained network, write its bundle and, beside it, its report; see `finish`.
 
     Args:
         network: The trained network.
@@ -96,13 +143,15 @@ def bundle(
     Returns:
         The bundle's card.
     """
+    guarded = bool(recipe.guard_layers)
     plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"inserted": 0})})
-    simulated = _synthetic(plain, parts[0], 1.0, progress)
+    simulated = _synthetic(plain, parts[0], 1.0, progress) if guarded else []
     with _bar(progress) as bar:
-        task = bar.add_task("calibrating", total=sum(map(len, films)) + len(simulated))
+        scored = [*films, simulated] if guarded else [films[1]]
+        task = bar.add_task("calibrating", total=sum(map(len, scored)))
         scores = [
             score_films(network, recipe, part, lambda done: bar.advance(task, done))
-            for part in (*films, simulated)
+            for part in scored
             if part
         ]
     real = [sample.patient for part in parts for sample in part]
@@ -111,28 +160,20 @@ def bundle(
         ["real"] * len(real) + ["simulated"] * len(simulated),
         real + [f"simulated {number}" for number in range(len(simulated))],
     )
-    return finish(network, recipe, scores[1], [sample.patient for sample in parts[1]], known, folder)
-
-
-def read_samples(recipe: Recipe, data: Path) -> list[Sample]:
-    """The samples of the data set that a recipe names."""
-    if recipe.data.layout == "foreign_objects":
-        return read_foreign_objects(data)
-    images = data / "images" if (data / "images").is_dir() else data
-    tables = {"train.csv": "train", "dev.csv": "val", "test.csv": "test"}
-    return [
-        sample
-        for table, split in tables.items()
-        if (data / table).is_file()
-        for sample in read_object_cxr(data / table, images, split)  # type: ignore[arg-type]
-    ]
+    val = scores[1] if guarded else scores[0]
+    card = finish(network, recipe, val, [sample.patient for sample in parts[1]], known, folder)
+    history = read_history(folder.parent, len(recipe.phases))
+    write_report(report_on(card, val, "validation", history), folder.parent / "report")
+    return card
 
 
 def _load(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool) -> list[Film]:
     """Read films onto the input's grid, made larger by ``margin``."""
     with _bar(progress) as bar:
         task = bar.add_task("reading films", total=len(samples))
-        return load_films(samples, _grid(recipe, margin), lambda: bar.advance(task))
+        return load_films(
+            samples, _grid(recipe, margin), lambda: bar.advance(task), lambda sample: goal_of(recipe, sample)
+        )
 
 
 def _synthetic(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool) -> list[Film]:
