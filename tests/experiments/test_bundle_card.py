@@ -44,6 +44,7 @@ def test_the_summary_by_hand():
     )
     # one of two objects is found without a false positive; the next candidates are false
     assert row.froc.value == pytest.approx(0.5)
+    assert row.froc.low <= 0.5 <= row.froc.high
 
 
 def test_films_of_one_class_cannot_be_scored():

@@ -1,0 +1,126 @@
+import sys
+
+import pandas as pd
+import pytest
+from PIL import Image as Pillow
+
+from xiqa.cli import main
+
+RECIPE = """
+name = "tiny"
+title = "A tiny one"
+chunk = 2
+resamples = 200
+methods = ["gradcam"]
+verdicts = true
+
+[data]
+source = "ward"
+count = 3
+size = [64, 64]
+
+[[models]]
+name = "net"
+bundles = ["no bundle at all"]
+states = ["trained", "full"]
+
+[[measures]]
+metric = "pointing_game"
+objects = "removable"
+label = "PG"
+
+[[measures]]
+metric = "aopc"
+params = { region = 16, steps = 3 }
+curve = true
+
+[[tables]]
+name = "pointing"
+title = "Pointing Game"
+metrics = ["PG"]
+reference = { method = "centre", state = "control" }
+
+[[figures]]
+name = "points"
+title = "Points"
+kind = "intervals"
+table = "pointing"
+
+[[figures]]
+name = "curves"
+title = "Curves"
+kind = "curves"
+y = "aopc"
+
+[[figures]]
+name = "scatter"
+title = "Scatter"
+kind = "scatter"
+x = "aopc"
+y = "PG"
+
+[[galleries]]
+name = "gallery"
+title = "Gallery"
+count = 2
+"""
+
+
+def xiqa(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["xiqa", *map(str, arguments)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return left.value.code or 0
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_a_recipe_becomes_rows_tables_and_figures(monkeypatch, capsys, recipe, bundle, tmp_path):
+    out = tmp_path / "out"
+    given = ["benchmark", recipe, "--model", f"net={bundle}", "--out", out]
+    assert xiqa(monkeypatch, *given) == 0
+    told = capsys.readouterr().out
+    assert "3 films, 2 networks" in told
+    assert "Pointing Game" in told
+    names = {path.name for path in out.iterdir()}
+    tables = {f"pointing.{suffix}" for suffix in ("md", "tex", "html", "csv")}
+    pictures = {"points.png", "curves.png", "scatter.png", "gallery.jpg"}
+    assert names == {"parts", "rows.parquet", "recipe.json", "results.md", *tables, *pictures}
+    for picture in pictures:
+        assert min(Pillow.open(out / picture).size) > 100
+    page = (out / "results.md").read_text()
+    assert "![Curves](curves.png)" in page
+    assert "xiqa benchmark" in page
+    assert set(pd.read_parquet(out / "rows.parquet").metric) >= {"PG", "aopc", "probability"}
+
+    before = {name: (out / name).read_bytes() for name in (*tables, *pictures)}
+    assert xiqa(monkeypatch, *given) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert xiqa(monkeypatch, *given, "--resume") == 0
+    assert before == {name: (out / name).read_bytes() for name in before}
+
+
+def test_recipes_are_listed(monkeypatch, capsys):
+    assert xiqa(monkeypatch, "benchmark", "--list") == 0
+    assert "smoothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "no recipe"),
+        (["absent"], "xiqa benchmark --list"),
+        (["smoothing"], "--data FOLDER"),
+        (["smoothing", "--model", "other=x"], "NAME=BUNDLE"),
+        (["smoothing", "--split", "first"], "do not fit"),
+        (["smoothing", "--data", "absent"], "no data set"),
+    ],
+)
+def test_a_wrong_call_says_what_to_do(monkeypatch, capsys, arguments, told):
+    assert xiqa(monkeypatch, "benchmark", *arguments) == 2
+    assert told in capsys.readouterr().err

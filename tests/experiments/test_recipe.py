@@ -1,0 +1,54 @@
+"""Every shipped recipe can be read, and a wrong one says what is wrong."""
+
+import pytest
+
+from xiqa.errors import ConfigError
+from xiqa.experiments.recipe import Experiment, find_recipe, recipes
+from xiqa.metrics import get_metric
+from xiqa.saliency.registry import bind
+
+
+@pytest.mark.parametrize("path", recipes(), ids=lambda path: path.stem)
+def test_a_shipped_recipe_names_what_exists(path):
+    one = Experiment.read(path)
+    assert one.name == path.stem
+    for method in one.methods:
+        bind(method)
+    measured = {measure.name for measure in one.measures} | {"AUC", "accuracy", "sensitivity", "specificity"}
+    for measure in one.measures:
+        assert set(measure.params) <= set(get_metric(measure.metric).params)
+    for table in one.tables:
+        assert set(table.metrics) <= measured
+    assert one.tables or one.figures or one.galleries
+
+
+def test_recipes_are_found_by_name_and_by_path(tmp_path):
+    path = recipes()[0]
+    assert find_recipe(path.stem) == path
+    assert find_recipe(str(path)) == path
+    with pytest.raises(ConfigError, match="no recipe 'absent'"):
+        find_recipe("absent")
+
+
+NAMED = "name = 'a'\ntitle = 't'\n"
+WHOLE = NAMED + "verdicts = true\n[[models]]\nname = 'm'\n"
+FIGURE = "[[figures]]\nname = 'f'\ntitle = 'f'\nkind = 'intervals'\ntable = 'no'\n"
+TABLE = "[[tables]]\nname = 'f'\ntitle = 'f'\nrows = ['method']\ncolumns = ['method']\n"
+WRONG = {
+    "name = ": "is not TOML",
+    "name = 'a'": "title",
+    NAMED + "[[models]]\nname = 'm'": "nothing to measure",
+    WHOLE + "[[models]]\nname = 'm'": "two have one name",
+    NAMED + "verdicts = true\nextra = 1\n[[models]]\nname = 'm'": "extra",
+    WHOLE + "[[alterations]]\nname = 'x'": "name one of",
+    WHOLE + FIGURE: "table that is not there",
+    WHOLE + TABLE: "a row or a column",
+}
+
+
+@pytest.mark.parametrize("text", WRONG, ids=WRONG.values())
+def test_a_wrong_recipe_names_the_entry(text, tmp_path):
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=WRONG[text]):
+        Experiment.read(path)
