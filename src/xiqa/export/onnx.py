@@ -30,6 +30,11 @@ __all__ = ["Precision", "export_model"]
 
 Precision = Literal["float32", "float16"]
 
+_LARGE = 64  # elements from which a weight is worth the trouble
+
+# Inputs of a Slice that turns a kernel: from the last row and column back to before the first.
+_BACKWARDS = {"turn_from": [-1, -1], "turn_to": [-(2**31)] * 2, "turn_axes": [2, 3], "turn_steps": [-1, -1]}
+
 
 def export_model(
     model: LoadedModel,
@@ -67,8 +72,8 @@ def export_model(
     )
     preprocessing = model.card.preprocessing
     example = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
-    program = trace(explained(model, bound), example)
-    proto = _to_onnx(program)
+    proto = _to_onnx(trace(explained(model, bound), example))
+    share_turned(proto)
     if precision == "float16":
         _halve(proto)
     for key, value in exported.to_metadata().items():
@@ -95,13 +100,54 @@ def _to_onnx(program: torch.export.ExportedProgram) -> onnx.ModelProto:
     return proto
 
 
+def share_turned(proto: onnx.ModelProto) -> None:
+    """Store each kernel once: the backward pass turns the forward's, which a runtime does when it starts."""
+    from onnx import helper, numpy_helper  # noqa: PLC0415 - an extra
+
+    graph = proto.graph
+    kernels = {one.name: numpy_helper.to_array(one) for one in graph.initializer if len(one.dims) == 4}
+    names = {(kernel.shape, kernel.tobytes()): name for name, kernel in kernels.items()}
+    nodes, gone = [], set[str]()
+    for name in [node.input[1] for node in graph.node if node.op_type == "Conv"]:
+        if name in gone or name not in kernels or kernels[name].size < _LARGE:
+            continue
+        kernel = kernels[name]
+        depthwise, point = kernel.shape[1] == 1, kernel.shape[2:] == (1, 1)
+        turned = kernel[:, :, ::-1, ::-1] if depthwise else kernel[:, :, ::-1, ::-1].swapaxes(0, 1)
+        twin = names.get((turned.shape, turned.tobytes()))
+        if twin is None or twin == name or twin in gone:
+            continue
+        gone |= {name, twin}
+        middle = name if depthwise else twin if point else f"{twin}_swapped"
+        if not depthwise:
+            nodes.append(helper.make_node("Transpose", [name], [middle], perm=[1, 0, 2, 3]))
+        if not point:
+            nodes.append(helper.make_node("Slice", [middle, *_BACKWARDS], [twin]))
+        graph.initializer.remove(next(one for one in graph.initializer if one.name == twin))
+    if any(node.op_type == "Slice" for node in nodes):
+        graph.initializer.extend(
+            numpy_helper.from_array(np.array(numbers, np.int64), name) for name, numbers in _BACKWARDS.items()
+        )
+    _prepend(graph, nodes)
+
+
+def _prepend(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Put nodes before all others; what they make was told as a constant before."""
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
+    made = {name for node in nodes for name in node.output}
+    for value in [value for value in graph.value_info if value.name in made]:
+        graph.value_info.remove(value)
+
+
 def _halve(proto: onnx.ModelProto) -> None:
     """Store large weights as float16 behind a cast, which a runtime folds away when it starts."""
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - an extra
 
     casts = []
     for weight in proto.graph.initializer:
-        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < 64:
+        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < _LARGE:
             continue
         values = numpy_helper.to_array(weight)
         if np.abs(values).max() > np.finfo(np.float16).max:
@@ -109,13 +155,7 @@ def _halve(proto: onnx.ModelProto) -> None:
         name = weight.name
         weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
         casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    nodes = list(proto.graph.node)
-    del proto.graph.node[:]
-    proto.graph.node.extend([*casts, *nodes])
-    known = {value.name: value for value in proto.graph.value_info}
-    for cast in casts:
-        if cast.output[0] in known:
-            proto.graph.value_info.remove(known[cast.output[0]])
+    _prepend(proto.graph, casts)
 
 
 def _write(path: Path, content: bytes) -> None:
