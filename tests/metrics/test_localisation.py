@@ -11,7 +11,7 @@ from tests.reference.metrics import localisation as replica
 
 from xiqa.errors import MetricError
 from xiqa.metrics.energy import energy_pointing_game, relevance_mass_accuracy
-from xiqa.metrics.froc import Candidate, candidates, froc
+from xiqa.metrics.froc import Candidate, candidates, froc, froc_curve
 from xiqa.metrics.hit_rate import hit_rate
 from xiqa.metrics.overlap import dice, iou, localisation_accuracy
 from xiqa.metrics.peak_offset import peak_offset
@@ -183,6 +183,16 @@ class TestFroc:
         expected = replica.froc(found, boxes, levels)
         assert 0 < expected < 1
         assert self.ours(boxes, found) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_draw_equals_the_set_with_its_images_repeated(self, seed):
+        boxes, found = self.scene(seed)
+        truths = [[Annotation(Box(*map(float, b))) for b in image] for image in boxes]
+        places: list[list[Candidate]] = [[(Point(x, y), s) for x, y, s in image] for image in found]
+        pick = np.random.default_rng(seed).integers(len(boxes), size=len(boxes))
+        whole = froc([places[i] for i in pick], [truths[i] for i in pick])
+        drawn = froc_curve(places, truths).drawn(np.bincount(pick, minlength=len(boxes)))
+        assert drawn.mean_sensitivity() == pytest.approx(whole)
 
     def test_a_perfect_detector(self):
         boxes, _ = self.scene(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xiqa.errors import DatasetError
-from xiqa.metrics.froc import froc
+from xiqa.metrics.froc import froc_curve
 from xiqa.models.calibration import calibration_error, reliability
 from xiqa.models.card import Estimate, Evaluation, Localisation, Reliability
 
@@ -64,7 +64,7 @@ def summarise(scores: Scores, films: str, threshold: float, tolerance: float) ->
     localisation = []
     for name, rows in scores.hits.items():
         columns = np.array(rows, dtype=float).T
-        curve = froc(scores.found[name], scores.truths)
+        curve = froc_curve(scores.found[name], scores.truths)
         localisation.append(
             Localisation(
                 method=name,
@@ -72,7 +72,13 @@ def summarise(scores: Scores, films: str, threshold: float, tolerance: float) ->
                 thorax=mean_where(columns[1]),
                 compact=mean_where(columns[2]),
                 recall=mean_where(columns[3]),
-                froc=None if np.isnan(curve) else Estimate(value=curve),
+                froc=estimate(
+                    lambda pick, curve=curve: (  # type: ignore[misc]
+                        curve.drawn(np.bincount(pick, minlength=len(poor))).mean_sensitivity()
+                    )
+                )
+                if any(scores.truths)
+                else None,
             )
         )
     return Evaluation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
@@ -31,11 +31,32 @@ class FrocCurve:
         false_positives: Mean number an image, not falling.
         sensitivity: Share of all objects found, not falling.
         is_false_positive: Where a candidate was a false positive.
+        finds: How many objects a candidate is the first to find.
+        image: Index of a candidate's image.
+        objects: Number of objects of each image.
     """
 
     false_positives: np.ndarray
     sensitivity: np.ndarray
     is_false_positive: np.ndarray
+    finds: np.ndarray
+    image: np.ndarray
+    objects: np.ndarray
+
+    def drawn(self, times: np.ndarray) -> FrocCurve:
+        """The curve of a set in which each image stands so many times, ``(images,)``: a bootstrap's draw."""
+        weight = times[self.image]
+        total = float(times @ self.objects)
+        return replace(
+            self,
+            false_positives=(weight * self.is_false_positive).cumsum() / max(1, times.sum()),
+            sensitivity=(weight * self.finds).cumsum() / (total or nan),
+        )
+
+    def mean_sensitivity(self, levels: Sequence[float] = LEVELS) -> float:
+        """Mean over the levels of the sensitivity at the last candidate that keeps within the level."""
+        steps = np.searchsorted(self.false_positives, np.asarray(levels), side="right")
+        return float(np.concatenate([[0.0], self.sensitivity])[steps].mean())
 
 
 def candidates(
@@ -66,15 +87,20 @@ def froc_curve(found: Sequence[Sequence[Candidate]], truths: Sequence[Truth]) ->
     pool = [(score, image, point) for image, places in enumerate(found) for point, score in places]
     pool.sort(key=lambda entry: -entry[0])
     seen: set[tuple[int, int]] = set()
-    hits, misses = np.zeros(len(pool)), np.zeros(len(pool), bool)
+    finds, misses = np.zeros(len(pool)), np.zeros(len(pool), bool)
     for step, (_, image, point) in enumerate(pool):
         inside = {(image, index) for index, a in enumerate(truths[image]) if contains(a, point)}
-        hits[step] = len(inside - seen)
+        finds[step] = len(inside - seen)
         misses[step] = not inside
         seen |= inside
-    objects = sum(len(truth) for truth in truths)
+    objects = np.array([len(truth) for truth in truths], int)
     return FrocCurve(
-        misses.cumsum() / max(1, len(truths)), hits.cumsum() / objects if objects else hits * nan, misses
+        false_positives=misses.cumsum() / max(1, len(truths)),
+        sensitivity=finds.cumsum() / (objects.sum() or nan),
+        is_false_positive=misses,
+        finds=finds,
+        image=np.array([image for _, image, _ in pool], int),
+        objects=objects,
     )
 
 
@@ -128,9 +154,7 @@ def froc(
     curve = froc_curve(found, truths)
     if profile == "reference":
         return float(np.mean(_as_the_script(curve, levels)))
-    # the last candidate that keeps within the level; before the first candidate nothing is found
-    steps = np.searchsorted(curve.false_positives, np.asarray(levels), side="right")
-    return float(np.concatenate([[0.0], curve.sensitivity])[steps].mean())
+    return curve.mean_sensitivity(levels)
 
 
 def _as_the_script(curve: FrocCurve, levels: Sequence[float]) -> list[float]:
