@@ -59,6 +59,7 @@ class Needs(Flag):
     INPUT = auto()  #: the image
     IMAGE_GRAD = auto()  #: the gradient at the image: a full backward pass
     NETWORK = auto()  #: the network itself, to run it again or to read its head; no exported model
+    TRAINED = auto()  #: something trained for it: a bundle of generators, or a branch of the network
 
 
 class Kind(StrEnum):

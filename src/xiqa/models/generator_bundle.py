@@ -1,0 +1,238 @@
+"""A folder with trained generators: ``generators.safetensors`` and a card that names their classifier.
+
+Generators explain one classifier and no other. The card holds the hash of its weights, so that a map for a
+network that they were not trained for is refused instead of drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import safetensors.torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+
+from xiqa.errors import BundleError
+from xiqa.models.generators import Generators, network_hash
+
+if TYPE_CHECKING:
+    import os
+
+    from torch import nn
+
+__all__ = ["GeneratorCard", "LoadedGenerators", "load_generators", "save_generators"]
+
+CARD, WEIGHTS = "generators.json", "generators.safetensors"
+MOST_CARD_BYTES, MOST_WEIGHT_BYTES = 4 << 20, 2 << 30
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Networks(_Section):
+    """How the generators are built; see `xiqa.models.generators`.
+
+    Attributes:
+        count: 2: a similar and an adversarial one; 1: the adversarial one alone.
+        width: Channels at full resolution.
+        depth: How often the resolution is halved.
+        output: ``residual``: the change is drawn; ``direct``: the whole image is.
+    """
+
+    count: Literal[1, 2] = 2
+    width: int = Field(default=12, ge=1)
+    depth: int = Field(default=3, ge=1, le=6)
+    output: Literal["residual", "direct"] = "residual"
+
+
+class Achieved(_Section):
+    """What the generators do on films that they were not trained on.
+
+    Attributes:
+        films: How many.
+        kept: Share of similar images on which the classifier's verdict stays; None without such a generator.
+        flipped: Share of adversarial images on which it turns.
+        flipped_poor: The same among films called poor: what is removed.
+        change: Mean distance of the pair (or of the adversarial image from the film), grey values in [0, 1].
+    """
+
+    films: int = Field(ge=0)
+    kept: Share | None = None
+    flipped: Share | None = None
+    flipped_poor: Share | None = None
+    change: float | None = Field(default=None, ge=0)
+
+
+class GeneratorCard(_Section):
+    """Everything in a generators' bundle but the weights.
+
+    Attributes:
+        format: Version of this layout.
+        classifier: Name of the bundle that they explain.
+        classifier_sha256: `xiqa.models.generators.network_hash` of its network.
+        explained: The class whose verdict is turned; index into the classifier's outputs.
+        mean: The classifier's normalisation, one a channel.
+        std: Likewise.
+        input_size: (rows, columns) of the classifier's input.
+        size: (rows, columns) of the images that the generators were trained on.
+        networks: How they are built.
+        achieved: What they do on validation films.
+        recipe: The resolved training recipe.
+        versions: Packages that the training ran on.
+        weights_sha256: Of ``generators.safetensors``.
+        card_sha256: Of this card without this entry.
+    """
+
+    format: Literal[1] = 1
+    name: str
+    created: str
+    classifier: str
+    classifier_sha256: str
+    explained: int = Field(ge=0)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_size: Size
+    size: Size
+    networks: Networks
+    achieved: Achieved
+    recipe: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    weights_sha256: str = ""
+    card_sha256: str = ""
+
+    def digest(self) -> str:
+        """SHA-256 of the card's canonical JSON without its own hash."""
+        content = self.model_dump(mode="json", exclude={"card_sha256"})
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedGenerators:
+    """Generators ready to run, with their card.
+
+    Attributes:
+        generators: In evaluation mode, float32, frozen.
+        card: What they are.
+    """
+
+    generators: Generators
+    card: GeneratorCard
+
+    def require(self, network: nn.Module) -> None:
+        """Refuse a classifier that the generators were not trained for.
+
+        Raises:
+            BundleError: The network has other weights.
+        """
+        found = network_hash(network)
+        if found != self.card.classifier_sha256:
+            raise BundleError(
+                f"the generators {self.card.name!r} were trained for another classifier",
+                expected=f"{self.card.classifier} (weights {self.card.classifier_sha256[:12]})",
+                got=f"{type(network).__name__} (weights {found[:12]})",
+                todo="train generators for this one: xiqa train recipes/twogenerator.toml --model MODEL",
+            )
+
+
+def save_generators(folder: Path, generators: Generators, card: GeneratorCard) -> GeneratorCard:
+    """Write a bundle; both files appear whole or not at all.
+
+    Args:
+        folder: Where; made if needed.
+        generators: The generators that ``card.networks`` describes.
+        card: Their card; the hashes are filled in here.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        BundleError: A weight is not finite.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in generators.state_dict().items()}
+    for name, value in tensors.items():
+        if not bool(value.isfinite().all()):
+            raise BundleError(
+                f"the weight {name} is not finite", todo="train again, at a lower learning rate"
+            )
+    content = safetensors.torch.save(tensors)
+    sealed = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
+    sealed = sealed.model_copy(update={"card_sha256": sealed.digest()})
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(sealed.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+    for name, whole in ((WEIGHTS, content), (CARD, f"{text}\n".encode())):
+        beside = folder / f".{name}.part"
+        beside.write_bytes(whole)
+        beside.replace(folder / name)
+    return sealed
+
+
+def load_generators(folder: str | os.PathLike[str]) -> LoadedGenerators:
+    """Load generators from a folder; every part is checked before it is used, and no code is run.
+
+    Args:
+        folder: What `save_generators` wrote.
+
+    Returns:
+        The generators.
+
+    Raises:
+        BundleError: There is no such bundle, or it is incomplete, changed, or of another version.
+    """
+    place = Path(folder)
+    card = _read_card(place)
+    content = _read(place / WEIGHTS, MOST_WEIGHT_BYTES)
+    _check(f"{place / WEIGHTS} was changed", card.weights_sha256, hashlib.sha256(content).hexdigest())
+    networks = card.networks
+    generators = Generators(networks.count, networks.width, networks.depth, networks.output)
+    try:
+        generators.load_state_dict(safetensors.torch.load(content))
+    except (SafetensorError, RuntimeError) as error:
+        raise BundleError(f"the bundle {place} does not fit together", got=str(error)) from error
+    return LoadedGenerators(generators.eval().requires_grad_(False), card)
+
+
+def _read_card(folder: Path) -> GeneratorCard:
+    """The card, checked against its own hash."""
+    path = folder / CARD
+    try:
+        card = GeneratorCard.model_validate_json(_read(path, MOST_CARD_BYTES))
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleError(
+            f"{path} is not a card that this version reads", got=f"{entry}: {first['msg']}"
+        ) from error
+    _check(f"{path} was changed", card.card_sha256, card.digest())
+    return card
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A file's bytes, unless it is absent or too large."""
+    try:
+        size = path.stat().st_size
+        if size > most:
+            raise BundleError(f"{path} is too large", expected=f"at most {most} bytes", got=str(size))
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"cannot read {path}",
+            got=error.strerror or str(error),
+            todo="name the folder that `xiqa train recipes/twogenerator.toml` wrote: RUN/bundle",
+        ) from error
+
+
+def _check(problem: str, expected: str, got: str) -> None:
+    """Compare two hashes."""
+    if expected != got:
+        raise BundleError(
+            problem, expected=f"SHA-256 {expected[:12]}", got=got[:12], todo="get the bundle again"
+        )

@@ -1,0 +1,349 @@
+"""Generators: the loss against loops, images whose blob alone decides, resuming, and the whole command."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.models.test_bundle import make_card
+from tests.reference import generators as replica
+from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.errors import BundleError, ConfigError, DatasetError
+from xiqa.models.backbones import build_network
+from xiqa.models.bundle import load_model, save_bundle
+from xiqa.models.generator_bundle import load_generators
+from xiqa.models.generators import Generated, Generators
+from xiqa.saliency.twogenerator import difference
+from xiqa.training import generators as training
+from xiqa.training.data import EpochLoader, Film, FilmSet
+from xiqa.training.generators import (
+    Classifier,
+    GeneratorLoss,
+    GeneratorModule,
+    GeneratorRecipe,
+    classifier_of,
+    fit_generators,
+    generator_loss,
+    total_variation,
+)
+
+SIDE = 32
+Y, X = np.mgrid[:SIDE, :SIDE]
+LEFT, RIGHT = ((X - 8) ** 2 + (Y - 16) ** 2 < 16), ((X - 24) ** 2 + (Y - 16) ** 2 < 16)
+
+
+class LeftBlob(nn.Module):
+    """Poor where the left disc is bright; the right one says nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("disc", torch.from_numpy(LEFT / LEFT.sum()).float())
+
+    def forward(self, images):
+        odds = 20 * ((images[:, 0] * self.disc).sum(dim=(1, 2)) - 0.5)
+        return torch.stack([-odds / 2, odds / 2], dim=1)
+
+
+def blobs(count, seed):
+    """Noise, and each of two blobs on half of the images; uint8."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for _ in range(count):
+        image = rng.uniform(0.15, 0.25, (SIDE, SIDE))
+        for centre in (8, 24):
+            if rng.random() < 0.5:
+                image += 0.6 * np.exp(-((X - centre) ** 2 + (Y - 16) ** 2) / 12.5)
+        images.append((image.clip(0, 1) * 255).astype(np.uint8))
+    return images
+
+
+def make_recipe(**changes):
+    entries = {
+        "kind": "twogenerator",
+        "name": "toy",
+        "size": (SIDE, SIDE),
+        "networks": {"width": 8, "depth": 2},
+        "epochs": 6,
+        "batch_size": 16,
+        "learning_rate": 1e-2,
+        "jitter": 0,
+        "noise": 0.0,
+        "augmentation": {
+            "rotate": 0, "scale": 0, "translate": 0, "contrast": 0, "brightness": 0, "noise": 0.01,
+        },
+        "loss": {"variation": 1.0},
+    }  # fmt: skip
+    return GeneratorRecipe.model_validate(entries | changes)
+
+
+def loaders(recipe, train=160, val=48):
+    from xiqa.models.preprocess import Preprocessing
+
+    films = recipe.films(Preprocessing(size=(SIDE, SIDE)))
+    sets = [
+        FilmSet(
+            [Film(grey, (), 0, True) for grey in blobs(count, seed)], films, (SIDE, SIDE), training=not seed
+        )
+        for seed, count in enumerate((train, val))
+    ]
+    return (
+        EpochLoader(sets[0], recipe.batch_size, seed=recipe.seed),
+        EpochLoader(sets[1], recipe.batch_size, shuffle=False),
+    )
+
+
+class Bright(nn.Module):
+    """Poor where the image, of any size, is bright on average."""
+
+    def forward(self, images):
+        odds = 40 * (images.mean(dim=(1, 2, 3)) - 0.25)
+        return torch.stack([-odds / 2, odds / 2], dim=1)
+
+
+CLASSIFIER, BRIGHT = (Classifier(network, 1, 0.0, (0.0,), (1.0,)) for network in (LeftBlob(), Bright()))
+
+
+def fitted(recipe, folder, classifier=CLASSIFIER, **options):
+    torch.manual_seed(recipe.seed)
+    networks = recipe.networks
+    generators = Generators(networks.count, networks.width, networks.depth, networks.output)
+    achieved = fit_generators(
+        generators, classifier, recipe, loaders(recipe), folder, progress=False, **options
+    )
+    return generators, achieved
+
+
+# --- the formulas
+
+
+def draw(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("pair", [True, False], ids=["two", "one"])
+def test_the_loss_is_the_loops(pair):
+    weights = GeneratorLoss(similar=2.0, adversarial=3.0, pair=0.5, variation=0.7)
+    grey, similar, adversarial = (draw(3, 1, 4, 5, seed=seed) for seed in range(3))
+    kept, turned = 4 * draw(3, seed=3) - 2, 4 * draw(3, seed=4) - 2
+    verdict = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
+    generated = Generated(similar if pair else None, adversarial)
+    found = generator_loss(grey, generated, (kept if pair else None, turned), verdict, weights)
+    expected = np.mean(
+        [
+            replica.loss(
+                grey[k, 0].tolist(),
+                similar[k, 0].tolist() if pair else None,
+                adversarial[k, 0].tolist(),
+                float(kept[k]),
+                float(turned[k]),
+                float(verdict[k]),
+                weights.model_dump(),
+            )
+            for k in range(3)
+        ]
+    )
+    assert float(found["loss"]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_total_variation_is_the_loops_and_one_edge_counts_once():
+    a, b = draw(2, 1, 4, 6), draw(2, 1, 4, 6, seed=1)
+    expected = [replica.variation(x[0].tolist(), y[0].tolist()) for x, y in zip(a, b, strict=True)]
+    assert total_variation(a - b).tolist() == pytest.approx(expected)
+    half = torch.zeros(1, 1, 4, 6)
+    half[..., 3:] = 2.0
+    assert float(total_variation(half)) == pytest.approx(2.0 * 4 / 24)
+
+
+class Linear(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        torch.manual_seed(3)
+        self.head = nn.Linear(2 * 9, classes).double()
+
+    def forward(self, images):
+        return self.head(images.flatten(1))
+
+
+@pytest.mark.parametrize(("classes", "explained"), [(1, 1), (1, 0), (2, 1), (2, 0), (4, 2)])
+def test_the_margin_is_the_log_odds_over_the_limit(classes, explained):
+    network, grey = Linear(classes), draw(3, 1, 3, 3)
+    classifier = Classifier(network, explained, 0.3, (0.4, 0.5), (0.2, 0.1))
+    normalised = torch.cat([(grey - 0.4) / 0.2, (grey - 0.5) / 0.1], dim=1)
+    logits = network(normalised).tolist()
+    expected = [replica.margin(row, explained, 0.3) for row in logits]
+    assert classifier.margin(grey).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_the_margin_turns_at_the_cards_threshold(tmp_path, temperature):
+    card = make_card(temperature=temperature, threshold=0.35, review_band=(0.3, 0.4))
+    save_bundle(tmp_path / "b", build_network(card.architecture), card)
+    model = load_model(tmp_path / "b")
+    classifier = classifier_of(model)
+    assert not any(weight.requires_grad for weight in model.network.parameters())
+    odds = torch.tensor(classifier.limit)
+    assert model.probability(torch.stack([-odds / 2, odds / 2])[None])[0] == pytest.approx(0.35, abs=1e-6)
+    assert classifier_of(model, explained=0).limit == 0
+    with pytest.raises(ConfigError, match="no such class"):
+        classifier_of(model, explained=2)
+
+
+# --- what is learned
+
+
+def shares(generators, form):
+    """Of the difference: its energy in the left disc, and its amount in the right one."""
+    grey = torch.from_numpy(np.stack(blobs(32, 9)))[:, None].float() / 255
+    with torch.no_grad():
+        energy = difference(grey, generators(grey), form=form) ** 2
+    left, right = (float(energy[:, torch.from_numpy(disc)].sum()) for disc in (LEFT, RIGHT))
+    return left / float(energy.sum()), right / float(energy.sum())
+
+
+def test_generators_move_exactly_the_blob_that_decides(tmp_path):
+    generators, achieved = fitted(make_recipe(), tmp_path)
+    assert achieved.films == 48
+    assert achieved.kept >= 0.95
+    assert achieved.flipped >= 0.95
+    assert achieved.flipped_poor >= 0.95
+    left, right = shares(generators, "two")
+    assert left > 0.9
+    assert right < 0.02
+
+
+@pytest.mark.long
+def test_one_generator_alone_does_so_too(tmp_path):
+    generators, achieved = fitted(
+        make_recipe(networks={"count": 1, "width": 8, "depth": 2}, epochs=9), tmp_path
+    )
+    assert achieved.kept is None
+    assert achieved.flipped >= 0.95
+    left, right = shares(generators, "one")
+    assert left > 0.9
+    assert right < 0.02
+
+
+@pytest.mark.long
+def test_what_both_draw_badly_cancels_in_the_difference(tmp_path):
+    """Generators that must draw the image themselves: the reason for the second one."""
+    direct = {"width": 8, "depth": 2, "output": "direct"}
+    generators, achieved = fitted(make_recipe(networks=direct, warmup=6), tmp_path)
+    assert achieved.flipped >= 0.9
+    assert shares(generators, "two")[0] > shares(generators, "one")[0] + 0.02
+
+
+# --- running
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("output", ["residual", "direct"])
+def test_training_that_is_killed_ends_with_the_same_weights(tmp_path, monkeypatch, output):
+    networks = {"width": 4, "depth": 1, "output": output}
+    recipe = make_recipe(
+        epochs=2, networks=networks, warmup=int(output == "direct"), noise=0.02, jitter=2, crop=(24, 24)
+    )
+    monkeypatch.setattr(training, "STEPS_BETWEEN_CHECKPOINTS", 3)
+    whole, expected = fitted(recipe, tmp_path / "whole", BRIGHT)
+    step, stop = GeneratorModule.training_step, 14
+
+    def killed(self, batch, index):
+        if self.global_step == stop and not self.drawing:
+            raise Stop
+        return step(self, batch, index)
+
+    monkeypatch.setattr(GeneratorModule, "training_step", killed)
+    with pytest.raises(Stop):
+        fitted(recipe, tmp_path / "killed", BRIGHT)
+    monkeypatch.setattr(GeneratorModule, "training_step", step)
+    resumed, achieved = fitted(recipe, tmp_path / "killed", BRIGHT, resume=True)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, msg=name)
+    assert achieved.change == pytest.approx(expected.change)
+    monkeypatch.setattr(GeneratorModule, "training_step", killed)  # what is done is not done again
+    again, _ = fitted(recipe, tmp_path / "killed", BRIGHT, resume=True)
+    assert torch.equal(again.adversarial.head.weight, resumed.adversarial.head.weight)
+
+
+def test_a_crop_is_a_part_of_each_image_and_the_step_decides_which():
+    module = GeneratorModule(Generators(1, 4, 1), CLASSIFIER, make_recipe(crop=(5, 40)), 10)
+    images = torch.arange(2 * 12 * 9.0).reshape(2, 1, 12, 9)
+    part = module._part(images)
+    assert part.shape == (2, 1, 5, 9)
+    for image, one in zip(images, part, strict=True):
+        top = int((one[0, 0, 0] - image[0, 0, 0]) // 9)
+        assert torch.equal(one, image[:, top : top + 5])
+    assert torch.equal(module._part(images), part)
+    assert GeneratorModule(Generators(1, 4, 1), CLASSIFIER, make_recipe(), 10)._part(images) is images
+
+
+def test_the_classifier_stays_out_of_the_checkpoint_and_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "STEPS_BETWEEN_CHECKPOINTS", 3)
+    fitted(make_recipe(epochs=1), tmp_path)
+    state = torch.load(tmp_path / "fit" / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(name.startswith("generators.") for name in state)
+    assert torch.equal(CLASSIFIER.network.disc, LeftBlob().disc)
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    card = make_card()
+    save_bundle(tmp_path / "model", build_network(card.architecture), card)
+    return tmp_path / "model"
+
+
+def write_recipe(folder, **changes):
+    lines = {"kind": '"twogenerator"', "name": '"tiny"', "epochs": 1, "simulated": 8, "pictures": 2} | changes
+    text = "".join(f"{key} = {value}\n" for key, value in lines.items())
+    (folder / "recipe.toml").write_text(text + "[networks]\nwidth = 4\ndepth = 1\n")
+    return folder / "recipe.toml"
+
+
+def test_a_recipe_becomes_a_bundle_that_explains(tmp_path, model):
+    recipe = write_recipe(tmp_path)
+    told = training.run(recipe, None, tmp_path / "run", model=str(model), resume=False, seed=5)
+    assert f"twogenerator:bundle={tmp_path / 'run' / 'bundle'}" in told
+    assert "On 2 validation films" in told
+    loaded, classifier = load_generators(tmp_path / "run" / "bundle"), load_model(model)
+    assert loaded.card.recipe["seed"] == 5
+    loaded.require(classifier.network)
+    import xiqa
+
+    method = f"twogenerator:bundle={tmp_path / 'run' / 'bundle'}"
+    film = simulate_chest(3, size=(90, 70)).image
+    (found,) = xiqa.explain(classifier, film, method)[method]
+    assert found.values.shape == (64, 64)
+    assert np.isfinite(found.values).all()
+    (result,) = xiqa.assess(classifier, film, method=method)
+    assert result.saliency.values == pytest.approx(found.values)
+    assert (tmp_path / "run" / "pictures.png").stat().st_size > 1000
+    other = build_network(classifier.card.architecture)
+    with pytest.raises(BundleError, match="another classifier"):
+        loaded.require(other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"name": '"A b"'}, "name"),
+        ({"epoch": 3}, "epoch"),
+        ({"name": "x"}, "TOML"),
+    ],
+)
+def test_a_wrong_entry_is_told(tmp_path, changes, told):
+    with pytest.raises(ConfigError, match=told):
+        GeneratorRecipe.read(write_recipe(tmp_path, **changes))
+
+
+def test_what_is_missing_is_told(tmp_path, model):
+    recipe = write_recipe(tmp_path, simulated=0)
+    with pytest.raises(ConfigError, match="--model"):
+        training.run(recipe, None, tmp_path / "run", model=None, resume=False, seed=None)
+    with pytest.raises(DatasetError, match="no training films"):
+        training.run(recipe, None, tmp_path / "run", model=str(model), resume=False, seed=None)
+    with pytest.raises(ConfigError, match="cannot read"):
+        GeneratorRecipe.read(tmp_path / "none.toml")
