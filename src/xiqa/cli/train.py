@@ -10,7 +10,8 @@ import typer
 __all__ = ["command"]
 
 # Recipes of another ``kind`` than a classifier: the module whose
-# ``run(recipe, data, out, *, model, resume, seed)`` trains one and gives the closing line.
+# ``run(recipe, data, out, *, model, resume, seed)`` trains one and gives the closing line. The data may be
+# None; with ``--quick`` it is called with ``quick=True`` as well.
 KINDS: dict[str, str] = {"twogenerator": "xiqa.training.generators"}
 
 
@@ -44,7 +45,6 @@ def command(
     from importlib import import_module
 
     from xiqa.cli.models import show_card
-    from xiqa.errors import ConfigError
     from xiqa.training.recipe import Recipe
     from xiqa.training.train import train
 
@@ -53,9 +53,10 @@ def command(
     folder = out or Path("runs") / (f"{recipe.stem}-quick" if quick else recipe.stem)
     kind = _kind(recipe)
     if kind is not None:
-        if data is None:
-            raise ConfigError(f"{recipe} needs data", todo="name its folder with --data")
-        trained = import_module(KINDS[kind]).run(recipe, data, folder, model=model, resume=resume, seed=seed)
+        options = {"quick": True} if quick else {}
+        trained = import_module(KINDS[kind]).run(
+            recipe, data, folder, model=model, resume=resume, seed=seed, **options
+        )
         typer.echo(trained)
         return
     plan = Recipe.read(recipe, quick=quick)

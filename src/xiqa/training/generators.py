@@ -14,7 +14,6 @@ with :math:`d` the mean absolute difference of the grey values. Source: ``charac
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from xiqa.datasets import Sample, by_split
@@ -40,7 +39,7 @@ from xiqa.models.generator_bundle import Achieved, GeneratorCard, Networks, save
 from xiqa.models.generators import Generated, Generators, network_hash
 from xiqa.report.contact_sheet import contact_sheet
 from xiqa.training.data import EpochLoader, FilmSet, load_films
-from xiqa.training.recipe import Augmentation, Recipe
+from xiqa.training.recipe import Augmentation, Recipe, read_recipe
 from xiqa.types import Image
 
 if TYPE_CHECKING:
@@ -140,22 +139,13 @@ class GeneratorRecipe(_Section):
     pictures: int = Field(default=6, ge=0)
 
     @classmethod
-    def read(cls, path: Path) -> GeneratorRecipe:
-        """Read and check a recipe.
+    def read(cls, path: Path, *, quick: bool = False) -> GeneratorRecipe:
+        """Read and check a recipe, or its version in small; see `xiqa.training.recipe.read_recipe`.
 
         Raises:
             ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
         """
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not TOML", got=str(error)) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            entry = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"{path}: {entry}: {first['msg']}", got=repr(first["input"])) from error
+        return read_recipe(cls, path, quick=quick)
 
     def films(self, preprocessing: Preprocessing) -> Recipe:
         """The recipe by which films are read, changed and served: grey, in [0, 1], one channel."""
@@ -614,13 +604,22 @@ def write_pictures(
     contact_sheet(tiles, captions=captions, columns=4, cell=320).save(path)
 
 
-def run(recipe: Path, data: Path, out: Path, *, model: str | None, resume: bool, seed: int | None) -> str:
+def run(
+    recipe: Path,
+    data: Path | None,
+    out: Path,
+    *,
+    model: str | None,
+    resume: bool,
+    seed: int | None,
+    quick: bool = False,
+) -> str:
     """Train generators as a recipe says, and tell what they do; see `xiqa.cli.train`.
 
     Raises:
         ConfigError: The recipe has a wrong value, or no model is named.
     """
-    plan = GeneratorRecipe.read(recipe)
+    plan = GeneratorRecipe.read(recipe, quick=quick)
     if seed is not None:
         plan = plan.model_copy(update={"seed": seed})
     if model is None:

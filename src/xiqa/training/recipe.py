@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,7 +15,20 @@ from xiqa.models.card import Layers
 from xiqa.models.outputs import Outputs, disagreement, output_count, problem_names
 from xiqa.models.preprocess import Preprocessing
 
-__all__ = ["SIMULATED", "Augmentation", "CardText", "Data", "Loss", "Optimiser", "Phase", "Recipe"]
+__all__ = [
+    "SIMULATED",
+    "Augmentation",
+    "CardText",
+    "Data",
+    "Loss",
+    "Optimiser",
+    "Phase",
+    "Recipe",
+    "read_recipe",
+]
+
+
+_Kind = TypeVar("_Kind", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -260,23 +273,43 @@ class Recipe(_Section):
         Raises:
             ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
         """
-        try:
-            entries = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not TOML", got=str(error)) from error
-        small = entries.pop("quick", None)
-        if quick and not isinstance(small, dict):
-            raise ConfigError(f"{path} has no quick version", expected="a table [quick]")
-        if quick:
-            entries = _replaced(entries, {"name": f"{entries.get('name', '')}-quick"} | small)
-        try:
-            return cls.model_validate(_replaced(entries, changes or {}))
-        except ValidationError as error:
-            first = error.errors()[0]
-            entry = ".".join(map(str, first["loc"]))
-            raise ConfigError(f"{path}: {entry}: {first['msg']}", got=repr(first["input"])) from error
+        return read_recipe(cls, path, quick=quick, changes=changes)
+
+
+def read_recipe(
+    kind: type[_Kind], path: Path, *, quick: bool = False, changes: Mapping[str, Any] | None = None
+) -> _Kind:
+    """Read and check a recipe of any kind; see `Recipe.read`.
+
+    Args:
+        kind: The model that its entries fill.
+        path: A TOML file.
+        quick: The recipe in small, as its table ``[quick]`` tells.
+        changes: Further entries to replace, tables within tables.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML", got=str(error)) from error
+    small = entries.pop("quick", None)
+    if quick and not isinstance(small, dict):
+        raise ConfigError(f"{path} has no quick version", expected="a table [quick]")
+    if quick:
+        entries = _replaced(entries, {"name": f"{entries.get('name', '')}-quick"} | small)
+    try:
+        return kind.model_validate(_replaced(entries, changes or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{path}: {entry}: {first['msg']}", got=repr(first["input"])) from error
 
 
 def _replaced(entries: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
