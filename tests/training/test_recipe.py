@@ -1,5 +1,6 @@
-"""Recipes: every shipped one reads, and a wrong entry is told by name."""
+"""Recipes: all read, those of the papers say what the papers say, and a wrong entry is told by name."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,94 @@ import pytest
 from xiqa.errors import ConfigError
 from xiqa.training.recipe import Recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("cxr-*.toml"))
+FOLDER = Path(__file__).parents[2] / "recipes"
+RECIPES = [path for path in sorted(FOLDER.glob("*.toml")) if "kind" not in tomllib.loads(path.read_text())]
+QUICK = [path for path in RECIPES if "quick" in tomllib.loads(path.read_text())]
+SHIPPED = FOLDER / "cxr-foreign-objects.toml"
+
+
+def read(name, **options):
+    return Recipe.read(FOLDER / f"{name}.toml", **options)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_read(path):
     recipe = Recipe.read(path)
     assert recipe.name == path.stem
-    assert all(phase.size == recipe.preprocessing.size for phase in recipe.phases[-1:])
+    assert all(
+        (phase.size or recipe.preprocessing.size) == recipe.preprocessing.size for phase in recipe.phases
+    )
+
+
+@pytest.mark.parametrize("path", QUICK, ids=lambda path: path.stem)
+def test_quick_recipes_need_no_data_and_say_what_they_are(path):
+    whole, quick = Recipe.read(path), Recipe.read(path, quick=True)
+    assert quick.name == f"{path.stem}-quick"
+    assert quick.data.layout in ("simulated_chest", "simulated_cardiac", "corrupted")
+    assert quick.preprocessing.size < whole.preprocessing.size
+    assert quick.architecture.backbone == whole.architecture.backbone
+    assert quick.optimiser.name == whole.optimiser.name
+    assert "imulated" in quick.card.training_data
+
+
+def test_every_recipe_of_the_papers_has_a_quick_version():
+    papers = {path.stem for path in RECIPES if path.stem.startswith(("object-cxr", "lvot", "covid"))}
+    assert len(papers) == 6
+    assert papers <= {path.stem for path in QUICK}
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone"), [("resnet34", "resnet34"), ("efficientnet-b0", "efficientnet_b0")]
+)
+def test_object_cxr_is_trained_as_published(name, backbone):
+    recipe = read(f"object-cxr-{name}")
+    (phase,) = recipe.phases
+    assert (recipe.architecture.backbone, recipe.architecture.classes, recipe.he_head) == (backbone, 2, True)
+    assert (recipe.preprocessing.size, len(recipe.preprocessing.mean)) == ((600, 600), 3)
+    assert (recipe.batch_size, phase.epochs, phase.learning_rate) == (16, 20, 0.005)
+    optimiser = recipe.optimiser
+    assert (optimiser.name, optimiser.schedule, optimiser.every, optimiser.factor) == ("sgd", "step", 5, 0.1)
+    assert recipe.best_by == "accuracy"
+    changed = recipe.augmentation
+    assert min(changed.flip, changed.rotate, changed.contrast, changed.brightness) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone"), [("resnet50", "resnet50"), ("efficientnet-b0", "efficientnet_b0")]
+)
+def test_lvot_is_trained_as_published(name, backbone):
+    recipe = read(f"lvot-{name}")
+    (phase,) = recipe.phases
+    assert recipe.architecture.backbone == backbone
+    assert (recipe.preprocessing.size, recipe.batch_size, phase.epochs) == ((224, 224), 64, 60)
+    assert (phase.learning_rate, recipe.optimiser.weight_decay) == (2e-4, 5e-4)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "densenet201"])
+def test_covid_is_trained_as_published(name):
+    recipe = read(f"covid-{name}")
+    (phase,) = recipe.phases
+    architecture = recipe.architecture
+    assert (architecture.backbone, architecture.head) == (name, "mlp")
+    assert (architecture.pool, architecture.hidden, architecture.classes) == (4, 64, 4)
+    assert (architecture.input_size, phase.frozen, phase.epochs) == ((299, 299), ("body",), 20)
+    assert (recipe.optimiser.name, recipe.best_by) == ("adam", "recall:COVID")
+
+
+def test_a_quick_table_and_changes_replace_entry_by_entry(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        SHIPPED.read_text()
+        + "\n[quick]\nbatch_size = 2\ndata = { simulated = 7 }\n[quick.card]\nlimits = 'all'\n"
+    )
+    whole, quick = Recipe.read(path), Recipe.read(path, quick=True)
+    assert (whole.batch_size, quick.batch_size) == (8, 2)
+    assert (quick.data.simulated, quick.data.inserted) == (7, whole.data.inserted)
+    assert (quick.card.limits, quick.card.not_for) == ("all", whole.card.not_for)
+    changed = Recipe.read(path, quick=True, changes={"data": {"inserted": 3}})
+    assert (changed.data.simulated, changed.data.inserted) == (7, 3)
+    with pytest.raises(ConfigError, match=r"quick version.*\[quick\]"):
+        Recipe.read(SHIPPED, quick=True)
 
 
 @pytest.mark.parametrize(
@@ -25,10 +106,21 @@ def test_shipped_recipes_read(path):
         ("poor_class = 1", "poor_class = 0", "poor"),
         ("[data]", "[data", "not TOML"),
         ('classes = ["clean", "foreign"]', 'classes = ["clean"]', "classes"),
+        ("seed = 0", 'best_by = "recall:dirty"', "best_by names no class: dirty"),
+        ("seed = 0", 'best_by = "beauty"', "best_by"),
+        (
+            "[data]",
+            '[outputs]\ntask = "ordered"\n[data]',
+            "architecture.classes = 1 and architecture.grades = 2",
+        ),
+        ("[data]", '[outputs]\nproblems = ["noise"]\n[data]', "outputs.problems is not for the task classes"),
+        ("[data]", "[outputs]\npoor_classes = [0, 1]\n[data]", "leaves no good class"),
+        ("[data]", '[optimiser]\nname = "lion"\n[data]', r"optimiser\.name"),
+        ('head = "evidence"', 'head = "mlp"', "architecture.input_size = preprocessing.size"),
     ],
 )
 def test_a_wrong_entry_is_told(tmp_path, old, new, told):
-    text = RECIPES[0].read_text()
+    text = SHIPPED.read_text()
     assert old in text
     path = tmp_path / "recipe.toml"
     path.write_text(text.replace(old, new))

@@ -160,8 +160,7 @@ def disagreement(meaning: Meaning) -> str | None:
         ),
         "outputs.poor_classes leaves no good class": task == "classes"
         and len(set(outputs.poor_classes)) == count,
-        f"outputs.problems: the problems of {task} are the poor classes": exclusive
-        and bool(outputs.problems),
+        f"outputs.problems is not for the task {task}": exclusive and bool(outputs.problems),
         f"outputs.poor_classes is not for the task {task}": not exclusive and bool(outputs.poor_classes),
         "the first grade is the best one: poor_class must be 1 or more": task == "ordered" and poor == 0,
         "a degree has two classes, below and above the limit, and poor_class 1": task == "degree"
