@@ -76,7 +76,8 @@ def pairs(network, images):
         """Recipro-CAM as its authors' code does it: all masked features pass in the same forward pass."""
 
         def place(m, i, output):
-            return torch.cat([output, output * place_masks((rows, columns), "1x1")[:, None]])
+            masks = torch.from_numpy(place_masks((rows, columns), "1x1"))
+            return torch.cat([output, output * masks[:, None]])
 
         handle = module.register_forward_hook(place)
         with torch.inference_mode():

@@ -99,7 +99,7 @@ def test_tokens_keep_their_prefix_and_lose_one_channel_everywhere():
     network = timm.create_model("vit_small_patch16_224", num_classes=2, img_size=(32, 48)).eval()
     tail = Tail(network, "blocks.10", torch.randn(1, 3, 32, 48))
     features = tail.features  # (1, 1 + 2 * 3, 384)
-    masks = place_masks((2, 3), "neighbour")
+    masks = torch.from_numpy(place_masks((2, 3), "neighbour"))
     expected = [
         tail(torch.cat([features[:, :1], mask.flatten()[None, :, None] * features[:, 1:]], dim=1))
         for mask in masks
@@ -115,7 +115,7 @@ def test_tokens_keep_their_prefix_and_lose_one_channel_everywhere():
 
 def test_kernels():
     assert place_masks((3, 2), "1x1").sum() == 6
-    middle = place_masks((3, 3), "centre")[4]
+    middle = torch.from_numpy(place_masks((3, 3), "centre")[4])
     torch.testing.assert_close(middle, torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16)
     with pytest.raises(SaliencyError, match="1x1"):
         place_masks((3, 3), "5x5")

@@ -114,5 +114,6 @@ def _outer_weight(graph: fx.GraphModule, node: fx.Node) -> Tensor | None:
     if not isinstance(weight, fx.Node) or weight.op != "get_attr" or bias is not None:
         return None
     values = cast("Tensor", getattr(graph, str(weight.target)))
-    plain = tuple(values.shape[1:]) == (1, 1, 1) and set(cast("Any", stride)) == {1} and not any(padding)
+    steps, borders = set(cast("list[int]", stride)), cast("list[int]", padding)
+    plain = tuple(values.shape[1:]) == (1, 1, 1) and steps == {1} and not any(borders)
     return values if plain and node.args[8] == 1 else None

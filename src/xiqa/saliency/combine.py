@@ -22,27 +22,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.arrays import enlarge, stretch
 
 __all__ = ["COMBINATIONS", "combine_layers", "concentration", "enlarge", "stretch"]
 
 COMBINATIONS = ("geometric", "product", "weighted", "mean", "reference")
-
-
-def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps ``(N, h, w)`` on a grid of another size, bilinear with ``align_corners=False``."""
-    if tuple(maps.shape[-2:]) == size:
-        return maps
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-
-
-def stretch(maps: Tensor) -> Tensor:
-    """Each map ``(N, h, w)`` from its own minimum and maximum to [0, 1]; a constant one becomes 0."""
-    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
-    return (maps - low) / torch.where(high > low, high - low, torch.ones_like(high))
 
 
 def concentration(maps: Tensor) -> Tensor:

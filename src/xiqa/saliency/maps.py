@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xiqa.errors import SaliencyError
 from xiqa.types import Box, Finding, FloatArray, Point, SaliencyMap
 
-__all__ = ["find", "is_constant", "normalise", "smooth", "upsample", "values_of"]
+__all__ = ["bilinear_weights", "find", "is_constant", "normalise", "smooth", "upsample", "values_of"]
 
 _Map = TypeVar("_Map", bound=SaliencyMap | FloatArray)
 
@@ -62,7 +62,7 @@ def upsample(saliency: _Map, size: tuple[int, int] | None = None) -> _Map:
         if not isinstance(saliency, SaliencyMap) or 0 in saliency.input_size:
             raise SaliencyError("no size to enlarge to", expected="size=(rows, columns)")
         size = saliency.input_size
-    rows, columns = _weights(values.shape[0], size[0]), _weights(values.shape[1], size[1])
+    rows, columns = bilinear_weights(values.shape[0], size[0]), bilinear_weights(values.shape[1], size[1])
     return _step(saliency, f"upsample(size={size[0]}x{size[1]})", rows @ values @ columns.T)
 
 
@@ -185,8 +185,8 @@ def find(
 
 
 @lru_cache(maxsize=64)
-def _weights(old: int, new: int) -> FloatArray:
-    """Bilinear weights ``(new, old)``; each row sums to 1."""
+def bilinear_weights(old: int, new: int) -> FloatArray:
+    """Weights ``(new, old)`` of linear interpolation along one axis; each row sums to 1."""
     if new < 1:
         raise SaliencyError("no such size", expected="1 or more pixels", got=str(new))
     places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, None)

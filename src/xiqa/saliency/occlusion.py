@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.arrays import Array, library, like, to_numpy
 from xiqa.saliency.perturb import baseline as hidden_image
 from xiqa.saliency.perturb import chunks, score_of
 from xiqa.saliency.registry import probe_method
 
 if TYPE_CHECKING:
     from xiqa.saliency.perturb import Score
-    from xiqa.saliency.session import ProbeRecord
+    from xiqa.saliency.probe import ProbeRecord
 
 __all__ = ["occlude", "occlusion", "starts"]
 
@@ -31,8 +31,8 @@ def starts(side: int, window: int, stride: int) -> list[int]:
 
 
 def occlude(
-    score: Score, image: Tensor, hidden: Tensor, *, window: tuple[int, int], stride: tuple[int, int]
-) -> Tensor:
+    score: Score, image: Array, hidden: Array, *, window: tuple[int, int], stride: tuple[int, int]
+) -> Array:
     r"""The mean drop of the score over the windows that hide a pixel.
 
     .. math:: S(\lambda) = \frac{1}{|W_\lambda|} \sum_{w \in W_\lambda} f(x) - f(x_{\setminus w})
@@ -51,17 +51,16 @@ def occlude(
     rows, columns = int(image.shape[-2]), int(image.shape[-1])
     tall, wide = min(window[0], rows), min(window[1], columns)
     corners = [(y, x) for y in starts(rows, tall, stride[0]) for x in starts(columns, wide, stride[1])]
-    whole = score(image[None])[0].double()
-    drops = torch.zeros(rows, columns, dtype=torch.float64)
-    cover = torch.zeros(rows, columns, dtype=torch.float64)
+    whole = to_numpy(score(image[None])).astype(np.float64)
+    drops, cover = np.zeros((rows, columns)), np.zeros((rows, columns))
     for part in chunks(len(corners), (rows, columns)):
-        copies = image.repeat(len(corners[part]), 1, 1, 1)
+        copies = library(image).tile(image, (len(corners[part]), 1, 1, 1))
         for copy, (y, x) in zip(copies, corners[part], strict=True):
             copy[:, y : y + tall, x : x + wide] = hidden[:, y : y + tall, x : x + wide]
-        for value, (y, x) in zip((whole - score(copies).double()).tolist(), corners[part], strict=True):
+        for value, (y, x) in zip(whole - to_numpy(score(copies)), corners[part], strict=True):
             drops[y : y + tall, x : x + wide] += value
             cover[y : y + tall, x : x + wide] += 1
-    return (drops / cover).to(image)
+    return like(drops / cover, image)
 
 
 def _pixels(length: float, side: int) -> int:
@@ -81,7 +80,7 @@ def occlusion(
     stride: float = 0.0625,
     baseline: str | float = 0.0,
     output: str = "probability",
-) -> Tensor:
+) -> Array:
     r"""Occlusion: how far the score falls when a sliding window hides a part of the image.
 
     .. math:: S(\lambda) = \frac{1}{|W_\lambda|} \sum_{w \in W_\lambda} p_c(x) - p_c(x_{\setminus w})

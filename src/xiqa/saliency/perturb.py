@@ -7,24 +7,26 @@ score of each, ``(M,)``. It hides the network, the target and the batch size fro
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter
-from torch import Tensor
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.arrays import A, library, like, to_numpy
 from xiqa.saliency.probe import class_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xiqa.saliency.session import ProbeRecord
+    import torch
+    from torch import Tensor
+
+    from xiqa.saliency.probe import ProbeRecord
 
 __all__ = ["Score", "baseline", "blend", "chunks", "generator", "score_all", "score_logits", "score_of"]
 
-Score = Callable[[Tensor], Tensor]
+Score = Callable[["Tensor"], "Tensor"]  # or from a NumPy array to one
 
 _CHUNK_PIXELS = 4 * 600 * 600  # pixels that pass at once, whatever the image's size
 
@@ -32,9 +34,12 @@ _CHUNK_PIXELS = 4 * 600 * 600  # pixels that pass at once, whatever the image's 
 def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh source of noise; one an image, so that a batch's other images do not change its map.
 
+    >>> import torch
     >>> torch.equal(torch.rand(3, generator=generator(7)), torch.rand(3, generator=generator(7)))
     True
     """
+    import torch  # noqa: PLC0415 - the rest of this module needs no torch
+
     return torch.Generator(device).manual_seed(seed)
 
 
@@ -49,7 +54,7 @@ def chunks(total: int, size: tuple[int, int]) -> Iterator[slice]:
         yield slice(start, min(start + step, total))
 
 
-def baseline(image: Tensor, kind: str | float = 0.0, *, sigma: float = 10.0) -> Tensor:
+def baseline(image: A, kind: str | float = 0.0, *, sigma: float = 10.0) -> A:
     """What an image looks like where nothing is told: the value that replaces hidden pixels.
 
     Args:
@@ -59,27 +64,26 @@ def baseline(image: Tensor, kind: str | float = 0.0, *, sigma: float = 10.0) -> 
         sigma: Width of the blur in pixels.
 
     Returns:
-        A tensor like ``image``.
+        An array like ``image``.
 
     Raises:
         SaliencyError: The kind is not known.
 
-    >>> baseline(torch.tensor([[[1.0, 3.0]]]), "mean")
-    tensor([[[2., 2.]]])
+    >>> baseline(np.array([[[1.0, 3.0]]]), "mean")
+    array([[[2., 2.]]])
     """
-    if kind == "mean":
-        return image.mean(dim=(-2, -1), keepdim=True).expand_as(image)
-    if kind == "min":
-        return image.amin(dim=(-2, -1), keepdim=True).expand_as(image)
+    both = library(image)
+    if kind in ("mean", "min"):
+        find = both.mean if kind == "mean" else both.amin
+        return cast("A", both.broadcast_to(find(image, axis=(-2, -1), keepdims=True), image.shape))
     if kind == "blur":
-        blurred = gaussian_filter(image.detach().cpu().numpy(), sigma, axes=(-2, -1), mode="reflect")
-        return torch.as_tensor(np.ascontiguousarray(blurred), dtype=image.dtype, device=image.device)
+        return like(gaussian_filter(to_numpy(image), sigma, axes=(-2, -1), mode="reflect"), image)
     if isinstance(kind, str):
         raise SaliencyError("unknown baseline", expected="a number, 'mean', 'min' or 'blur'", got=repr(kind))
-    return torch.full_like(image, float(kind))
+    return cast("A", both.full_like(image, float(kind)))
 
 
-def blend(image: Tensor, hidden: Tensor, masks: Tensor) -> Tensor:
+def blend(image: A, hidden: A, masks: A) -> A:
     r"""Masked copies, :math:`m \circ x + (1 - m) \circ b`.
 
     Args:
@@ -90,15 +94,16 @@ def blend(image: Tensor, hidden: Tensor, masks: Tensor) -> Tensor:
     Returns:
         ``(M, C, H, W)``.
     """
-    return torch.lerp(hidden, image, masks[:, None])
+    if isinstance(image, np.ndarray):
+        return cast("A", hidden + masks[:, None] * (image - hidden))
+    return cast("A", library(image).lerp(hidden, image, masks[:, None]))
 
 
-def score_all(
-    score: Score, image: Tensor, hidden: Tensor, masks: Callable[[slice], Tensor], total: int
-) -> Tensor:
+def score_all(score: Score, image: A, hidden: A, masks: Callable[[slice], A], total: int) -> A:
     """Scores ``(total,)`` of masked copies of ``(C, H, W)``; the masks of a slice are made when needed."""
     parts = chunks(total, (image.shape[-2], image.shape[-1]))
-    return torch.cat([score(blend(image, hidden, masks(part))) for part in parts])
+    scores = [score(blend(image, hidden, masks(part))) for part in parts]
+    return cast("A", library(image).concatenate(scores))
 
 
 def score_of(sample: ProbeRecord, output: str) -> Score:
@@ -110,7 +115,7 @@ def score_of(sample: ProbeRecord, output: str) -> Score:
     return lambda copies: score_logits(sample, sample.probe(copies), output)
 
 
-def score_logits(sample: ProbeRecord, logits: Tensor, output: str) -> Tensor:
+def score_logits(sample: ProbeRecord, logits: A, output: str) -> A:
     """The explained class's ``probability`` or ``logit`` in logits ``(M, K)``: ``(M,)``.
 
     Raises:

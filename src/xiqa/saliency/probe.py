@@ -6,22 +6,66 @@ run on PyTorch, ONNX Runtime or OpenVINO alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
 
-import torch
-from torch import Tensor
+import numpy as np
+from scipy.special import expit
+from scipy.special import softmax as softmax_of
+
+from xiqa.saliency.arrays import A, Array
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Callable
 
-__all__ = ["Probe", "TorchProbe", "class_score"]
+    from torch import Tensor, nn
+
+    from xiqa.saliency.capture import LayerRecord
+
+__all__ = ["Probe", "ProbeRecord", "TorchProbe", "class_score"]
 
 
 class Probe(Protocol):
-    """Anything that turns images ``(N, C, H, W)`` into logits ``(N, K)`` without gradients."""
+    """Anything that turns images ``(N, C, H, W)`` into logits ``(N, K)`` without gradients.
 
-    def __call__(self, images: Tensor) -> Tensor:
+    Both are PyTorch's tensors or both are NumPy's arrays.
+    """
+
+    def __call__(self, images: Array) -> Array:
         """Logits ``(N, K)`` of images ``(N, C, H, W)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeRecord:
+    """One image for a method that scores altered copies of it; of an exported graph all are NumPy arrays.
+
+    Attributes:
+        image: ``(C, H, W)``.
+        target: The explained class.
+        probe: Copies ``(M, C, H, W)`` to logits ``(M, K)``.
+        multilabel: Whether the classes do not exclude one another.
+        layer: The layer of this image, N = 1, for methods that need its output.
+        network: The network, for methods that need it.
+        rest: What lies behind the layer, features ``(M, C, h, w)`` to logits ``(M, K)``, where it is known
+            without the network: the second half of an exported graph.
+    """
+
+    image: Tensor
+    target: int
+    probe: Probe
+    multilabel: bool = False
+    layer: LayerRecord | None = None
+    network: nn.Module | None = None
+    rest: Callable[[Array], Array] | None = None
+
+    def score(self, copies: A) -> A:
+        """The class's probability ``(M,)`` for copies ``(M, C, H, W)``: softmax, or its own sigmoid."""
+        output = "sigmoid" if self.multilabel else "probability"
+        return cast("A", class_score(self.probe(copies), self.target, output=output))
+
+    def logit(self, copies: A) -> A:
+        """The class's logit ``(M,)``."""
+        return cast("A", class_score(self.probe(copies), self.target, output="logit"))
 
 
 class TorchProbe:
@@ -38,6 +82,8 @@ class TorchProbe:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits of all images; see `Probe`."""
+        import torch  # noqa: PLC0415 - other probes need no torch
+
         training = [module for module in self.model.modules() if module.training]
         try:
             for module in training:
@@ -50,7 +96,7 @@ class TorchProbe:
         return (torch.cat(parts) if len(parts) > 1 else parts[0]).clone()
 
 
-def class_score(logits: Tensor, target: Tensor | int, *, output: str = "probability") -> Tensor:
+def class_score(logits: A, target: Array | int, *, output: str = "probability") -> A:
     r"""The score of one class a sample.
 
     ``output="probability"``: softmax over classes, :math:`p_c = e^{z_c} / \sum_k e^{z_k}`, or the
@@ -64,17 +110,31 @@ def class_score(logits: Tensor, target: Tensor | int, *, output: str = "probabil
     Returns:
         ``(N,)`` scores.
 
-    >>> class_score(torch.tensor([[0.0, 0.0]]), 1)
-    tensor([0.5000])
+    >>> class_score(np.array([[0.0, 0.0]]), 1)
+    array([0.5])
     """
+    if isinstance(logits, np.ndarray):
+        return cast("A", _class_score(logits, np.asarray(target), output))
+    import torch  # noqa: PLC0415 - NumPy's arrays need no torch
+
     index = torch.as_tensor(target, device=logits.device).expand(len(logits))
     if logits.shape[1] == 1:
         signed = torch.where(index == 1, logits[:, 0], -logits[:, 0])
-        return signed if output == "logit" else signed.sigmoid()
+        return cast("A", signed if output == "logit" else signed.sigmoid())
     if output == "logit":
         scores = logits
     elif output == "sigmoid":
         scores = logits.sigmoid()
     else:
         scores = logits.softmax(dim=1)
-    return scores.gather(1, index[:, None])[:, 0]
+    return cast("A", scores.gather(1, index[:, None])[:, 0])
+
+
+def _class_score(logits: Array, target: Array, output: str) -> Array:
+    """The same in NumPy."""
+    index = np.broadcast_to(target, len(logits))
+    if logits.shape[1] == 1:
+        signed = np.where(index == 1, logits[:, 0], -logits[:, 0])
+        return signed if output == "logit" else expit(signed)
+    scores = {"logit": np.asarray, "sigmoid": expit}.get(output, lambda z: softmax_of(z, axis=1))(logits)
+    return scores[np.arange(len(logits)), index]

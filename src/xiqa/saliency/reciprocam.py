@@ -2,25 +2,29 @@ r"""Recipro-CAM: what the network says when one place of a layer is all that it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.arrays import Array, library, like
 from xiqa.saliency.perturb import score_logits
-from xiqa.saliency.pooledhead import PooledHead, behind
 from xiqa.saliency.registry import Needs, probe_method
 
 if TYPE_CHECKING:
-    from xiqa.saliency.session import ProbeRecord
+    from collections.abc import Callable
+
+    from xiqa.saliency.pooledhead import PooledHead
+    from xiqa.saliency.probe import ProbeRecord
     from xiqa.saliency.tail import Tail
+    from xiqa.types import FloatArray
 
 __all__ = ["logits_of_places", "place_masks", "reciprocam"]
 
+_CHUNK = 64  # masks that pass at once, where the rest of the network does not tell
 
-def place_masks(grid: tuple[int, int], kernel: str) -> Tensor:
+
+def place_masks(grid: tuple[int, int], kernel: str) -> FloatArray:
     """One mask a place, ``(h w, h, w)``: the place alone, or a 3x3 Gaussian around it, cut at the border.
 
     Args:
@@ -31,18 +35,23 @@ def place_masks(grid: tuple[int, int], kernel: str) -> Tensor:
         SaliencyError: The kernel is not known.
 
     >>> place_masks((1, 3), "neighbour")[0]
-    tensor([[0.2500, 0.1250, 0.0000]])
+    array([[0.25 , 0.125, 0.   ]], dtype=float32)
     """
     if kernel not in ("1x1", "neighbour", "centre"):
         raise SaliencyError("unknown kernel", expected="1x1, neighbour or centre", got=repr(kernel))
-    places = torch.eye(grid[0] * grid[1]).reshape(-1, 1, *grid)
-    if kernel != "1x1":
-        side = torch.tensor([0.25, 0.5, 0.25])
-        places = F.conv2d(places, (side[:, None] * side)[None, None], padding=1)
-    return places[:, 0]
+    spread = 0.0 if kernel == "1x1" else 0.25
+    rows, columns = ((1 - 2 * spread) * np.eye(side) + spread * _beside(side) for side in grid)
+    return np.kron(rows, columns).reshape(-1, *grid).astype(np.float32)
 
 
-def logits_of_places(rest: Tail | PooledHead, features: Tensor, grid: tuple[int, int], kernel: str) -> Tensor:
+def _beside(side: int) -> FloatArray:
+    """``(side, side)``, 1 where two places of a row lie side by side."""
+    return (np.eye(side, k=1) + np.eye(side, k=-1)).astype(np.float32)
+
+
+def logits_of_places(
+    rest: Tail | PooledHead | Callable[[Array], Array], features: Array, grid: tuple[int, int], kernel: str
+) -> Array:
     r"""Logits ``(h w, K)`` of the network for each place of the layer.
 
     With the mask :math:`G_u` of place :math:`u` the layer's output becomes
@@ -58,29 +67,32 @@ def logits_of_places(rest: Tail | PooledHead, features: Tensor, grid: tuple[int,
         grid: (rows, columns) of the layer's places.
         kernel: ``1x1``, ``neighbour`` or ``centre``.
     """
-    masks = place_masks(grid, kernel).to(features)
-    if isinstance(rest, PooledHead):
+    masks = like(place_masks(grid, kernel), features)
+    if hasattr(rest, "under_masks"):  # a closed form
         if kernel == "centre":
             return rest(features[0].flatten(1).T * masks.mean(dim=(1, 2))[:, None])
         return rest.under_masks(features, masks)
-    flat = masks.flatten(1)  # (places, places)
-    tokens = features.dim() == 3
-    values = features[0] if tokens else features[0].flatten(1).T  # (prefix + places, C)
+    both = library(features)
+    flat = masks.reshape(len(masks), -1)  # (places, places)
+    tokens = len(features.shape) == 3
+    values = features[0] if tokens else features[0].reshape(features.shape[1], -1).T  # (prefix + places, C)
     prefix = values[: len(values) - len(flat)]
     places = values[len(prefix) :]
+    chunk = getattr(rest, "chunk", _CHUNK)
     parts = []
-    for start in range(0, len(flat), rest.chunk):
-        weight = flat[start : start + rest.chunk, :, None]
-        seen = places[start : start + rest.chunk, None] if kernel == "centre" else places[None]
-        copies = torch.cat([prefix.expand(len(weight), *prefix.shape), weight * seen], dim=1)
-        parts.append(rest(copies if tokens else copies.transpose(1, 2).unflatten(2, grid)))
-    return torch.cat(parts)
+    for start in range(0, len(flat), chunk):
+        weight = flat[start : start + chunk, :, None]
+        seen = places[start : start + chunk, None] if kernel == "centre" else places[None]
+        kept = both.broadcast_to(prefix, (len(weight), *prefix.shape))
+        copies = both.concatenate([kept, weight * seen], axis=1)
+        parts.append(rest(copies if tokens else copies.swapaxes(1, 2).reshape(len(weight), -1, *grid)))
+    return both.concatenate(parts)
 
 
 @probe_method("reciprocam", cite="byun2024reciprocam", needs=Needs.OUTPUT | Needs.NETWORK)
 def reciprocam(
     sample: ProbeRecord, *, kernel: str = "1x1", output: str = "probability", closed_form: bool = True
-) -> Tensor:
+) -> Array:
     r"""Recipro-CAM: the score when one place of the layer is all that the rest of the network sees.
 
     .. math:: S(u) = p_c\big(t(G_u \circ A)\big)
@@ -101,8 +113,15 @@ def reciprocam(
         ``(h, w)``. Source: byun2024reciprocam, section 3.
     """
     assert sample.layer is not None
-    rest = behind(sample.layer, closed_form=closed_form)
-    features = sample.layer.output if isinstance(rest, PooledHead) else rest.features
+    rest = sample.rest or _behind(sample.layer, closed_form)
+    # a transformer's tail takes tokens, where the layer's output is told as a grid
+    features = sample.layer.output if sample.rest else getattr(rest, "features", sample.layer.output)
     grid = (int(sample.layer.output.shape[2]), int(sample.layer.output.shape[3]))
     logits = logits_of_places(rest, features, grid, kernel)
     return score_logits(sample, logits, output).reshape(grid)
+
+
+def _behind(layer: Any, closed_form: bool) -> Tail | PooledHead:
+    from xiqa.saliency.pooledhead import behind  # noqa: PLC0415 - an exported graph needs no torch
+
+    return behind(layer, closed_form=closed_form)

@@ -209,7 +209,8 @@ def method_info(name: str) -> MethodInfo:
     Raises:
         SaliencyError: There is none of this name.
     """
-    _load()
+    if name not in _registry:  # what is known already needs no other module, and perhaps no torch
+        _load()
     if name not in _registry:
         near = difflib.get_close_matches(name, _registry, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "`xiqa methods` lists them"

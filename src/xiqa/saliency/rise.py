@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
+from xiqa.saliency.arrays import Array, enlarge, like, to_numpy, uniform
 from xiqa.saliency.perturb import baseline as hidden_image
 from xiqa.saliency.perturb import blend, chunks
-from xiqa.saliency.perturb import generator as source
 from xiqa.saliency.registry import probe_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xiqa.saliency.perturb import Score
-    from xiqa.saliency.session import ProbeRecord
+    from xiqa.saliency.probe import ProbeRecord
+    from xiqa.types import FloatArray
 
 __all__ = ["RiseMasks", "rise", "weighted_masks"]
 
@@ -35,33 +34,31 @@ class RiseMasks:
         size: (rows, columns) of the image.
         grid: Cells a side.
         keep: Probability that a cell stays visible.
-        generator: Where the random numbers come from.
+        seed: The random numbers start here.
     """
 
-    def __init__(
-        self, count: int, size: tuple[int, int], *, grid: int, keep: float, generator: torch.Generator
-    ) -> None:
+    def __init__(self, count: int, size: tuple[int, int], *, grid: int, keep: float, seed: int) -> None:
         self.size = size
         self.cell = (math.ceil(size[0] / grid), math.ceil(size[1] / grid))
-        self.patterns = (torch.rand(count, grid, grid, generator=generator) < keep).float()
-        draws = torch.rand(count, 2, generator=generator)
-        self.shifts = (draws * torch.tensor(self.cell)).long()
+        cells, draws = uniform(seed, (count, grid, grid), (count, 2))
+        self.patterns = (cells < keep).astype(np.float32)
+        self.shifts = (draws * np.array(self.cell, np.float32)).astype(np.intp)
         self.enlarged = ((grid + 1) * self.cell[0], (grid + 1) * self.cell[1])
 
-    def __call__(self, part: slice) -> Tensor:
+    def __call__(self, part: slice) -> FloatArray:
         """The masks of one chunk, ``(M, H, W)`` in [0, 1]."""
-        large = F.interpolate(self.patterns[part, None], self.enlarged, mode="bilinear", align_corners=False)
+        large = enlarge(self.patterns[part], self.enlarged)
         rows, columns = self.size
         crops = [
-            mask[0, top : top + rows, left : left + columns]
+            mask[top : top + rows, left : left + columns]
             for mask, (top, left) in zip(large, self.shifts[part].tolist(), strict=True)
         ]
-        return torch.stack(crops)
+        return np.stack(crops)
 
 
 def weighted_masks(
-    score: Score, image: Tensor, hidden: Tensor, masks: Callable[[slice], Tensor], count: int, *, keep: float
-) -> Tensor:
+    score: Score, image: Array, hidden: Array, masks: Callable[[slice], Array], count: int, *, keep: float
+) -> Array:
     r"""RISE's estimate of each pixel's importance.
 
     .. math:: S(\lambda) = \frac{1}{N p} \sum_{i=1}^{N} f(x \circ m_i)\, m_i(\lambda)
@@ -78,12 +75,12 @@ def weighted_masks(
         ``(H, W)``, in the score's unit. Source: petsiuk2018rise, eq. 6.
     """
     rows, columns = int(image.shape[-2]), int(image.shape[-1])
-    total = torch.zeros(rows * columns, dtype=torch.float64)
+    total = np.zeros(rows * columns)
     for part in chunks(count, (rows, columns)):
-        mask = masks(part).to(image)
+        mask = like(to_numpy(masks(part)), image)
         kept = score(blend(image, hidden, mask))
-        total += (kept @ mask.flatten(1)).double().cpu()
-    return (total / (count * keep)).reshape(rows, columns).to(image)
+        total += to_numpy(kept @ mask.reshape(len(mask), -1))
+    return like((total / (count * keep)).reshape(rows, columns), image)
 
 
 @probe_method("rise", cite="petsiuk2018rise")
@@ -95,7 +92,7 @@ def rise(
     keep: float = 0.5,
     baseline: str | float = 0.0,
     seed: int = 0,
-) -> Tensor:
+) -> Array:
     r"""RISE: the mean of random masks, each weighted by the probability that the image keeps under it.
 
     .. math:: S(\lambda) = \frac{1}{N p} \sum_{i=1}^{N} p_c(x \circ m_i)\, m_i(\lambda)
@@ -114,6 +111,6 @@ def rise(
         ``(H, W)``, probability. Source: petsiuk2018rise, eq. 6.
     """
     size = (int(sample.image.shape[-2]), int(sample.image.shape[-1]))
-    drawn = RiseMasks(masks, size, grid=grid, keep=keep, generator=source(seed))
+    drawn = RiseMasks(masks, size, grid=grid, keep=keep, seed=seed)
     hidden = hidden_image(sample.image, baseline)
     return weighted_masks(sample.score, sample.image, hidden, drawn, masks, keep=keep)

@@ -27,17 +27,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.combine import enlarge, stretch
+from xiqa.saliency.arrays import Array, enlarge, library, like, stretch, to_numpy
+from xiqa.saliency.arrays import softmax as softmax_of
 from xiqa.saliency.perturb import chunks, generator
 from xiqa.saliency.registry import Needs, probe_method
 
 if TYPE_CHECKING:
     from xiqa.saliency.perturb import Score
-    from xiqa.saliency.session import ProbeRecord
+    from xiqa.saliency.probe import ProbeRecord
 
 __all__ = [
     "channel_masks",
@@ -51,28 +51,30 @@ __all__ = [
 ]
 
 
-def channel_masks(channels: Tensor, size: tuple[int, int]) -> Tensor:
+def channel_masks(channels: Array, size: tuple[int, int]) -> Array:
     """Channels ``(M, h, w)`` enlarged and stretched to [0, 1]: masks ``(M, H, W)``."""
     return stretch(enlarge(channels, size))
 
 
-def kept_scores(score: Score, image: Tensor, channels: Tensor) -> Tensor:
+def kept_scores(score: Score, image: Array, channels: Array) -> Array:
     """Scores ``(C,)`` of the image ``(c, H, W)`` under each channel's mask; channels ``(C, h, w)``."""
     size = (int(image.shape[-2]), int(image.shape[-1]))
-    return torch.cat(
+    return library(image).concatenate(
         [score(image * channel_masks(channels[part], size)[:, None]) for part in chunks(len(channels), size)]
     )
 
 
 def smoothed_scores(
-    score: Score, image: Tensor, channels: Tensor, *, samples: int, std: float, where: str, seed: int
-) -> Tensor:
+    score: Score, image: Array, channels: Array, *, samples: int, std: float, where: str, seed: int
+) -> Array:
     """SS-CAM's mean score of each channel ``(C,)`` under noise of the given standard deviation.
 
     ``where="features"`` adds it to the enlarged channel before it is stretched (SS-CAM (1)),
     ``where="input"`` to the masked image (SS-CAM (2)).
     """
     size = (int(image.shape[-2]), int(image.shape[-1]))
+    import torch  # noqa: PLC0415 - the noise is PyTorch's
+
     source = generator(seed)
     scores = torch.zeros(len(channels), samples, dtype=torch.float64)
     pairs = [(k, i) for k in range(len(channels)) for i in range(samples)]
@@ -89,38 +91,40 @@ def smoothed_scores(
     return scores.mean(dim=1).to(image)
 
 
-def integrated_scores(score: Score, image: Tensor, channels: Tensor, *, steps: int) -> Tensor:
+def integrated_scores(score: Score, image: Array, channels: Array, *, steps: int) -> Array:
     """IS-CAM's mean score of each channel ``(C,)`` while its masked image is faded in."""
     size = (int(image.shape[-2]), int(image.shape[-1]))
-    total = torch.zeros(len(channels), dtype=torch.float64)
+    total = np.zeros(len(channels))
     for part in chunks(len(channels), size):
         masked = image * channel_masks(channels[part], size)[:, None]
         for step in range(1, steps + 1):
-            total[part] += score(masked * (step / steps)).double().cpu()
-    return (total / steps).to(image)
+            total[part] += to_numpy(score(masked * (step / steps)))
+    return like(total / steps, image)
 
 
-def weighted_channels(channels: Tensor, scores: Tensor, *, softmax: bool = True) -> Tensor:
+def weighted_channels(channels: Array, scores: Array, *, softmax: bool = True) -> Array:
     """The positive part ``(h, w)`` of the channels' sum, weighted by their scores or the softmax of these."""
-    varies = channels.amax(dim=(1, 2)) > channels.amin(dim=(1, 2))
-    if softmax:
-        scores = scores.masked_fill(~varies, -torch.inf).softmax(dim=0)
-    weights = torch.where(varies, scores, torch.zeros_like(scores))
-    return torch.einsum("k,khw->hw", weights, channels).relu()
+    both = library(channels)
+    varies = both.amax(channels, axis=(1, 2)) > both.amin(channels, axis=(1, 2))
+    if not varies.any():
+        return both.zeros_like(channels[0])
+    weights = both.zeros_like(scores)
+    weights[varies] = softmax_of(scores[varies]) if softmax else scores[varies]
+    return both.einsum("k,khw->hw", weights, channels).clip(min=0)
 
 
-def _layer_channels(sample: ProbeRecord, count: int | None) -> Tensor:
+def _layer_channels(sample: ProbeRecord, count: int | None) -> Array:
     """The layer's channels ``(C, h, w)``, or those of the largest variance, in their order."""
     assert sample.layer is not None
     channels = sample.layer.output[0]
     if count is None or count >= len(channels):
         return channels
-    spread = channels.flatten(1).var(dim=1, correction=0)
-    return channels[spread.argsort(descending=True, stable=True)[:count].sort().values]
+    spread = to_numpy(channels).var(axis=(1, 2))
+    return channels[np.sort(np.argsort(-spread, kind="stable")[:count])]
 
 
 @probe_method("scorecam", cite="wang2020scorecam", needs=Needs.INPUT | Needs.OUTPUT)
-def scorecam(sample: ProbeRecord, *, variant: str = "paper", channels: int | None = None) -> Tensor:
+def scorecam(sample: ProbeRecord, *, variant: str = "paper", channels: int | None = None) -> Array:
     r"""Score-CAM: each channel, as a mask on the image, is weighted by the score that it keeps.
 
     .. math:: L = \mathrm{ReLU}\Big(\sum_k \alpha_k A_k\Big), \qquad
@@ -155,7 +159,7 @@ def sscam(
     where: str = "features",
     channels: int | None = None,
     seed: int = 0,
-) -> Tensor:
+) -> Array:
     r"""SS-CAM: Score-CAM with each channel's score averaged over noise.
 
     .. math:: \alpha = \mathrm{softmax}_k\Big(\frac{1}{n} \sum_{i=1}^n
@@ -186,7 +190,7 @@ def sscam(
 
 
 @probe_method("iscam", cite="naidu2020iscam", needs=Needs.INPUT | Needs.OUTPUT)
-def iscam(sample: ProbeRecord, *, steps: int = 10, channels: int | None = None) -> Tensor:
+def iscam(sample: ProbeRecord, *, steps: int = 10, channels: int | None = None) -> Array:
     r"""IS-CAM: Score-CAM with each channel's score averaged while its masked image is faded in.
 
     .. math:: \alpha = \mathrm{softmax}_k\Big(\frac{1}{n} \sum_{i=1}^n

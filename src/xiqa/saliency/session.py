@@ -13,7 +13,7 @@ from xiqa.errors import SaliencyError
 from xiqa.models.layers import TargetLayers, target_layers
 from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule, usable
 from xiqa.saliency.combine import combine_layers
-from xiqa.saliency.probe import Probe, TorchProbe, class_score
+from xiqa.saliency.probe import Probe, ProbeRecord, TorchProbe
 from xiqa.saliency.registry import LAYER_PARAMS, Bound, Kind, Needs, bind
 from xiqa.saliency.targets import Target, resolve_target
 
@@ -48,36 +48,6 @@ class Inner:
         session = Session(network or self.network, images, self.target, self.layers, self.multilabel)
         session.capture([self.bound])
         return session.read(self.bound)
-
-
-@dataclass(frozen=True, eq=False)
-class ProbeRecord:
-    """One image for a method that scores altered copies of it.
-
-    Attributes:
-        image: ``(C, H, W)``.
-        target: The explained class.
-        probe: Copies ``(M, C, H, W)`` to logits ``(M, K)``.
-        multilabel: Whether the classes do not exclude one another.
-        layer: The layer of this image, N = 1, for methods that need its output.
-        network: The network, for methods that need it.
-    """
-
-    image: Tensor
-    target: int
-    probe: Probe
-    multilabel: bool = False
-    layer: LayerRecord | None = None
-    network: nn.Module | None = None
-
-    def score(self, copies: Tensor) -> Tensor:
-        """The class's probability ``(M,)`` for copies ``(M, C, H, W)``: softmax, or its own sigmoid."""
-        output = "sigmoid" if self.multilabel else "probability"
-        return class_score(self.probe(copies), self.target, output=output)
-
-    def logit(self, copies: Tensor) -> Tensor:
-        """The class's logit ``(M,)``."""
-        return class_score(self.probe(copies), self.target, output="logit")
 
 
 @dataclass(frozen=True)
