@@ -1,5 +1,9 @@
 """Every shipped recipe can be read, and a wrong one says what is wrong."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from xiqa.errors import ConfigError
@@ -52,3 +56,12 @@ def test_a_wrong_recipe_names_the_entry(text, tmp_path):
     path.write_text(text)
     with pytest.raises(ConfigError, match=WRONG[text]):
         Experiment.read(path)
+
+
+def test_the_recipe_in_the_documentation_is_one():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "experiments.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    one = Experiment.model_validate(tomllib.loads(text))
+    assert one.name == "small"
+    for method in one.methods:
+        bind(method)

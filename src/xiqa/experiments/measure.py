@@ -32,7 +32,7 @@ from xiqa.saliency.engine import explain
 from xiqa.saliency.method import Method
 from xiqa.saliency.probe import TorchProbe
 from xiqa.saliency.registry import bind
-from xiqa.saliency.targets import Target
+from xiqa.saliency.targets import Target, predicted
 from xiqa.types import FloatArray
 
 __all__ = ["CURVES", "Bench", "Row"]
@@ -40,12 +40,12 @@ __all__ = ["CURVES", "Bench", "Row"]
 Row = dict[str, Any]
 Maps = Callable[[Tensor], Tensor]
 
-CURVES: dict[str, Callable[..., Any]] = {
-    "aopc": aopc_curve,
-    "deletion": deletion_curve,
-    "insertion": insertion_curve,
+CURVES: dict[str, tuple[Callable[..., Any], str]] = {
+    "aopc": (aopc_curve, "mean_drop"),
+    "deletion": (deletion_curve, "area"),
+    "insertion": (insertion_curve, "area"),
 }
-"""Metrics that are areas of a curve, and the curve."""
+"""Metrics that are numbers of a curve: the curve, and which number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +69,7 @@ class _Explained:
     profile: str
     state: str
     values: list[FloatArray]
+    targets: list[int]
     again: Callable[[int], Maps]
 
 
@@ -108,13 +109,13 @@ class Bench:
         places = [place for place, _ in films]
         images = torch.stack([one.array for one in batch])
         logits, clean = self._explain(images, batch)
-        found = list(self._verdicts(batch, logits))
+        found = list(self._verdicts(batch, logits, "none"))
         before = {(one.method, one.profile): one.values for one in clean}
         found += self._score(batch, places, images, clean, "none", before)
         for alteration in self.experiment.alterations:
             changed = torch.stack([self._altered(one, alteration) for one in batch])
             logits, maps = self._explain(changed, batch)
-            found += self._changed_verdicts(batch, logits, alteration.name)
+            found += self._verdicts(batch, logits, alteration.name)
             found += self._score(batch, places, changed, maps, alteration.name, before)
         return found
 
@@ -147,40 +148,51 @@ class Bench:
 
     # --- verdicts
 
-    def _called(self, logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities of the poor class, and whether the network calls the films poor."""
-        probability = self.model.probability(logits)
-        return probability, probability >= self.model.card.threshold
-
-    def _verdicts(self, batch: list[_Prepared], logits: Tensor) -> Iterator[Row]:
-        """How the network judges each film; also fills in the outcome that later rows are told by."""
-        for one, probability, called in zip(batch, *self._called(logits), strict=True):
-            poor = one.loaded.label == 1
-            one.row["outcome"] = {
-                (True, True): "hit", (True, False): "missed", (False, True): "false alarm",
-                (False, False): "rightly clean",
-            }[poor, bool(called)]  # fmt: skip
+    def _verdicts(self, batch: list[_Prepared], logits: Tensor, alteration: str) -> Iterator[Row]:
+        """How the network judges each film; the first judgement is the outcome that all rows are told by."""
+        for one, values in zip(batch, self._judged(batch, logits), strict=True):
+            if alteration == "none":
+                one.row["outcome"] = self._outcome(one, right=values["accuracy"] == 1)
             if self.experiment.verdicts:
-                yield from self._verdict(one, float(probability), bool(called), poor, "none")
+                for metric, value in values.items():
+                    yield one.row | {"alteration": alteration, "metric": metric, "value": value}
 
-    def _changed_verdicts(self, batch: list[_Prepared], logits: Tensor, alteration: str) -> Iterator[Row]:
-        if self.experiment.verdicts:
-            for one, probability, called in zip(batch, *self._called(logits), strict=True):
-                poor = one.loaded.label == 1
-                yield from self._verdict(one, float(probability), bool(called), poor, alteration)
+    def _outcome(self, one: _Prepared, *, right: bool) -> str:
+        if not self._two_classes:
+            return "right" if right else "wrong"
+        if one.loaded.label == 1:
+            return "hit" if right else "missed"
+        return "rightly clean" if right else "false alarm"
 
-    @staticmethod
-    def _verdict(
-        one: _Prepared, probability: float, called: bool, poor: bool, alteration: str
-    ) -> Iterator[Row]:
-        values = {
-            "probability": probability,
-            "accuracy": float(called == poor),
-            "sensitivity": float(called) if poor else nan,
-            "specificity": nan if poor else float(not called),
-        }
-        for metric, value in values.items():
-            yield one.row | {"alteration": alteration, "metric": metric, "value": value}
+    def _judged(self, batch: list[_Prepared], logits: Tensor) -> Iterator[dict[str, float]]:
+        """What is measured of each verdict: of two classes by the threshold, of more by the likeliest."""
+        card = self.model.card
+        for one, probability, scores in zip(batch, self.model.probability(logits), logits, strict=True):
+            values = {"probability": float(probability)}
+            if self._two_classes:
+                called, poor = bool(probability >= card.threshold), one.loaded.label == 1
+                values["accuracy"] = float(called == poor)
+                values["sensitivity"] = float(called) if poor else nan
+                values["specificity"] = nan if poor else float(not called)
+            else:
+                values["accuracy"] = float(int(scores.argmax()) == self._class_of(one))
+            yield values
+
+    @property
+    def _two_classes(self) -> bool:
+        return len(self.model.card.classes) == 2
+
+    def _class_of(self, one: _Prepared) -> int:
+        """The network's index of a film's true class."""
+        card = self.model.card
+        if self._two_classes:
+            return card.poor_class if one.loaded.label == 1 else 1 - card.poor_class
+        if one.film.group not in card.classes:
+            raise ConfigError(
+                f"{self.subject.model} does not know the class {one.film.group!r}",
+                expected=", ".join(card.classes),
+            )
+        return card.classes.index(one.film.group)
 
     # --- maps
 
@@ -200,7 +212,7 @@ class Bench:
         finally:
             handle.remove()
         if self.experiment.controls and self.subject.state in ("trained", self._first_state()):
-            found += self._controls(images, batch)
+            found += self._controls(images, batch, seen[0])
         return seen[0], found
 
     def _first_state(self) -> str:
@@ -212,12 +224,8 @@ class Bench:
         wanted = "predicted" if profile == "reference" else self.experiment.target
         if wanted == "predicted":
             return "predicted"
-        poor, classes = self.model.card.poor_class, len(self.model.card.classes)
-        if wanted == "poor" or classes != 2:
-            labels = [poor if wanted == "poor" else one.loaded.label for one in batch]
-        else:
-            labels = [poor if one.loaded.label == 1 else 1 - poor for one in batch]
-        return torch.tensor(labels)
+        poor = self.model.card.poor_class
+        return torch.tensor([poor if wanted == "poor" else self._class_of(one) for one in batch])
 
     def _explain_profile(self, images: Tensor, batch: list[_Prepared], profile: str) -> list[_Explained]:
         if not self.experiment.methods:
@@ -244,6 +252,7 @@ class Bench:
                     profile=profile,
                     state=self.subject.state,
                     values=[one.values for one in maps[text]],
+                    targets=[one.target for one in maps[text]],
                     again=again,
                 )
             )
@@ -251,11 +260,12 @@ class Bench:
 
     def _maps(self, images: Tensor, text: str, target: Tensor) -> Tensor:
         """Maps of other images by one method, at the images' size."""
-        maps = explain(self.model.network, images, text, target=target, layers=self._layers)[text]
+        (maps,) = explain(self.model.network, images, text, target=target, layers=self._layers).values()
         size = (int(images.shape[-2]), int(images.shape[-1]))
-        return torch.stack([enlarge(torch.from_numpy(one.values)[None], size)[0] for one in maps])
+        large = [enlarge(torch.from_numpy(one.values)[None], size)[0] for one in maps]
+        return torch.stack(large)
 
-    def _controls(self, images: Tensor, batch: list[_Prepared]) -> list[_Explained]:
+    def _controls(self, images: Tensor, batch: list[_Prepared], logits: Tensor) -> list[_Explained]:
         seed, keys = self.experiment.seed, [one.film.key for one in batch]
         found = []
         for name in CONTROLS:
@@ -268,10 +278,10 @@ class Bench:
                 return maps
 
             values = [one.numpy() for one in control_maps(name, images, keys, seed)]
-            found += [
-                _Explained(name, "", "{}", profile, "control", values, again)
-                for profile in self.experiment.profiles
-            ]
+            for profile in self.experiment.profiles:
+                wanted = self._target(batch, profile)
+                targets = (wanted if isinstance(wanted, Tensor) else predicted(logits)).tolist()
+                found.append(_Explained(name, "", "{}", profile, "control", values, targets, again))
         return found
 
     # --- measures
@@ -296,6 +306,7 @@ class Bench:
                         maps.values[number],
                         before[maps.method, maps.profile][number],
                         sigma,
+                        maps.targets[number],
                         maps.again(number),
                     )
                     shared = one.row | {
@@ -343,6 +354,7 @@ class _Scored:
     values: FloatArray
     clean: FloatArray
     sigma: float
+    target: int
     again: Maps
     _original: FloatArray | None = None
     _input: FloatArray | None = None
@@ -371,7 +383,8 @@ class _Scored:
         """The value, and the curve where it is asked for."""
         if measure.curve:
             yield from self._curve(measure, info)
-        yield {"metric": measure.name, "value": self._value(measure, info)}
+        else:
+            yield {"metric": measure.name, "value": self._value(measure, info)}
 
     def _value(self, measure: Measure, info: MetricInfo) -> float:
         params = dict(measure.params)
@@ -384,9 +397,8 @@ class _Scored:
             return float(info.function(before, self.input(), **params))
         if info.kind == "complexity":
             return float(info.function(self.input(), **params))
-        target = self.bench.model.card.poor_class
         wanted = inspect.signature(info.function).parameters
-        known = {"explain": self.explain, "network": self.bench.network, "target": target}
+        known = {"explain": self.explain, "network": self.bench.network, "target": self.target}
         required = {
             name: known[name]
             for name, one in wanted.items()
@@ -394,7 +406,7 @@ class _Scored:
         }
         if info.kind == "faithfulness":
             return float(
-                info.function(self.bench.probe, self.image, self.input(), target, **required, **params)
+                info.function(self.bench.probe, self.image, self.input(), self.target, **required, **params)
             )
         if info.kind == "robustness":
             return float(info.function(self.explain, self.image, **required, **params))
@@ -405,11 +417,14 @@ class _Scored:
         )
 
     def _curve(self, measure: Measure, info: MetricInfo) -> Iterator[Row]:
+        """The curve's points, and the metric's value from the same passes."""
         if info.name not in CURVES:
             raise ConfigError(f"{info.name} has no curve", expected=" or ".join(CURVES))
-        options = inspect.signature(CURVES[info.name]).parameters
-        params = {key: value for key, value in measure.params.items() if key in options}
-        target = self.bench.model.card.poor_class
-        curve = CURVES[info.name](self.bench.probe, self.image, self.input(), target, **params)
+        of, area = CURVES[info.name]
+        unknown = set(measure.params) - set(inspect.signature(of).parameters)
+        if unknown:
+            raise ConfigError(f"a curve of {info.name} takes no {', '.join(sorted(unknown))}")
+        curve = of(self.bench.probe, self.image, self.input(), self.target, **measure.params)
         for share, score in zip(curve.share, curve.score, strict=True):
             yield {"metric": measure.name, "x": float(share), "value": float(curve.score[0] - score)}
+        yield {"metric": measure.name, "value": float(getattr(curve, area))}

@@ -28,13 +28,13 @@ Objects = Literal["thorax", "removable", "compact", "lungs"]
 State = Literal["trained", "imagenet", "semi", "full"]
 Key = Literal[
     "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "outcome",
-    "metric",
+    "count", "size", "place", "metric",
 ]  # fmt: skip
 KEYS: tuple[Key, ...] = (
     "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "outcome",
-    "metric",
+    "count", "size", "place", "metric",
 )  # fmt: skip
-"""Columns of the rows by which tables may be laid out."""
+"""Columns of the rows by which tables may be laid out; count, size, place: parts of a scenario's name."""
 
 
 class _Section(BaseModel):

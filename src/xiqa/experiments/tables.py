@@ -114,7 +114,7 @@ def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> R
     Raises:
         ConfigError: Nothing was measured of what the table shows.
     """
-    measured = chosen_rows(rows, spec.where)
+    measured = chosen_rows(with_scenarios(rows), spec.where)
     measured = measured[measured["x"].isna()]
     films = measured.groupby("image", sort=False)[["patient", "label"]].first()
     order = films.index
@@ -136,6 +136,12 @@ def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> R
         )
     layout = _Layout(spec, experiment, films, found)
     return layout.table()
+
+
+def with_scenarios(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the parts of their scenario's name (``one-small-lung``); empty where there is none."""
+    named = rows["group"].str.extract(r"^(?P<count>[a-z]+)(?:-(?P<size>small|large)-(?P<place>[a-z]+.*))?$")
+    return rows.assign(**{key: named[key].fillna("") for key in named.columns})
 
 
 def chosen_rows(rows: pd.DataFrame, where: Mapping[Any, Sequence[str]]) -> pd.DataFrame:
