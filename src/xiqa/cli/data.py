@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xiqa.datasets.sample import Sample
     from xiqa.types import Image
 
-app = typer.Typer(no_args_is_help=True, help="Check a data set, or convert it to COCO JSON.")
+app = typer.Typer(no_args_is_help=True, help="Check a data set, or bring it into another layout.")
 
 SHEET_IMAGES = 24
 
@@ -22,16 +22,20 @@ def check(
     path: Path = typer.Argument(help="Folder, CSV or COCO file of the data set; its layout is recognised."),
     sheet: Path | None = typer.Option(None, help="Write a contact sheet of annotated images to this PNG."),
 ) -> None:
-    """Count classes and sizes, find missing, broken and leaking images.
+    """Look at a data set before training on it: every image is opened once.
 
-    Exit status 1 when a patient, or nearly the same picture, lies in two splits.
+    Tells images by class and split, their sizes, annotated objects by kind, missing and broken files,
+    annotations that lie outside their image, patients in several splits, and pictures that are nearly the
+    same in two splits (perceptual hash, then correlation). What layouts there are tells docs/datasets.md.
+
+    Exit status 1 when a patient, or nearly the same picture, lies in two splits: results would be too good.
     """
     from rich.progress import Progress
 
     from xiqa.datasets.check import check_dataset
     from xiqa.datasets.detect import read_dataset
 
-    collection = read_dataset(path)
+    collection = read_dataset(path, leaks=True)
     every = max(1, len(collection.samples) // SHEET_IMAGES)
     shown: list[tuple[Sample, Image]] = []
     with Progress(transient=True) as progress:
@@ -81,6 +85,7 @@ def _print(report: DatasetReport, classes: tuple[str, ...]) -> None:
         console.print(f"Note: {escape(note)}")
     problems = {
         "missing": [escape(key) for key in report.missing],
+        "annotations outside their image": [escape(key) for key in report.outside],
         "broken": [f"{escape(key)}: {escape(reason)}" for key, reason in report.broken.items()],
         "patients in several splits": [
             f"{escape(patient)}: {'+'.join(splits)}" for patient, splits in report.leaks.items()
@@ -102,16 +107,26 @@ def _print(report: DatasetReport, classes: tuple[str, ...]) -> None:
 @app.command()
 def convert(
     path: Path = typer.Argument(help="Data set in any known layout."),
-    out: Path = typer.Option(..., help="COCO JSON file to write; the images stay where they are."),
-    force: bool = typer.Option(False, help="Overwrite the file."),
+    out: Path = typer.Option(
+        ..., help="NAME.json: COCO; NAME.csv: a table of images; a folder: Object-CXR's tables."
+    ),
+    force: bool = typer.Option(False, "--force", help="Overwrite what is there."),
 ) -> None:
-    """Write a data set's labels, splits and objects as COCO JSON."""
-    from xiqa.datasets.coco import write_coco
+    """Bring a data set into another layout; the images stay where they are.
+
+    COCO JSON keeps everything: labels, patients, splits, boxes, polygons, ellipses and masks. A CSV keeps
+    labels, patients, splits and degrees. Object-CXR's train.csv, dev.csv and test.csv keep the shapes of
+    removable objects. Each of them is read back by every other command.
+    """
+    from xiqa.datasets.convert import OBJECT_CXR_TABLES
+    from xiqa.datasets.convert import convert as write
     from xiqa.datasets.detect import read_dataset
     from xiqa.errors import DatasetError
 
-    if out.exists() and not force:
-        raise DatasetError(f"{out} exists", todo="choose another name or add --force")
+    written = [out] if out.suffix else [out / name for name in OBJECT_CXR_TABLES.values()]
+    for file in written:
+        if file.exists() and not force:
+            raise DatasetError(f"{file} exists", todo="choose another name or add --force")
     collection = read_dataset(path)
-    write_coco(collection, out)
+    write(collection, out)
     typer.echo(f"{len(collection.samples)} images written to {out}")

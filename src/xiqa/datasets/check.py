@@ -13,7 +13,7 @@ from scipy.fft import dctn
 from xiqa.datasets.collection import SPLITS, Collection, leaking_patients
 from xiqa.datasets.sample import Sample
 from xiqa.errors import ImageReadError
-from xiqa.types import FloatArray, Image
+from xiqa.types import Annotation, FloatArray, Image
 
 __all__ = ["DatasetReport", "Duplicate", "check_dataset", "near_duplicates", "perceptual_hash", "thumbnail"]
 
@@ -45,6 +45,7 @@ class DatasetReport:
         annotations: Objects by kind.
         missing: Keys whose file is absent.
         broken: Keys that cannot be read, with the reason.
+        outside: Keys with an annotation that reaches more than a pixel out of the image.
         leaks: Patients in several splits, with those splits.
         duplicates: Near-duplicates across splits.
         notes: What the reader assumed.
@@ -56,6 +57,7 @@ class DatasetReport:
     annotations: dict[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    outside: list[str] = field(default_factory=list)
     leaks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     duplicates: list[Duplicate] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -77,7 +79,10 @@ def thumbnail(image: Image, side: int = THUMBNAIL) -> FloatArray:
 
 
 def perceptual_hash(small: FloatArray) -> NDArray[np.uint8]:
-    """256 bits: which of the 16 x 16 lowest cosine coefficients lie above their median (``zauner2010``)."""
+    """256 bits: which of the 16 x 16 lowest cosine coefficients lie above their median.
+
+    Source: ``zauner2010implementation``.
+    """
     low = dctn(small, norm="ortho")[:HASH_SIDE, :HASH_SIDE].ravel()
     return np.packbits(low > np.median(low[1:]))
 
@@ -124,7 +129,7 @@ def check_dataset(
         The report; nothing is raised for a broken image.
     """
     sizes: Counter[tuple[int, int]] = Counter()
-    missing, broken = [], {}
+    missing, broken, outside = [], {}, []
     readable, thumbnails = [], []
     for sample in collection.samples:
         image = None
@@ -139,6 +144,8 @@ def check_dataset(
             sizes[image.size] += 1
             readable.append(sample)
             thumbnails.append(thumbnail(image))
+            if any(_reaches_out(annotation, image) for annotation in sample.annotations):
+                outside.append(sample.key)
         if on_image:
             on_image(sample, image)
     leaks = leaking_patients(collection.samples)
@@ -149,7 +156,14 @@ def check_dataset(
         annotations=dict(Counter(a.kind for s in collection.samples for a in s.annotations).most_common()),
         missing=missing,
         broken=broken,
+        outside=outside,
         leaks={patient: tuple(sorted(splits)) for patient, splits in leaks.items()},
         duplicates=near_duplicates(readable, thumbnails),
         notes=collection.notes,
     )
+
+
+def _reaches_out(annotation: Annotation, image: Image) -> bool:
+    """Whether a box leaves the image by more than a pixel, which corners told as edges may do."""
+    x0, y0, x1, y1 = annotation.box
+    return min(x0, y0) < -1 or x1 > image.width or y1 > image.height

@@ -67,6 +67,9 @@ def _read_file(file: Path, split: Split | None, seed: int) -> list[Sample]:
         drawn = assign_splits(owners, seed=seed)
         root = file.parent if file.name == "annotations.json" or split is None else file.parent.parent
         folder = root / "images" if (root / "images").is_dir() else root
+        unknown = {str(image["split"]) for image in images if image.get("split", "train") not in SPLITS}
+        if unknown:
+            raise ValueError(f"split {', '.join(sorted(unknown))}; expected train, val or test")
         return [
             Sample(
                 key=image["file_name"],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from xiqa.datasets.coco import read_coco
-from xiqa.datasets.collection import Collection
+from xiqa.datasets.collection import Collection, require_no_leak
 from xiqa.datasets.covid_radiography import read_covid_radiography
 from xiqa.datasets.folder import read_class_folders, read_csv
 from xiqa.datasets.foreign_objects import read_foreign_objects
@@ -44,9 +45,9 @@ def _header(table: Path) -> set[str]:
         return set(next(csv.reader(lines), []))
 
 
-# Name, how to tell it, how to read it; the first that fits is taken.
+# Name, how to tell it, how to read it; the first that fits is taken. Leaks are for the caller to refuse.
 LAYOUTS: list[tuple[str, Callable[[Path], bool], Callable[[Path], Collection]]] = [
-    ("csv", lambda p: p.is_file() and p.suffix == ".csv", read_csv),
+    ("csv", lambda p: p.is_file() and p.suffix == ".csv", partial(read_csv, leaks=True)),
     ("coco", lambda p: p.is_file() and p.suffix == ".json", read_coco),
     ("foreign-objects", lambda p: {"image", "kind"} <= _header(p / "objects.csv"), _foreign_objects),
     (
@@ -58,25 +59,33 @@ LAYOUTS: list[tuple[str, Callable[[Path], bool], Callable[[Path], Collection]]] 
     ("covid-radiography", lambda p: (p / "COVID" / "images").is_dir(), read_covid_radiography),
     ("coco", lambda p: (p / "annotations.json").is_file() or any(p.glob("annotations/*.json")), read_coco),
     ("lvot", lambda p: any((p / "images").glob("*/*")), read_lvot),
-    ("csv", lambda p: {"image"} <= _header(p / "images.csv"), lambda p: read_csv(p / "images.csv")),
+    (
+        "csv",
+        lambda p: {"image"} <= _header(p / "images.csv"),
+        lambda p: read_csv(p / "images.csv", leaks=True),
+    ),
     ("class-folders", lambda p: p.is_dir(), read_class_folders),
 ]
 
 
-def read_dataset(path: Path) -> Collection:
+def read_dataset(path: Path, *, leaks: bool = False) -> Collection:
     """A data set of any known layout, recognised by its files.
 
     Args:
         path: A folder, a CSV file or a COCO JSON file.
+        leaks: Whether a patient may lie in two splits, as when a leak is to be told rather than refused.
 
     Raises:
-        DatasetError: There is nothing, or the layout's own reader refuses it.
+        DatasetError: There is nothing, the layout's own reader refuses it, or a patient lies in two splits.
     """
     if not path.exists():
         raise DatasetError("no data set", expected="a folder or a CSV or JSON file", got=str(path))
     for _name, fits, read in LAYOUTS:
         if fits(path):
-            return read(path)
+            collection = read(path)
+            if not leaks:
+                require_no_leak(collection.samples)
+            return collection
     raise DatasetError(
         f"no known layout in {path}", expected=f"one of {', '.join(dict.fromkeys(n for n, _, _ in LAYOUTS))}"
     )

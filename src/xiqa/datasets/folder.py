@@ -61,7 +61,7 @@ def read_class_folders(folder: Path, *, seed: int = 0) -> Collection:
     return Collection("class-folders", tuple(classes), tuple(samples), notes)
 
 
-def read_csv(table: Path, *, seed: int = 0, label: str | None = None) -> Collection:
+def read_csv(table: Path, *, seed: int = 0, label: str | None = None, leaks: bool = False) -> Collection:
     """Images listed in a CSV file.
 
     Splits are taken from the column ``split``; without it they are drawn 80/10/10, by patient where the
@@ -71,6 +71,7 @@ def read_csv(table: Path, *, seed: int = 0, label: str | None = None) -> Collect
         table: The file.
         seed: Of the draw.
         label: Column that holds the class; None: ``label`` or ``class``.
+        leaks: Whether a patient may lie in two splits, as when a leak is to be told rather than refused.
 
     Raises:
         DatasetError: A column is missing, a split is unknown or told for some images only, a class is empty,
@@ -106,7 +107,8 @@ def read_csv(table: Path, *, seed: int = 0, label: str | None = None) -> Collect
         )
         for row, split in zip(rows, splits, strict=True)
     )
-    require_no_leak(samples)
+    if not leaks:
+        require_no_leak(samples)
     return Collection("csv", tuple(classes), samples)
 
 

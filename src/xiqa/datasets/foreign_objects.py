@@ -5,6 +5,8 @@ Two tables describe a folder of films:
 - ``images.csv``: image, patient, split, label (``foreign``, ``clean``, ``uncertain``), outside_surveyed;
 - ``objects.csv``: image, x0, y0, x1, y1, kind, removable, zone.
 
+``masks/NAME_lungs.png``, where it is there, is the mask of a film's lungs.
+
 A film is poor (label 1) when a removable object lies over the lungs or the mediastinum.
 """
 
@@ -57,6 +59,7 @@ def read_foreign_objects(folder: Path) -> list[Sample]:
                 got=f"{row['label']!r}, {row['split']!r}",
             )
         surveyed: Literal["all", "thorax"] = "all" if row["outside_surveyed"] == "1" else "thorax"
+        lungs = folder / "masks" / f"{Path(row['image']).stem}_lungs.png"
         samples.append(
             Sample(
                 key=row["image"],
@@ -66,6 +69,7 @@ def read_foreign_objects(folder: Path) -> list[Sample]:
                 patient=row["patient"],
                 annotations=tuple(objects[row["image"]]),
                 surveyed=surveyed,
+                organ_mask=lungs if lungs.is_file() else None,
             )
         )
     return samples

@@ -8,7 +8,7 @@ import numpy as np
 
 from xiqa.types import Annotation, Box, MaskArray
 
-__all__ = ["annotation_from_mask", "read_mask", "tightest_box"]
+__all__ = ["annotation_from_mask", "read_mask", "tightest_box", "write_mask"]
 
 
 def tightest_box(mask: MaskArray) -> Box:
@@ -27,6 +27,13 @@ def read_mask(path: Path, frame: int = 0) -> MaskArray:
 
     pixels = read_image(path, frame=frame).pixels
     return np.asarray((pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0)
+
+
+def write_mask(mask: MaskArray, path: Path) -> None:
+    """Write a mask as a PNG of one bit a pixel."""
+    from PIL import Image as Picture  # noqa: PLC0415 - only when a file is written
+
+    Picture.fromarray(mask).save(path)
 
 
 def annotation_from_mask(mask: MaskArray, kind: str) -> tuple[Annotation, ...]:

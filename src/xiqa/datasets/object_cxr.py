@@ -13,6 +13,7 @@ in pixels of the original image, origin at the top left.
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xiqa.datasets.sample import Sample, Split
@@ -21,7 +22,6 @@ from xiqa.types import Annotation, Box, Point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = ["parse_annotation", "read_object_cxr"]
 
@@ -80,10 +80,12 @@ def read_object_cxr(table: Path, images: Path, split: Split, classes: Sequence[i
         classes: Label of an image without and with objects.
 
     Returns:
-        One sample a row; the file's name stands for the patient, whom the set does not name.
+        One sample a row; the file's name stands for the patient, whom the set does not name. A path of
+        another machine in ``image_path`` counts by its last part.
 
     Raises:
-        DatasetError: The table is absent, has other columns, or a row cannot be read.
+        DatasetError: The table is absent, has other columns, a row cannot be read, or an image is listed
+            twice.
     """
     if not table.is_file():
         raise DatasetError("no table of the data set", expected=str(table), todo="check the folder")
@@ -97,16 +99,19 @@ def read_object_cxr(table: Path, images: Path, split: Split, classes: Sequence[i
                 expected="columns image_name,annotation",
                 got=",".join(columns),
             )
-        samples = []
+        samples: list[Sample] = []
+        seen: set[str] = set()
         for row in reader:
             try:
                 annotations = parse_annotation(row["annotation"] or "")
             except DatasetError as error:
                 raise DatasetError(f"{table.name}, line {reader.line_num}: {error}") from None
-            label = classes[bool(annotations)]
-            samples.append(
-                Sample(
-                    row[name], images / row[name], label, split, patient=row[name], annotations=annotations
-                )
-            )
+            key, label = row[name], classes[bool(annotations)]
+            if key in seen:
+                raise DatasetError(f"{table.name}, line {reader.line_num}: {key} is listed twice")
+            seen.add(key)
+            file = images / key
+            if not file.is_file() and (images / Path(key).name).is_file():
+                file = images / Path(key).name
+            samples.append(Sample(key, file, label, split, patient=key, annotations=annotations))
     return samples

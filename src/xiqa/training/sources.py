@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xiqa.datasets import Sample, read_foreign_objects
 from xiqa.datasets.balance import downsample
-from xiqa.datasets.collection import Collection
+from xiqa.datasets.collection import Collection, require_no_leak
 from xiqa.datasets.detect import LAYOUTS, read_dataset
 from xiqa.datasets.phantoms.cardiac import simulate_cardiac
 from xiqa.datasets.phantoms.chest import Scenario, simulate_chest
@@ -50,6 +50,7 @@ def read_samples(recipe: Recipe, data: Path) -> list[Sample]:
         collection = Collection("foreign-objects", ("clean", "foreign"), tuple(read_foreign_objects(data)))
     else:
         collection = _read(recipe.data.layout, data)
+    require_no_leak(collection.samples)
     return [_labelled(recipe, sample, collection.classes[sample.label]) for sample in collection.samples]
 
 

@@ -13,14 +13,15 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image as Pillow
 
+from xiqa.datasets.masks import write_mask
 from xiqa.datasets.phantoms.chest.scenario import Scenario
 from xiqa.datasets.phantoms.dx import write_dx
 from xiqa.datasets.phantoms.phantom import Phantom
 from xiqa.datasets.sample import Split
 from xiqa.errors import DatasetError
-from xiqa.types import Image, MaskArray
+from xiqa.types import Image
 
-__all__ = ["PhantomFolder", "claim_folder", "split_of", "write_mask", "write_png", "write_table"]
+__all__ = ["PhantomFolder", "claim_folder", "split_of", "write_png", "write_table"]
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "images.csv": ("image", "patient", "split", "label", "outside_surveyed", "seed", "spacing_mm"),
@@ -44,11 +45,6 @@ def write_png(image: Image, path: Path) -> None:
     """Write a grey image in 8 bits."""
     grey = np.rint(np.clip(image.pixels, 0, 1) * 255).astype(np.uint8)
     Pillow.fromarray(grey).save(path)
-
-
-def write_mask(mask: MaskArray, path: Path) -> None:
-    """Write a mask as a PNG of one bit a pixel."""
-    Pillow.fromarray(mask).save(path)
 
 
 def claim_folder(

@@ -9,10 +9,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from xiqa.datasets.masks import write_mask
 from xiqa.datasets.phantoms.cardiac import simulate_cardiac
 from xiqa.datasets.phantoms.mr import CinePlace, write_mr, write_nifti, write_nifti_mask
 from xiqa.datasets.phantoms.phantom import Phantom
-from xiqa.datasets.phantoms.write import claim_folder, write_mask, write_png, write_table
+from xiqa.datasets.phantoms.write import claim_folder, write_png, write_table
 from xiqa.errors import DatasetError
 from xiqa.types import MaskArray
 
