@@ -37,8 +37,6 @@ def command(
     Every cell has a 95 % interval by patient. A run that is stopped loses at most one chunk of films; start
     it again with --resume. The resolved recipe lies beside the results as recipe.json.
     """
-    import sys
-
     from rich.console import Console
     from rich.progress import track
 
@@ -56,18 +54,31 @@ def command(
     console = Console()
     planned = plan(_resolve(Experiment.read(find_recipe(recipe)), data, split, limit, model or []))
     folder = out or Path("runs") / planned.experiment.name
-    measured = bool(planned.experiment.measures or planned.experiment.verdicts)
     told = f"{len(planned.films)} films, {len(planned.subjects)} networks"
     console.print(f"{planned.experiment.title} ({told})", soft_wrap=True)
-    steps = iter(track(range(planned.total), description="Measuring", console=console, disable=not measured))
+    steps = iter(
+        track(range(planned.total), description="Measuring", console=console, disable=not planned.total)
+    )
     rows = run(planned, folder, resume=resume, tick=lambda: next(steps, None))
     next(steps, None)
-    typed = " ".join(["xiqa", *sys.argv[1:]])
+    typed = _command(recipe, data, split, limit, model or [])
     for table in write_results(planned, rows, folder, typed).values():
         console.print(rich_table(table))
         console.print()
     console.print(f"Rows, tables and figures are in {folder}", soft_wrap=True)
     return None
+
+
+def _command(recipe: str, data: Path | None, split: str | None, limit: int | None, models: list[str]) -> str:
+    """What to type for the same numbers; the data folder is only named, since it lies anywhere."""
+    parts = ["xiqa benchmark", Path(recipe).stem]
+    parts += ["--data FOLDER"] if data else []
+    parts += [f"--split {split}"] if split else []
+    parts += [f"--limit {limit}"] if limit else []
+    for text in models:
+        name, _, bundle = text.partition("=")
+        parts.append(f"--model {name}={'/'.join(Path(bundle).parts[-2:])}")
+    return " ".join(parts)
 
 
 def _list() -> None:

@@ -24,7 +24,7 @@ def write_results(planned: Plan, rows: pd.DataFrame, out: Path, command: str) ->
         planned: The experiment.
         rows: Its rows.
         out: Its folder.
-        command: As it was typed.
+        command: What to type for the same numbers.
 
     Returns:
         The tables by name.

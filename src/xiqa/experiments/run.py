@@ -15,7 +15,7 @@ from xiqa.experiments.films import Film, choose_films
 from xiqa.experiments.measure import Bench
 from xiqa.experiments.networks import Subject, states_of
 from xiqa.experiments.recipe import Experiment
-from xiqa.experiments.rows import RowStore
+from xiqa.experiments.rows import RowStore, frame_of
 from xiqa.models.bundle import read_card
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Number of parts."""
+        """Number of parts; none where only pictures are asked for."""
+        if not self.experiment.measures and not self.experiment.verdicts:
+            return 0
         return len(self.chunks) * len(self.subjects)
 
     def resolved(self) -> dict[str, Any]:
@@ -91,6 +93,8 @@ def run(
     """
     store = RowStore(out)
     _claim(planned, out, store, resume)
+    if not planned.total:
+        return frame_of([])
     for place, subject in enumerate(planned.subjects):
         bench: Bench | None = None
         for step, chunk in enumerate(planned.chunks):
