@@ -3,6 +3,8 @@
 A layer is a matrix ``w[i][j]`` and a bias ``b[j]``; convolutions are unrolled into that form first.
 """
 
+import math
+
 
 def unrolled(weight, height, width, *, stride=1, padding=0, dilation=1, groups=1):
     """The matrix of a convolution with weight ``[o][i][ky][kx]``; returns it and the output's shape."""
@@ -109,3 +111,25 @@ def deeplift(x, x0, w1, b1, w2, f, *, rule):
         for i, part in enumerate(parts):
             found[i] += w2[h] * (plus if part > 0 else minus) * part
     return found
+
+
+def log_sum(x):
+    top = max(x)
+    return top + math.log(sum(math.exp(value - top) for value in x))
+
+
+def smooth_maximum(x, multiplier):
+    """LRP through log(sum(exp)): each value's multiplier is its softmax weight's part."""
+    y = log_sum(x)
+    return [math.exp(value - y) * multiplier for value in x]
+
+
+def smooth_maximum_change(x, x0, multiplier):
+    """DeepLIFT through log(sum(exp)): a secant of the logarithm times one of each exponential."""
+    s, s0 = sum(math.exp(v) for v in x), sum(math.exp(v) for v in x0)
+    outer = (math.log(s) - math.log(s0)) / (s - s0) if s != s0 else 1 / s
+    inner = [
+        (math.exp(v) - math.exp(v0)) / (v - v0) if v != v0 else math.exp(v)
+        for v, v0 in zip(x, x0, strict=True)
+    ]
+    return [multiplier * outer * one for one in inner]

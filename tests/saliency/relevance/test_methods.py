@@ -6,6 +6,7 @@ from tests.saliency.relevance.networks import batch, noise, real
 from torch import nn
 
 from xiqa.errors import SaliencyError
+from xiqa.models.layers import TargetLayers
 from xiqa.saliency.capture import ForwardPass
 from xiqa.saliency.engine import attribute, explain
 from xiqa.saliency.perturb import baseline
@@ -126,3 +127,29 @@ def test_a_plain_pass_has_no_tape():
     _, image = passed.backward(torch.tensor([0]))
     with pytest.raises(SaliencyError, match="recorded pass"):
         explained(image, Lrp(Epsilon(), Epsilon()))
+
+
+def test_relevancecam_of_mirrored_logits_starts_from_the_class_alone():
+    """Logits (-z, z) contrast to nothing; the map is that of the network whose other logit is always 0."""
+    torch.manual_seed(0)
+    pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 1))
+    body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), *pooled)
+    nn.init.uniform_(pooled[2].weight)  # z is positive
+
+    class Mirror(nn.Module):
+        def __init__(self, other):
+            super().__init__()
+            self.body, self.other = body.double(), other
+
+        def forward(self, x):
+            z = self.body(x)
+            return torch.cat([self.other * z, z], dim=1)
+
+    images = noise(2, 3, 8, 8)
+    layers = TargetLayers("body.1", ("body.1",))
+    maps = [
+        next(iter(attribute(Mirror(other), images, "relevancecam", target=1, layers=layers).values()))
+        for other in (-1.0, 0.0)
+    ]
+    assert bool((maps[0].amax((1, 2)) > maps[0].amin((1, 2))).all())
+    torch.testing.assert_close(maps[0], maps[1])

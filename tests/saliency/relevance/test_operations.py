@@ -106,6 +106,8 @@ SHAPES = {
     "softmax over channels": nn.Softmax(dim=1),
     "softmax over rows": nn.Softmax(dim=2),
     "log softmax": nn.LogSoftmax(dim=1),
+    "smooth maximum": lambda x: torch.logsumexp(2 * x, dim=(-2, -1)) / 2,
+    "smooth maximum of channels": lambda x: x.logsumexp(1, keepdim=True),
     "quotient": lambda x: x / (1 + x.abs().sum(1, keepdim=True)),
     "difference": lambda x: F.relu(x) - 0.5 * x + 0.2,
     "transposed convolution": nn.ConvTranspose2d(4, 2, 2, stride=2),

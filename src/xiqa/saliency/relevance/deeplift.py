@@ -10,7 +10,7 @@ from torch import Tensor
 from xiqa.saliency.relevance.affine import Diagonal
 from xiqa.saliency.relevance.operations import REARRANGING
 from xiqa.saliency.relevance.rules import Rules
-from xiqa.saliency.relevance.slopes import normalised, secant, softmaxed
+from xiqa.saliency.relevance.slopes import normalised, pooled, secant, softmaxed
 from xiqa.saliency.relevance.step import Message, Step, divide
 from xiqa.saliency.relevance.tape import Ref
 
@@ -26,7 +26,8 @@ class DeepLift(Rules):
     - Weighted layers and sums: the linear rule, :math:`m_i = w_i`.
     - Activations: rescale, :math:`m = \Delta y / \Delta x`, or RevealCancel.
     - Products: :math:`\Delta(ab) = \bar b \Delta a + \bar a \Delta b`, bars are means of the image's and the
-      reference's value; quotients, layer norm and softmax are put together from this and secants.
+      reference's value; quotients, layer norm, softmax and smooth maxima are put together from this and
+      secants.
     - Maxima: the higher of both maxima decides which position gets :math:`\Delta y`, so that no multiplier
       exceeds that of its window.
 
@@ -115,6 +116,10 @@ class DeepLift(Rules):
             assert b is not None
             found.append(divide(a + b, x - x0))
         return found
+
+    def smooth_maximum(self, step: Step, multiplier: Tensor) -> Tensor:
+        """See `Rules.smooth_maximum`."""
+        return pooled(step, multiplier)
 
     def norm(self, step: Step, multiplier: Tensor) -> Tensor:
         """See `Rules.norm`."""

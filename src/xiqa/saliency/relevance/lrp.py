@@ -32,7 +32,11 @@ class Lrp(Rules):
     - products with a gate (squeeze and excitation, attention): the signal takes all, the gate is a weight.
       Without a gate, each factor takes half;
     - layer norm: the standard deviation is a constant; quotients: the denominator is one;
-    - maxima: the winner takes all.
+    - maxima: the winner takes all;
+    - smooth maxima :math:`y = \log \sum_j e^{x_j}`: each value takes the multiplier times its softmax weight
+      :math:`p_j = e^{x_j - y}`, so that it has the share of a winner to the degree that it is one. Since
+      :math:`y = \sum_j p_j x_j - \sum_j p_j \log p_j`, the entropy's share is a constant's: that of a bias.
+      The sharper the maximum, the closer this is to the rule for maxima.
 
     Attributes:
         dense: Rule of linear layers.
@@ -101,6 +105,14 @@ class Lrp(Rules):
         found = step.vjp([multiplier])
         if step.ledger is not None and len(found) == 1 and found[0] is not None:
             step.ledger.bias += float((multiplier * step.output).sum() - (found[0] * step.inputs[0]).sum())
+        return found
+
+    def smooth_maximum(self, step: Step, multiplier: Tensor) -> Tensor:
+        """See `Rules.smooth_maximum`."""
+        found = step.vjp([multiplier])[0]
+        assert found is not None
+        if step.ledger is not None:
+            step.ledger.bias += float((multiplier * step.output).sum() - (found * step.inputs[0]).sum())
         return found
 
     def norm(self, step: Step, multiplier: Tensor) -> Tensor:

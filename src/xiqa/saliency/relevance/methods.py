@@ -215,14 +215,16 @@ def relevancecam(layer: LayerRecord, *, relu: bool = True) -> Tensor:
     .. math:: L = \mathrm{ReLU}\Big(\sum_k A_k \sum_u R_k(u)\Big), \qquad
        R^{\text{start}}_n = \begin{cases} z_c & n = c \\ -z_c / (K - 1) & \text{else} \end{cases}
 
-    and :math:`z^+` in all layers on the way back.
+    and :math:`z^+` in all layers on the way back. Two logits that mirror each other, :math:`(-z, z)`, rest on
+    the same evidence, and their contrast would cancel: there, as with one logit, the start is
+    :math:`z_c` alone.
 
     Args:
         layer: Output A, ``(N, C, h, w)``.
         relu: Whether to keep the positive part alone.
 
     Returns:
-        ``(N, h, w)``. Source: lee2021relevancecam, section 3.
+        ``(N, h, w)``. Source: lee2021relevancecam, section 3; it has no mirrored logits.
     """
     context = layer.pass_
 
@@ -231,7 +233,10 @@ def relevancecam(layer: LayerRecord, *, relu: bool = True) -> Tensor:
         if classes == 1:
             return Message(relevance=torch.where(index == 1, logits, -logits))
         explained_logit = logits.gather(1, index)
-        rest = (-explained_logit / (classes - 1)).expand_as(logits)
+        rest = -explained_logit / (classes - 1)
+        if classes == 2:
+            rest = rest.masked_fill(logits.sum(dim=1, keepdim=True) == 0, 0)
+        rest = rest.expand_as(logits)
         return Message(relevance=rest.scatter(1, index, explained_logit))
 
     rules = Lrp(ZPlus(), ZPlus(), positive_sums=True)

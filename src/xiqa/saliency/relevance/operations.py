@@ -14,6 +14,7 @@ __all__ = [
     "REARRANGING",
     "RECTIFIERS",
     "SMOOTH",
+    "SMOOTH_MAXIMA",
     "SOFTMAXES",
 ]
 
@@ -72,6 +73,9 @@ POOLS = _names("""
     max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d max min amax amin maximum minimum
     """)
 
+# The logarithm of a sum of exponentials, which lies between the largest value and that plus log n.
+SMOOTH_MAXIMA = _names("logsumexp")
+
 # Centring and scaling by statistics of the input, and the same in the exponent.
 NORMS = _names("native_layer_norm native_group_norm instance_norm _fused_rms_norm")
 SOFTMAXES = _names("_softmax _safe_softmax _log_softmax")
@@ -83,6 +87,7 @@ DIFFERENTIABLE = (
     | PIECEWISE_LINEAR
     | SMOOTH
     | POOLS
+    | SMOOTH_MAXIMA
     | NORMS
     | SOFTMAXES
     | _names(

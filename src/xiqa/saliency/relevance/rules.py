@@ -16,6 +16,7 @@ from xiqa.saliency.relevance.operations import (
     POOLS,
     REARRANGING,
     SMOOTH,
+    SMOOTH_MAXIMA,
     SOFTMAXES,
 )
 from xiqa.saliency.relevance.step import Message, Step, divide
@@ -77,6 +78,8 @@ class Rules(ABC):
             found = self.quotient(step, multiplier)
         elif name in POOLS:
             found = self.pool(step, multiplier)
+        elif name in SMOOTH_MAXIMA:
+            found = [self.smooth_maximum(step, multiplier)]
         elif name in NORMS and operands == 1:
             found = [self.norm(step, multiplier)]
         elif name in SOFTMAXES and operands == 1:
@@ -111,6 +114,10 @@ class Rules(ABC):
     @abstractmethod
     def pool(self, step: Step, multiplier: Tensor) -> list[Tensor | None]:
         """Maxima and minima."""
+
+    @abstractmethod
+    def smooth_maximum(self, step: Step, multiplier: Tensor) -> Tensor:
+        """Logarithms of sums of exponentials."""
 
     @abstractmethod
     def norm(self, step: Step, multiplier: Tensor) -> Tensor:

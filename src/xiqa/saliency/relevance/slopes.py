@@ -15,7 +15,7 @@ from torch import Tensor
 from xiqa.saliency.relevance.operations import SMOOTH
 from xiqa.saliency.relevance.step import Step
 
-__all__ = ["normalised", "secant", "slope", "softmaxed"]
+__all__ = ["normalised", "pooled", "secant", "slope", "softmaxed"]
 
 
 def slope(
@@ -57,20 +57,41 @@ def softmaxed(step: Step, multiplier: Tensor) -> Tensor:
     r"""Softmax or its logarithm over their axis, in the logarithm.
 
     With :math:`u_i = x_i - \log \sum_j e^{x_j}` and :math:`p_i = e^{u_i}`: a secant of the exponential, and
-    for the logarithm of the sum :math:`S` the weights
-    :math:`w_j = \frac{\log S - \log S^0}{S - S^0} \cdot \frac{e^{x_j} - e^{x_j^0}}{x_j - x_j^0}`.
+    for the logarithm of the sum the weights of `_log_sum_weights`.
     """
     axis = step.node.args[1]
     x, x0 = step.inputs[0], step.roots[0]
-    top = torch.maximum(x, x0).amax(axis, keepdim=True)
+    if step.name != "_log_softmax":
+        u, u0 = x.log_softmax(axis), x0.log_softmax(axis)
+        multiplier = multiplier * slope(u.exp(), u0.exp(), u, u0, torch.exp)
+    return multiplier - _log_sum_weights(x, x0, (axis,)) * multiplier.sum(axis, keepdim=True)
+
+
+def pooled(step: Step, multiplier: Tensor) -> Tensor:
+    """The logarithm of a sum of exponentials over some axes, a smooth maximum; see `_log_sum_weights`."""
+    x, x0 = step.inputs[0], step.roots[0]
+    axes = tuple(sorted(axis % x.dim() for axis in step.node.args[1])) or tuple(range(x.dim()))
+    if multiplier.dim() < x.dim():
+        for axis in axes:
+            multiplier = multiplier.unsqueeze(axis)
+    return multiplier * _log_sum_weights(x, x0, axes)
+
+
+def _log_sum_weights(x: Tensor, x0: Tensor, axes: tuple[int, ...]) -> Tensor:
+    r"""Weights that tell the change of :math:`L = \log S = \log \sum_j e^{x_j}` exactly.
+
+    .. math::
+       w_j = \frac{L - L^0}{S - S^0} \cdot \frac{e^{x_j} - e^{x_j^0}}{x_j - x_j^0}, \qquad
+       \sum_j w_j (x_j - x_j^0) = L - L^0
+
+    None is negative, and where the points meet they are the softmax.
+    """
+    top = torch.maximum(x, x0).amax(axes, keepdim=True)
     x, x0 = x - top, x0 - top
     e, e0 = x.exp(), x0.exp()
-    s, s0 = e.sum(axis, keepdim=True), e0.sum(axis, keepdim=True)
-    u, u0 = x - s.log(), x0 - s0.log()
-    if step.name != "_log_softmax":
-        multiplier = multiplier * slope(u.exp(), u0.exp(), u, u0, torch.exp)
-    weights = slope(e, e0, x, x0, torch.exp) * slope(s.log(), s0.log(), s, s0, torch.reciprocal)
-    return multiplier - weights * multiplier.sum(axis, keepdim=True)
+    s, s0 = e.sum(axes, keepdim=True), e0.sum(axes, keepdim=True)
+    log_s, log_s0 = x.logsumexp(axes, keepdim=True), x0.logsumexp(axes, keepdim=True)  # finite where s is 0
+    return slope(e, e0, x, x0, torch.exp) * slope(log_s, log_s0, s, s0, torch.reciprocal)
 
 
 def normalised(step: Step, multiplier: Tensor, *, frozen: bool) -> Tensor:

@@ -1,0 +1,39 @@
+"""Every method that is defined runs on the shipped model, on a film as the model sees it."""
+
+import pytest
+import torch
+
+from xiqa.datasets.phantoms.chest import Scenario, simulate_chest
+from xiqa.errors import SaliencyError
+from xiqa.models.bundle import load_model, shipped_models
+from xiqa.models.layers import TargetLayers
+from xiqa.saliency.engine import attribute
+from xiqa.saliency.registry import Needs, method_info
+
+#: Its evidence is pooled by a smooth maximum, not averaged into one linear layer.
+UNDEFINED = {"cam"}
+
+
+@pytest.fixture(scope="module", params=shipped_models())
+def shipped(request):
+    """The model, its layers and a film with objects that it finds, at half of the model's side."""
+    model = load_model(request.param)
+    scenario = Scenario("different", size="large")
+    prepared, _ = model.prepare(simulate_chest(7, objects=scenario, size=(512, 512)).image)
+    film = torch.nn.functional.interpolate(torch.from_numpy(prepared)[None], size=(256, 256), mode="area")
+    card = model.card
+    assert model.network(film)[0, card.poor_class] > 1
+    return model.network, film, card.poor_class, TargetLayers(card.layers.last, tuple(card.layers.multi))
+
+
+@pytest.mark.long
+def test_every_method_runs_on_the_shipped_model(shipped, method):
+    network, film, poor, layers = shipped
+    if method.name in UNDEFINED or Needs.TRAINED in method_info(method.name).needs:
+        with pytest.raises(SaliencyError) as error:
+            attribute(network, film, method, target=poor, layers=layers)
+        assert len(str(error.value)) > 40
+        return
+    (found,) = attribute(network, film, method, target=poor, layers=layers).values()
+    assert found.isfinite().all()
+    assert found.amax() > found.amin(), f"a constant map of {method.name}"
