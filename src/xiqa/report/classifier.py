@@ -189,10 +189,11 @@ def _class_score(
     name: str, scores: NDArray[np.float64], there: NDArray[np.bool_], called: NDArray[np.bool_]
 ) -> ClassScore:
     """One class against the rest."""
+    import xiqa._torchvision  # noqa: F401, PLC0415 - before torchmetrics, which imports torchvision
+
+    # isort: split
     from torch import as_tensor  # noqa: PLC0415 - a report read from a file needs no torch
     from torchmetrics.functional import classification as measure  # noqa: PLC0415
-
-    import xiqa._torchvision  # noqa: F401, PLC0415 - before torchmetrics
 
     support = int(there.sum())
     predicted, target = as_tensor(called).long(), as_tensor(there).long()

@@ -57,7 +57,7 @@ def report_page(report: ClassifierReport) -> str:
     head = ("Class", "Precision", "Recall", "F1", "Support", "AUC", "Calibration error")
     right = "images called right" if report.exclusive else "answers right"
     parts = [
-        f"# {report.name} on {report.films} films",
+        f"# {report.name}: {report.films}",
         f"{report.images} images; {report.accuracy:.1%} of the {right}.",
         _table(head, rows),
         "## Confusion",
@@ -90,7 +90,7 @@ def draw_report(report: ClassifierReport, path: Path) -> None:
     _draw_reliability(axes[0, 1], report)
     _draw_scores(axes[1, 0], report)
     _draw_history(axes[1, 1], report)
-    figure.suptitle(f"{report.name}: {report.images} {report.films} images")
+    figure.suptitle(f"{report.name}: {report.films}, {report.images} images")
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
@@ -128,8 +128,8 @@ def _draw_reliability(axis: Axes, report: ClassifierReport) -> None:
         told = f"{row.name} (error {row.calibration_error:.3f})"
         axis.plot(x, y, label=told, **_style(place))
     axis.set(
-        xlim=(0, 1),
-        ylim=(0, 1),
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
         xlabel="mean predicted probability",
         ylabel="share that was so",
         title="Reliability",
