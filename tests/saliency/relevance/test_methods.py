@@ -130,26 +130,26 @@ def test_a_plain_pass_has_no_tape():
 
 
 def test_relevancecam_of_mirrored_logits_starts_from_the_class_alone():
-    """Logits (-z, z) contrast to nothing; the map is that of the network whose other logit is always 0."""
+    """Logits (-z, z) contrast to nothing; the map is that of the network whose other logit is a constant 0."""
     torch.manual_seed(0)
     pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 1))
     body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), *pooled)
     nn.init.uniform_(pooled[2].weight)  # z is positive
 
     class Mirror(nn.Module):
-        def __init__(self, other):
+        def __init__(self, mirrored):
             super().__init__()
-            self.body, self.other = body.double(), other
+            self.body, self.mirrored = body.double(), mirrored
 
         def forward(self, x):
             z = self.body(x)
-            return torch.cat([self.other * z, z], dim=1)
+            return torch.cat([-z if self.mirrored else torch.zeros_like(z), z], dim=1)
 
     images = noise(2, 3, 8, 8)
     layers = TargetLayers("body.1", ("body.1",))
     maps = [
-        next(iter(attribute(Mirror(other), images, "relevancecam", target=1, layers=layers).values()))
-        for other in (-1.0, 0.0)
+        next(iter(attribute(Mirror(mirrored), images, "relevancecam", target=1, layers=layers).values()))
+        for mirrored in (True, False)
     ]
     assert bool((maps[0].amax((1, 2)) > maps[0].amin((1, 2))).all())
     torch.testing.assert_close(maps[0], maps[1])
