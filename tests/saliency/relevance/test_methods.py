@@ -130,7 +130,7 @@ def test_a_plain_pass_has_no_tape():
 
 
 def test_relevancecam_of_mirrored_logits_starts_from_the_class_alone():
-    """Logits (-z, z) contrast to nothing; the map is that of the network whose other logit is a constant 0."""
+    """Logits (-z, z) contrast to nothing; the map is that of a network whose other logit is constant."""
     torch.manual_seed(0)
     pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 1))
     body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), *pooled)
