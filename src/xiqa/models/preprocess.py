@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from xiqa.errors import MissingDependencyError
 from xiqa.imaging.frame import Frame
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ class Preprocessing(BaseModel):
         fill: Value in [0, 1] of the padding.
         mean: Subtracted, one a channel; its length is the number of channels.
         std: Divided by, one a channel.
+        lungs: What the network sees of a frontal chest film: ``whole`` all of it, ``crop`` the box around the
+            lungs, ``multiply`` the lungs alone, the rest black; see `xiqa.models.lungs`.
+        lung_margin: Added around the lungs, as a part of their width.
+        lung_model: Name of the shipped network that finds them, or a file that ``xiqa lungs train`` wrote.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +42,9 @@ class Preprocessing(BaseModel):
     fill: float = Field(default=0.0, ge=0, le=1)
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    lungs: Literal["whole", "crop", "multiply"] = "whole"
+    lung_margin: float = Field(default=0.05, ge=0, le=1)
+    lung_model: str = "lungs-1"
 
     def frame(self, original: tuple[int, int]) -> Frame:
         """The map between an image of ``original`` (rows, columns) and the network's input."""
@@ -45,8 +53,25 @@ class Preprocessing(BaseModel):
 
     def grid(self, image: Image) -> tuple[FloatArray, Frame]:
         """The grey image ``(h, w)`` in [0, 1] on the network's grid, and the frame."""
+        if self.lungs != "whole":
+            return self._lung_grid(image)
         frame = self.frame(image.size)
         return frame.image_to_model(to_grey(image.pixels), fill=self.fill), frame
+
+    def _lung_grid(self, image: Image) -> tuple[FloatArray, Frame]:
+        """`grid` of what the lung mask leaves; the frame leads back to the whole film all the same."""
+        assert self.lungs != "whole"
+        try:
+            from xiqa.models.lungs import apply_lung_mask, loaded  # noqa: PLC0415 - needs torch
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                "the lung mask needs PyTorch", got=str(error), todo='pip install "xiqa[torch]"'
+            ) from error
+        mask = loaded(self.lung_model)(image)
+        left, cut = apply_lung_mask(image, mask, self.lungs, margin=self.lung_margin)
+        fitted = self.frame(left.size)
+        frame = Frame(image.size, fitted.model_size, cut.region, fitted.window)
+        return fitted.image_to_model(to_grey(left.pixels), fill=self.fill), frame
 
     def normalise(self, grey: FloatArray) -> FloatArray:
         """A grey image ``(h, w)`` in [0, 1] as the network's input ``(C, h, w)``."""
