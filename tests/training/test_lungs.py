@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Picture
-from tests.datasets import layouts
 from typer.testing import CliRunner
 
+from tests.datasets import layouts
 from xiqa.cli import lungs as command
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.phantoms.chest import simulate_chest
