@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xiqa.saliency.flips import Margins
-    from xiqa.saliency.session import ProbeRecord
+    from xiqa.saliency.probe import ProbeRecord
 
 __all__ = ["deepfool", "fgsm", "pgd", "shown"]
 

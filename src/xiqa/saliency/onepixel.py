@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xiqa.saliency.perturb import Score
-    from xiqa.saliency.session import ProbeRecord
+    from xiqa.saliency.probe import ProbeRecord
 
 __all__ = ["one_pixel_flip", "onepixel"]
 
@@ -130,7 +130,7 @@ def onepixel(
     .. math:: S(u) = \lVert \delta(u) \rVert, \qquad
        \delta = \arg\min_{\lVert \delta \rVert_0 \le d} \operatorname{sign}(s(x))\, s(x + \delta)
 
-    by differential evolution; see `one_pixel_flip`. It sees nothing but scores, so it runs on any model.
+    by differential evolution; see `one_pixel_flip`. It sees nothing but scores and needs no gradient.
 
     **Cost**: ``population`` times (``iterations`` + 1) forward passes an image, or fewer where it flips: by
     far the dearest of the attacks. **Not for** large images: one pixel of a megapixel film seldom matters,
