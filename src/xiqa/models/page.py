@@ -28,7 +28,7 @@ def card_page(card: BundleCard) -> str:
         ("Network", f"{architecture.backbone} ({architecture.library}), {architecture.head} head"),
         ("Input", f"{' x '.join(map(str, card.preprocessing.size))} pixels, {card.preprocessing.fit}"),
         ("Classes", ", ".join(card.classes)),
-        ("Poor quality", card.classes[card.poor_class]),
+        ("Poor quality", ", ".join(card.problems)),
         ("Threshold", f"{card.threshold:.3f}"),
         ("Review band", f"{card.review_band[0]:.3f} to {card.review_band[1]:.3f}"),
         ("Calibration", f"temperature {card.temperature:.3f}, beta {_numbers(card.beta)}"),

@@ -178,6 +178,8 @@ def _load(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bo
 
 def _synthetic(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool) -> list[Film]:
     """Simulated films, and clean films with simulated objects in them."""
+    if not recipe.data.simulated + recipe.data.inserted:
+        return []
     clean = [sample for sample in samples if sample.label != recipe.poor_class]
     with _bar(progress) as bar:
         task = bar.add_task("simulating films", total=recipe.data.simulated + recipe.data.inserted)
