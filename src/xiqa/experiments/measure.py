@@ -31,7 +31,7 @@ from xiqa.saliency.combine import enlarge
 from xiqa.saliency.engine import explain
 from xiqa.saliency.method import Method
 from xiqa.saliency.probe import TorchProbe
-from xiqa.saliency.registry import bind
+from xiqa.saliency.registry import Bound, Needs, bind
 from xiqa.saliency.targets import Target, predicted
 from xiqa.types import FloatArray
 
@@ -81,21 +81,30 @@ class Bench:
         experiment: The recipe.
         subject: The network's name and state.
         model: The network.
+        hash: Short name of its weights.
+        network: What is explained: the network, or the same function in fewer operations where no method
+            looks at more than its layers' outputs and gradients.
+        probe: Scores batches of images.
     """
 
     experiment: Experiment
     subject: Subject
     model: LoadedModel
     hash: str = field(init=False)
+    network: nn.Module = field(init=False)
+    probe: TorchProbe = field(init=False)
 
     def __post_init__(self) -> None:
         self.hash = network_hash(self.model)
         self._layers = layers_of(self.model)
+        self._measures = [(measure, get_metric(measure.metric)) for measure in self.experiment.measures]
         card = self.model.card
         names = (card.layers.last, *card.layers.multi)
-        quick = folded(self.model.network, names, len(card.preprocessing.mean))
-        self._probe = TorchProbe(quick or self.model.network)
-        self._measures = [(measure, get_metric(measure.metric)) for measure in self.experiment.measures]
+        quick = folded(self.model.network, names, len(card.preprocessing.mean)) or self.model.network
+        self.probe = TorchProbe(quick)
+        exact = any(info.kind == "randomisation" for _, info in self._measures)
+        exact = exact or not all(_may_fold(bind(text)) for text in self.experiment.methods)
+        self.network = self.model.network if exact else quick
 
     # --- one batch
 
@@ -107,13 +116,14 @@ class Bench:
         """
         batch = [self._prepare(film) for _, film in films]
         places = [place for place, _ in films]
-        images = torch.stack([one.array for one in batch])
+        images = torch.stack([one.array for one in batch]).contiguous(memory_format=torch.channels_last)
         logits, clean = self._explain(images, batch)
         found = list(self._verdicts(batch, logits, "none"))
         before = {(one.method, one.profile): one.values for one in clean}
         found += self._score(batch, places, images, clean, "none", before)
         for alteration in self.experiment.alterations:
             changed = torch.stack([self._altered(one, alteration) for one in batch])
+            changed = changed.contiguous(memory_format=torch.channels_last)
             logits, maps = self._explain(changed, batch)
             found += self._verdicts(batch, logits, alteration.name)
             found += self._score(batch, places, changed, maps, alteration.name, before)
@@ -139,7 +149,7 @@ class Bench:
         """The film's input after a change."""
         if how.attack:
             target = self.model.card.poor_class
-            return attacked(self.model.network, one.array, target, how.attack, how.epsilon)
+            return attacked(self.network, one.array, target, how.attack, how.epsilon)
         if how.corruption:
             changed = corrupt(one.loaded.image, how.corruption, how.degree, self.experiment.seed)
             return torch.from_numpy(self.model.prepare(changed)[0])
@@ -199,7 +209,7 @@ class Bench:
     def _explain(self, images: Tensor, batch: list[_Prepared]) -> tuple[Tensor, list[_Explained]]:
         """Logits, and maps by every method of every profile; one capture for all methods of a profile."""
         seen: list[Tensor] = []
-        handle = self.model.network.register_forward_hook(
+        handle = self.network.register_forward_hook(
             lambda module, inputs, output: seen.append(output.detach().clone()) if not seen else None
         )
         found: list[_Explained] = []
@@ -208,7 +218,7 @@ class Bench:
                 found += self._explain_profile(images, batch, profile)
             if not seen:
                 with torch.inference_mode():
-                    self.model.network(images)
+                    self.network(images)
         finally:
             handle.remove()
         if self.experiment.controls and self.subject.state in ("trained", self._first_state()):
@@ -230,7 +240,7 @@ class Bench:
     def _explain_profile(self, images: Tensor, batch: list[_Prepared], profile: str) -> list[_Explained]:
         if not self.experiment.methods:
             return []
-        network, target = self.model.network, self._target(batch, profile)
+        network, target = self.network, self._target(batch, profile)
         written = {
             str(in_profile(text, profile)): str(Method.parse(text)) for text in self.experiment.methods
         }
@@ -260,7 +270,7 @@ class Bench:
 
     def _maps(self, images: Tensor, text: str, target: Tensor) -> Tensor:
         """Maps of other images by one method, at the images' size."""
-        (maps,) = explain(self.model.network, images, text, target=target, layers=self._layers).values()
+        (maps,) = explain(self.network, images, text, target=target, layers=self._layers).values()
         size = (int(images.shape[-2]), int(images.shape[-1]))
         large = [enlarge(torch.from_numpy(one.values)[None], size)[0] for one in maps]
         return torch.stack(large)
@@ -325,15 +335,13 @@ class Bench:
                             found += [shared | row for row in scored.rows(measure, info)]
         return found
 
-    @property
-    def probe(self) -> TorchProbe:
-        """Scores batches of images by the same function in fewer operations."""
-        return self._probe
 
-    @property
-    def network(self) -> nn.Module:
-        """The network itself."""
-        return self.model.network
+def _may_fold(bound: Bound) -> bool:
+    """Whether a method gives the same map on a network with folded batch norm."""
+    if bound.inner is not None and not _may_fold(bound.inner):
+        return False
+    ours = bound.params.get("layers", "last") in ("last", "multi")
+    return ours and bound.rule is None and Needs.NETWORK not in bound.info.needs
 
 
 def in_profile(text: str, profile: str) -> Method:
