@@ -13,11 +13,13 @@ from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model, save_bundle
 from xiqa.models.generator_bundle import load_generators
 from xiqa.models.generators import Generated, Generators
+from xiqa.models.preprocess import Preprocessing
 from xiqa.saliency.twogenerator import difference
 from xiqa.training import generators as training
 from xiqa.training.data import EpochLoader, Film, FilmSet
 from xiqa.training.generators import (
     Classifier,
+    FilmParts,
     GeneratorLoss,
     GeneratorModule,
     GeneratorRecipe,
@@ -77,8 +79,6 @@ def make_recipe(**changes):
 
 
 def loaders(recipe, train=160, val=48):
-    from xiqa.models.preprocess import Preprocessing
-
     films = recipe.films(Preprocessing(size=(SIDE, SIDE)))
     sets = [
         FilmSet(
@@ -242,9 +242,7 @@ class Stop(Exception):
 @pytest.mark.parametrize("output", ["residual", "direct"])
 def test_training_that_is_killed_ends_with_the_same_weights(tmp_path, monkeypatch, output):
     networks = {"width": 4, "depth": 1, "output": output}
-    recipe = make_recipe(
-        epochs=2, networks=networks, warmup=int(output == "direct"), noise=0.02, jitter=2, crop=(24, 24)
-    )
+    recipe = make_recipe(epochs=2, networks=networks, warmup=int(output == "direct"), noise=0.02, jitter=2)
     monkeypatch.setattr(training, "STEPS_BETWEEN_CHECKPOINTS", 3)
     whole, expected = fitted(recipe, tmp_path / "whole", BRIGHT)
     step, stop = GeneratorModule.training_step, 14
@@ -267,16 +265,21 @@ def test_training_that_is_killed_ends_with_the_same_weights(tmp_path, monkeypatc
     assert torch.equal(again.adversarial.head.weight, resumed.adversarial.head.weight)
 
 
-def test_a_crop_is_a_part_of_each_image_and_the_step_decides_which():
-    module = GeneratorModule(Generators(1, 4, 1), CLASSIFIER, make_recipe(crop=(5, 40)), 10)
-    images = torch.arange(2 * 12 * 9.0).reshape(2, 1, 12, 9)
-    part = module._part(images)
-    assert part.shape == (2, 1, 5, 9)
-    for image, one in zip(images, part, strict=True):
-        top = int((one[0, 0, 0] - image[0, 0, 0]) // 9)
-        assert torch.equal(one, image[:, top : top + 5])
-    assert torch.equal(module._part(images), part)
-    assert GeneratorModule(Generators(1, 4, 1), CLASSIFIER, make_recipe(), 10)._part(images) is images
+def test_a_part_is_a_window_of_the_film_that_seed_and_epoch_decide():
+    films = make_recipe(augmentation=False).films(Preprocessing(size=(40, 48)))
+    grey = np.arange(40 * 48, dtype=np.uint16).reshape(40, 48)  # every pixel another value
+    parts = FilmParts([Film(grey, (), 0, True)], films, (12, 16))
+    places = set()
+    for epoch in range(6):
+        values = parts[epoch, 0].images[0] * 255
+        top, left = divmod(round(float(values[0, 0])), 48)
+        np.testing.assert_allclose(values, grey[top : top + 12, left : left + 16], atol=1e-2)
+        places.add((top, left))
+    assert len(places) > 3
+    assert torch.equal(parts[2, 0].images, parts[2, 0].images)
+    turned = make_recipe(augmentation={"rotate": 5, "scale": 0, "translate": 0}).films(films.preprocessing)
+    bright = FilmParts([Film(np.full((40, 48), 200, np.uint8), (), 0, True)], turned, (24, 24))
+    assert all(float(bright[epoch, 0].images.min()) > 0.3 for epoch in range(8))  # no black corners
 
 
 def test_the_classifier_stays_out_of_the_checkpoint_and_as_it_was(tmp_path, monkeypatch):
@@ -296,7 +299,14 @@ def model(tmp_path):
 
 
 def write_recipe(folder, **changes):
-    lines = {"kind": '"twogenerator"', "name": '"tiny"', "epochs": 1, "simulated": 8, "pictures": 2} | changes
+    lines = {
+        "kind": '"twogenerator"',
+        "name": '"tiny"',
+        "epochs": 1,
+        "simulated": 8,
+        "pictures": 2,
+        "crop": [48, 48],
+    } | changes
     text = "".join(f"{key} = {value}\n" for key, value in lines.items())
     (folder / "recipe.toml").write_text(text + "[networks]\nwidth = 4\ndepth = 1\n")
     return folder / "recipe.toml"

@@ -10,6 +10,7 @@ import torch
 import xiqa._torchvision  # noqa: F401 - lets timm and torchvision load beside a CPU-only torch
 from xiqa.errors import ModelError
 from xiqa.models.architecture import Architecture
+from xiqa.models.attention import AttentionNet
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.heads import OrderedLinear, PooledMLP, replace_last_linear
 from xiqa.models.pretrained import PACKAGES, load_imagenet
@@ -31,8 +32,8 @@ def build_network(
             library's hub; ``hub``: of the library's hub; ``none``: random.
 
     Returns:
-        The network; `EvidenceNet` for the evidence head, `PooledMLP` for the mlp head; with an
-        `OrderedLinear` in the end where there are grades.
+        The network; `EvidenceNet` for the evidence head, `PooledMLP` for the mlp head, `AttentionNet` for the
+        lficam head; with an `OrderedLinear` in the end where there are grades.
 
     Raises:
         ModelError: An unknown backbone, an option it does not have, or weights that cannot be had.
@@ -73,11 +74,16 @@ def build_network(
                 architecture.backbone,
                 pretrained=pretrained,
                 features_only=True,
-                out_indices=architecture.stages,
+                out_indices=architecture.stages[-1:]
+                if architecture.head == "lficam"
+                else architecture.stages,
                 **options,
             )
             channels = cast("Any", body.feature_info).channels()
-            network = EvidenceNet(body, channels, architecture.width, architecture.sharpness)
+            if architecture.head == "lficam":
+                network = AttentionNet(body, channels, architecture.classes)
+            else:
+                network = EvidenceNet(body, channels, architecture.width, architecture.sharpness)
     except (NotImplementedError, TypeError, RuntimeError, AssertionError) as error:
         raise ModelError(f"cannot build {architecture.backbone}", got=str(error)) from error
     except Exception as error:  # a hub's errors are of many types
@@ -152,8 +158,8 @@ def _torchvision_network(architecture: Architecture, weights: str) -> nn.Module:
     """A torchvision network with its own head."""
     from torchvision import models  # noqa: PLC0415 - takes a second
 
-    if architecture.head == "evidence" or architecture.output_stride != 32:
-        raise ModelError("only timm backbones take an evidence head or an output stride")
+    if architecture.head in ("evidence", "lficam") or architecture.output_stride != 32:
+        raise ModelError("only timm backbones take an evidence or lficam head, or an output stride")
     try:
         chosen = None if weights == "none" else "DEFAULT"
         network = models.get_model(architecture.backbone, weights=chosen)

@@ -50,7 +50,7 @@ def target_layers(network: nn.Module, images: Tensor | None = None) -> TargetLay
     >>> target_layers(timm.create_model("resnet18")).stages
     ('layer2.0', 'layer3.0', 'layer4.0', 'layer4.1')
     """
-    for family in (_resnet, _evidence, _efficientnet, _transformer, _features, _timm):
+    for family in (_resnet, _evidence, _attention, _efficientnet, _transformer, _features, _timm):
         layers = family(network)
         if layers is not None:
             return layers
@@ -83,6 +83,13 @@ def _evidence(network: nn.Module) -> TargetLayers | None:
     if not isinstance(laterals, nn.ModuleList) or not hasattr(network, "fuse"):
         return None
     return TargetLayers("fuse", (*(f"laterals.{number}" for number in range(len(laterals))), "fuse"))
+
+
+def _attention(network: nn.Module) -> TargetLayers | None:
+    """The network with an attention branch: the features as its classifier sees them."""
+    if not callable(getattr(network, "attention_map", None)) or not hasattr(network, "attended"):
+        return None
+    return TargetLayers("attended", ("attended",))
 
 
 def _efficientnet(network: nn.Module) -> TargetLayers | None:

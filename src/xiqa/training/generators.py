@@ -14,7 +14,7 @@ with :math:`d` the mean absolute difference of the grey values. Source: ``charac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -38,7 +38,8 @@ from xiqa.models.bundle import load_model
 from xiqa.models.generator_bundle import Achieved, GeneratorCard, Networks, save_generators
 from xiqa.models.generators import Generated, Generators, network_hash
 from xiqa.report.contact_sheet import contact_sheet
-from xiqa.training.data import EpochLoader, FilmSet, load_films
+from xiqa.training.augment import affine_matrix, augment, warp
+from xiqa.training.data import Batch, EpochLoader, FilmSet, load_films
 from xiqa.training.recipe import Augmentation, Recipe, read_recipe
 from xiqa.types import Image
 
@@ -47,10 +48,11 @@ if TYPE_CHECKING:
 
     from xiqa.models import LoadedModel
     from xiqa.models.preprocess import Preprocessing
-    from xiqa.training.data import Batch
+    from xiqa.training.data import Film
 
 __all__ = [
     "Classifier",
+    "FilmParts",
     "GeneratorLoss",
     "GeneratorModule",
     "GeneratorRecipe",
@@ -134,7 +136,7 @@ class GeneratorRecipe(_Section):
     jitter: int = Field(default=2, ge=0)
     noise: float = Field(default=0.02, ge=0)
     simulated: int = Field(default=0, ge=0)
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation | Literal[False] = Augmentation()
     loss: GeneratorLoss = GeneratorLoss()
     pictures: int = Field(default=6, ge=0)
 
@@ -273,6 +275,40 @@ def generator_loss(
     return {**parts, "loss": total}
 
 
+class FilmParts(FilmSet):
+    """A part of each film, changed at random; draw and seed decide which and how.
+
+    Args:
+        films: On the grid of ``recipe.preprocessing``.
+        recipe: Seed and augmentation.
+        size: (rows, columns) of a part.
+    """
+
+    def __init__(self, films: Sequence[Film], recipe: Recipe, size: tuple[int, int]) -> None:
+        super().__init__(films, recipe, size, training=True)
+
+    def __getitem__(self, draw: tuple[int, int]) -> Batch:
+        epoch, index = draw
+        film, options = self.films[index], self.recipe.augmentation or None
+        rng = np.random.default_rng((self.recipe.seed, epoch, index, 1))
+        # a little more than is wanted, so that a turned part has no black corners
+        sides = [
+            min(round(side * MARGIN), whole) for side, whole in zip(self.size, film.grey.shape, strict=True)
+        ]
+        y, x = (
+            int(rng.integers(whole - side + 1)) for side, whole in zip(sides, film.grey.shape, strict=True)
+        )
+        grey = film.grey[y : y + sides[0], x : x + sides[1]].astype(np.float32) / np.float32(255)
+        matrix = affine_matrix(self.size, self.size, options, rng)  # one pixel stays about one pixel
+        matrix[:, 2] += (sides[1] - self.size[1]) // 2, (sides[0] - self.size[0]) // 2
+        grey = warp(grey, matrix, self.size)
+        if options is not None:
+            grey = augment(grey, options, rng)
+        nothing = torch.zeros(0)
+        images = torch.from_numpy(self.recipe.preprocessing.normalise(grey))
+        return Batch(images, torch.tensor(film.label), nothing, nothing, nothing, nothing)
+
+
 class GeneratorModule(lightning.LightningModule):
     """Trains generators against a frozen classifier, which is no part of the checkpoints.
 
@@ -313,7 +349,7 @@ class GeneratorModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One step."""
-        grey = self._part(batch.images)
+        grey = batch.images
         if self.drawing:
             loss: Tensor = (grey - self.generators.adversarial(grey)).abs().mean()
             self.log("train_drawing", loss.detach(), prog_bar=True)
@@ -350,22 +386,6 @@ class GeneratorModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=self.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _part(self, images: Tensor) -> Tensor:
-        """A part of each image, where the recipe wants one; the step decides which."""
-        if self.recipe.crop is None:
-            return images
-        rows, columns = (min(a, b) for a, b in zip(self.recipe.crop, images.shape[-2:], strict=True))
-        draws = torch.rand(len(images), 2, generator=self._draws(1))
-        free = torch.tensor([images.shape[-2] - rows + 1, images.shape[-1] - columns + 1])
-        places = (draws * free).long().tolist()
-        return torch.stack(
-            [one[:, y : y + rows, x : x + columns] for one, (y, x) in zip(images, places, strict=True)]
-        )
-
-    def _draws(self, purpose: int) -> torch.Generator:
-        """Random numbers that seed and step decide, the same after a restart."""
-        return torch.Generator().manual_seed((self.recipe.seed * 1_000_003 + self.global_step) * 2 + purpose)
-
     def _parts(self, grey: Tensor, generated: Generated) -> dict[str, Tensor]:
         """The loss, with generated images as the classifier is shown them: unsteadily."""
         margin = self.classifier.margin
@@ -378,7 +398,7 @@ class GeneratorModule(lightning.LightningModule):
     def _unsteady(self, images: Tensor) -> Tensor:
         """Images shifted and with noise, alike for both generators; the step decides how."""
         recipe = self.recipe
-        draws = self._draws(0)
+        draws = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.global_step)
         if recipe.jitter:
             shift = torch.randint(-recipe.jitter, recipe.jitter + 1, (2,), generator=draws)
             images = images.roll((int(shift[0]), int(shift[1])), dims=(-2, -1))
@@ -530,15 +550,8 @@ def train_generators(
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
     size = films.preprocessing.size
-    larger = films.preprocessing.model_copy(
-        update={"size": (round(size[0] * MARGIN), round(size[1] * MARGIN))}
-    )
     loaders = (
-        EpochLoader(
-            FilmSet(load_films(parts[0], larger), films, size, training=True),
-            recipe.batch_size,
-            seed=recipe.seed,
-        ),
+        EpochLoader(_training_set(recipe, films, parts[0]), recipe.batch_size, seed=recipe.seed),
         EpochLoader(
             FilmSet(load_films(parts[1], films.preprocessing), films, size, training=False),
             recipe.batch_size,
@@ -639,6 +652,17 @@ def run(
     lines.append(f"The generators are in {out / 'bundle'}; explain with them:")
     lines.append(f"  xiqa explain IMAGE --model {model} --method twogenerator:bundle={out / 'bundle'}")
     return "\n".join(lines)
+
+
+def _training_set(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Sample]) -> FilmSet:
+    """The training films, whole (and kept a little larger) or in parts."""
+    grid = films.preprocessing
+    if recipe.crop is not None:
+        rows, columns = (min(pair) for pair in zip(recipe.crop, grid.size, strict=True))
+        return FilmParts(load_films(samples, grid), films, (rows, columns))
+    larger = (round(grid.size[0] * MARGIN), round(grid.size[1] * MARGIN))
+    kept = load_films(samples, grid.model_copy(update={"size": larger}))
+    return FilmSet(kept, films, grid.size, training=True)
 
 
 def _simulated(recipe: GeneratorRecipe) -> list[Sample]:
