@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,18 @@ class Loaded:
         image: Its pixels.
         label: Index of its class; 1 is poor.
         annotations: The objects on it.
-        lungs: Pixels over the lungs: exact on simulated films, an atlas on real ones.
+        find_lungs: Gives `lungs`, when they are asked for.
     """
 
     image: Image
     label: int
     annotations: tuple[Annotation, ...]
-    lungs: MaskArray
+    find_lungs: Callable[[], MaskArray]
+
+    @property
+    def lungs(self) -> MaskArray:
+        """Pixels over the lungs: exact on simulated films, an atlas on real ones."""
+        return self.find_lungs()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,11 +85,12 @@ def choose_films(films: Films, seed: int) -> list[Film]:
 def truth_of(film: Loaded, objects: Objects) -> list[Annotation]:
     """The annotations that count as truth; see `xiqa.experiments.recipe.Measure`."""
     if objects == "lungs":
-        rows, columns = np.flatnonzero(film.lungs.any(axis=1)), np.flatnonzero(film.lungs.any(axis=0))
+        lungs = film.lungs
+        rows, columns = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
         if not len(rows):
             return []
         box = Box(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
-        return [Annotation(box, kind="lungs", mask=film.lungs)]
+        return [Annotation(box, kind="lungs", mask=lungs)]
     removable = [one for one in film.annotations if one.removable]
     if objects == "thorax":
         return [one for one in removable if one.zone != "outside"]
@@ -107,7 +113,7 @@ def _from_folder(films: Films) -> list[Film]:
 
 def _read(sample: Sample) -> Loaded:
     image = sample.read()
-    return Loaded(image, sample.label, sample.annotations, lung_atlas(image.size))
+    return Loaded(image, sample.label, sample.annotations, partial(lung_atlas, image.size))
 
 
 def _simulated(films: Films) -> list[Film]:
@@ -133,9 +139,10 @@ def _simulate(films: Films, scenario: Scenario | None, seed: int) -> Loaded:
     if lungs is None:
         raise DatasetError(f"the simulated film {seed} has no lungs")
     # a drawn marker is no object, and the mask of valid pixels is no part of the question
-    return Loaded(replace(phantom.image, mask=None), phantom.label, phantom.annotations, lungs)
+    return Loaded(replace(phantom.image, mask=None), phantom.label, phantom.annotations, lambda: lungs)
 
 
+@lru_cache(maxsize=8)
 def lung_atlas(size: tuple[int, int]) -> MaskArray:
     """Where at least half of simulated patients have their lungs: a coarse guess for a real frontal film.
 

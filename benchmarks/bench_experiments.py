@@ -1,0 +1,126 @@
+"""Which share of a Pointing Game run with ten detectors is spent outside the network's passes?
+
+    python -m benchmarks.bench_experiments [--data FOLDER] [--limit N]
+
+CPU seconds of one run over films (the test split of a folder, or simulated ones); the network is loaded and
+one chunk run before the clock starts. A pass is a forward pass of the whole network or one call of
+``torch.autograd.grad``. Writes benchmarks/results/experiments.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+from xiqa.experiments import films as film_room
+from xiqa.experiments import measure
+from xiqa.experiments.measure import Bench
+from xiqa.experiments.recipe import Experiment
+from xiqa.experiments.run import plan
+from xiqa.models.bundle import LoadedModel
+
+RESULTS = Path(__file__).parent / "results" / "experiments.csv"
+DETECTORS = [
+    "normgrad_scaling", "normgrad_bias", "normgrad_conv1x1", "normgrad_conv3x3",
+    "normgrad_conv1x1:layers=multi", "gradcam", "gradcampp", "layercam", "gradient", "inputxgradient",
+]  # fmt: skip
+
+
+class Clock:
+    """CPU seconds by part; a part inside another is taken from the outer one."""
+
+    def __init__(self):
+        self.parts, self.stack = {}, []
+
+    def start(self, name):
+        self.stack.append([name, time.process_time(), 0.0])
+
+    def stop(self):
+        name, start, inner = self.stack.pop()
+        spent = time.process_time() - start
+        self.parts[name] = self.parts.get(name, 0.0) + spent - inner
+        if self.stack:
+            self.stack[-1][2] += spent
+
+    def wrap(self, name, function):
+        def timed(*arguments, **named):
+            self.start(name)
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.stop()
+
+        return timed
+
+
+@contextmanager
+def timed_parts(clock, bench):
+    """Passes by hooks, the rest by wrapped functions."""
+    network = bench.network
+    handles = [
+        network.register_forward_pre_hook(lambda *_: clock.start("forward passes")),
+        network.register_forward_hook(lambda *_: clock.stop()),
+    ]
+    try:
+        with (
+            mock.patch.object(torch.autograd, "grad", clock.wrap("backward passes", torch.autograd.grad)),
+            mock.patch.object(measure, "explain", clock.wrap("maps from layers", measure.explain)),
+            mock.patch.object(measure, "on_original", clock.wrap("placing", measure.on_original)),
+            mock.patch.object(film_room, "_read", clock.wrap("reading", film_room._read)),
+            mock.patch.object(LoadedModel, "prepare", clock.wrap("preparing", LoadedModel.prepare)),
+        ):
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--limit", type=int)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = {"source": "folder", "path": str(given.data), "split": given.split, "only": "poor"}
+    experiment = Experiment(
+        name="bench",
+        title="Ten detectors",
+        methods=DETECTORS,
+        controls=False,
+        data=(folder if given.data else {"source": "ward", "count": 16}) | {"limit": given.limit},
+        models=[{"name": "cxr-foreign-objects"}],
+        measures=[{"metric": "pointing_game", "params": {"frame": "object-cxr", "shape": "box"}}],
+    )
+    planned = plan(experiment)
+    subject = planned.subjects[0]
+    bench = Bench(experiment, subject, subject.load())
+    bench.rows(planned.chunks[0])  # loads what is loaded once
+    clock = Clock()
+    with timed_parts(clock, bench):
+        # bound after the patch, so that reading is seen
+        planned = plan(experiment)
+        clock.start("the rest")
+        for chunk in planned.chunks:
+            bench.rows(chunk)
+        clock.stop()
+    total = sum(clock.parts.values())
+    passes = clock.parts["forward passes"] + clock.parts["backward passes"]
+    lines = [[name, f"{spent:.2f}", f"{spent / total:.3f}"] for name, spent in clock.parts.items()]
+    lines.append([f"all, {len(planned.films)} films x {len(DETECTORS)} detectors", f"{total:.2f}", "1.000"])
+    lines.append(["outside the network's passes", f"{total - passes:.2f}", f"{1 - passes / total:.3f}"])
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([["part", "cpu_seconds", "share"], *lines])
+    for line in lines:
+        print("{:40} {:>8} {:>7}".format(*line))
+
+
+if __name__ == "__main__":
+    main()
