@@ -54,6 +54,14 @@ class TestOrders:
         first = pixel_turns(constant) < 200
         assert 60 < first[:10].sum() < 140
 
+    @pytest.mark.parametrize("level", [0.3, 0.1, 1 / 3, -7e-9])
+    def test_regions_of_a_constant_map_tie_whatever_rounding_says(self, level):
+        constant = np.full((50, 41), level)
+        assert (region_turns(constant, 9, seed=1) == region_turns(constant, 9, "random", seed=1)).all()
+        assert (
+            region_turns(constant, 9, "lerf", seed=1) == region_turns(constant, 9, "random", seed=1)
+        ).all()
+
     def test_unknown_order(self):
         with pytest.raises(MetricError):
             pixel_turns(SALIENCY, "best")

@@ -20,7 +20,14 @@ from xiqa.types import MaskArray
 __all__ = ["infidelity"]
 
 
-@metric("infidelity", "faithfulness", higher_is_better=False, bounds=(0, inf), cite="yeh2019infidelity")
+@metric(
+    "infidelity",
+    "faithfulness",
+    higher_is_better=False,
+    bounds=(0, inf),
+    cite="yeh2019infidelity",
+    cases={"constant": "predicts the same for every square"},
+)
 def infidelity(
     probe: Probe,
     image: Tensor,

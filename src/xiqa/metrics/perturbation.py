@@ -99,16 +99,21 @@ def pixel_turns(saliency: Map, order: Order = "morf", seed: int = 0) -> Turns:
 def region_turns(saliency: Map, region: int, order: Order = "morf", seed: int = 0) -> Turns:
     """The turn ``(H, W)`` of each pixel's region: squares in a grid from the top left, cut at the border.
 
-    A region is as relevant as the mean of its pixels, so that cut regions are not put last.
+    A region is as relevant as the mean of its pixels, so that cut regions are not put last. The mean of equal
+    pixels is their value to the last digit, so that regions of a constant map tie.
 
     >>> region_turns(np.array([[0.0, 0.0, 5.0], [0.0, 4.0, 0.0]]), 2).tolist()
     [[1, 1, 0], [1, 1, 0]]
     """
     rows, columns = saliency.shape
     top, left = np.arange(0, rows, region), np.arange(0, columns, region)
-    sums = np.add.reduceat(np.add.reduceat(saliency.astype(float), top, axis=0), left, axis=1)
+    values = saliency.astype(float)
+    sums, lows, highs = (
+        over.reduceat(over.reduceat(values, top, axis=0), left, axis=1)
+        for over in (np.add, np.minimum, np.maximum)
+    )
     sizes = np.outer(np.diff(np.append(top, rows)), np.diff(np.append(left, columns)))
-    turns = _turns(sums / sizes, order, seed)
+    turns = _turns((sums / sizes).clip(lows, highs), order, seed)
     return turns.repeat(region, axis=0).repeat(region, axis=1)[:rows, :columns]
 
 

@@ -93,3 +93,59 @@ def correlation(a, b):
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     top = sum((p - mean_a) * (q - mean_b) for p, q in zip(a, b, strict=True))
     return top / math.sqrt(sum((p - mean_a) ** 2 for p in a) * sum((q - mean_b) ** 2 for q in b))
+
+
+def shown(image, saliency, fill=0.0):
+    """The image through the map stretched to [0, 1], pixel by pixel."""
+    low, high = saliency.min(), saliency.max()
+    copy = image.clone()
+    for y in range(saliency.shape[0]):
+        for x in range(saliency.shape[1]):
+            s = (saliency[y, x] - low) / (high - low)
+            copy[:, y, x] = s * image[:, y, x] + (1 - s) * fill
+    return copy
+
+
+def coherency(explain, image, saliency, fill=0.0):
+    again = explain(shown(image, saliency, fill)[None])[0]
+    pairs = [
+        (float(saliency[y, x]), float(again[y, x]))
+        for y in range(saliency.shape[0])
+        for x in range(saliency.shape[1])
+    ]
+    return (1 + correlation(*map(list, zip(*pairs, strict=True)))) / 2
+
+
+def adcc(network, explain, image, saliency, target):
+    low, high = saliency.min(), saliency.max()
+    complexity = sum((v - low) / (high - low) for v in saliency.ravel().tolist()) / saliency.size
+    before = probability(network, image, target)
+    drop = max(0.0, before - probability(network, shown(image, saliency), target)) / before
+    parts = [coherency(explain, image, saliency), 1 - complexity, 1 - drop]
+    return 3 / sum(1 / part for part in parts)
+
+
+def infidelity(score, image, saliency, corners, side, fill=0.0):
+    """Mean squared error of the map's sum over a square as the fall of the score without it."""
+    errors = []
+    for top, left in corners:
+        copy, predicted = image.clone(), 0.0
+        for y in range(top, min(top + side, saliency.shape[0])):
+            for x in range(left, min(left + side, saliency.shape[1])):
+                copy[:, y, x] = fill
+                predicted += float(saliency[y, x])
+        errors.append((predicted - (score(image) - score(copy))) ** 2)
+    return sum(errors) / len(errors)
+
+
+def infidelity_of_noise(score, image, saliency, changes):
+    """The same for changes of every pixel, equal in all channels."""
+    errors = []
+    for change in changes:
+        copy, predicted = image.clone(), 0.0
+        for y in range(saliency.shape[0]):
+            for x in range(saliency.shape[1]):
+                copy[:, y, x] -= float(change[y, x])
+                predicted += float(change[y, x]) * float(saliency[y, x])
+        errors.append((predicted - (score(image) - score(copy))) ** 2)
+    return sum(errors) / len(errors)

@@ -1,5 +1,7 @@
 """Localisation metrics, pixel by pixel."""
 
+import math
+
 
 def pixels(saliency, mask):
     return [(saliency[y][x], bool(mask[y][x])) for y in range(len(saliency)) for x in range(len(saliency[0]))]
@@ -75,3 +77,61 @@ def froc(found, boxes, levels):
                 best = max(best, len(hit) / objects)
         sensitivities.append(best)
     return sum(sensitivities) / len(sensitivities)
+
+
+def first_maximum(saliency):
+    best = max(max(row) for row in saliency)
+    for y in range(len(saliency)):
+        for x in range(len(saliency[0])):
+            if saliency[y][x] == best:
+                return x, y
+    raise AssertionError
+
+
+def peak_offset(saliency, boxes):
+    """Distance from the first maximum to the nearest box's centre."""
+    x, y = first_maximum(saliency)
+    return min(math.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2) for x0, y0, x1, y1 in boxes)
+
+
+def largest_part(found):
+    """Corners of the box around the largest part of true pixels that touch, corners included."""
+    rows, columns = len(found), len(found[0])
+    seen, parts = set(), []
+    for y in range(rows):
+        for x in range(columns):
+            if not found[y][x] or (x, y) in seen:
+                continue
+            part, waiting = [], [(x, y)]
+            seen.add((x, y))
+            while waiting:
+                a, b = waiting.pop()
+                part.append((a, b))
+                for near in [(a + i, b + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]:
+                    inside = 0 <= near[0] < columns and 0 <= near[1] < rows
+                    if inside and near not in seen and found[near[1]][near[0]]:
+                        seen.add(near)
+                        waiting.append(near)
+            parts.append(part)
+    part = max(parts, key=len)
+    return (
+        min(x for x, _ in part),
+        min(y for _, y in part),
+        max(x for x, _ in part),
+        max(y for _, y in part),
+    )
+
+
+def box_overlap(one, other):
+    """Intersection over union of two boxes, counted pixel by pixel."""
+    pixels_of = [
+        {(x, y) for x in range(int(b[0]), int(b[2]) + 1) for y in range(int(b[1]), int(b[3]) + 1)}
+        for b in (one, other)
+    ]
+    return len(pixels_of[0] & pixels_of[1]) / len(pixels_of[0] | pixels_of[1])
+
+
+def localisation_accuracy(saliency, boxes, level, wanted):
+    top = max(max(row) for row in saliency)
+    found = [[value >= level * top for value in row] for row in saliency]
+    return float(max(box_overlap(largest_part(found), box) for box in boxes) >= wanted)

@@ -107,3 +107,18 @@ def gini(a):
 def entropy(a):
     v = [abs(value) for value in flat(a)]
     return -sum(p / sum(v) * math.log(p / sum(v)) for p in v if p > 0)
+
+
+def effective_complexity(a, threshold):
+    magnitudes = [abs(v) for v in flat(a)]
+    return sum(m > threshold * max(magnitudes) for m in magnitudes) / len(magnitudes)
+
+
+def dice_of_level(a, b, count):
+    """Dice of the regions that reach the count-th highest value; what ties with it belongs to them."""
+    regions = []
+    for one in (flat(a), flat(b)):
+        border = sorted(one, reverse=True)[count - 1]
+        regions.append([v >= border for v in one])
+    both = sum(p and q for p, q in zip(*regions, strict=True))
+    return 2 * both / (sum(regions[0]) + sum(regions[1]))
