@@ -20,7 +20,7 @@ from xiqa.training.fit import fit, read_history
 from xiqa.training.goals import degrees_in, goal_of, is_poor, truth_of
 from xiqa.training.losses import image_loss
 from xiqa.training.module import QualityModule
-from xiqa.training.train import starting_network, train
+from xiqa.training.train import report_bundle, starting_network, train
 
 from .conftest import make_samples
 
@@ -134,6 +134,18 @@ def test_weights_that_no_hub_gives_are_told(tiny, monkeypatch):
     monkeypatch.setattr(timm, "create_model", offline)
     recipe = tiny(pretrained=True, architecture={"backbone": "resnet34"})
     with pytest.raises(ModelError, match=r"pretrained weights of resnet34.*pretrained = false"):
+        starting_network(recipe)
+
+
+def test_torchvision_weights_that_no_hub_gives_are_told(tiny, monkeypatch):
+    from torchvision import models
+
+    def offline(name, weights):
+        raise ConnectionError("no route to host") if weights else AssertionError
+
+    monkeypatch.setattr(models, "get_model", offline)
+    recipe = tiny(pretrained=True, architecture={"library": "torchvision", "backbone": "resnet34"})
+    with pytest.raises(ModelError, match=r"pretrained weights of resnet34.*no route"):
         starting_network(recipe)
 
 
@@ -359,6 +371,11 @@ def test_a_head_of_degrees_learns_and_its_bundle_names_the_problem(tiny, tmp_pat
     assert [row["name"] for row in report["classes"]] == ["blur", "noise"]
     assert [row["name"] for row in report["degrees"]] == ["blur", "noise"]
     assert len(report["history"]) == 12
+    again = report_bundle(model, tmp_path, "val", progress=False)
+    assert again.films == "validation"
+    assert [row.recall for row in again.classes] == [row["recall"] for row in report["classes"]]
+    with pytest.raises(DatasetError, match="no test films"):
+        report_bundle(model, tmp_path, progress=False)
     worst = [s for s in samples if any(float(tag.partition("=")[2]) > 0.9 for tag in s.tags)][:6]
     results = xiqa.assess(model, [s.read() for s in worst], method="gradcam")
     named = [result.provenance["problem"] for result in results]

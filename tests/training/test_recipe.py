@@ -115,6 +115,11 @@ def test_a_quick_table_and_changes_replace_entry_by_entry(tmp_path):
         ),
         ("[data]", '[outputs]\nproblems = ["noise"]\n[data]', "outputs.problems is not for the task classes"),
         ("[data]", "[outputs]\npoor_classes = [0, 1]\n[data]", "leaves no good class"),
+        (
+            "[data]",
+            '[outputs]\ntask = "labels"\n[data]\nbalance = "weights"',
+            "weights is not for the task labels",
+        ),
         ("[data]", '[optimiser]\nname = "lion"\n[data]', r"optimiser\.name"),
         ('head = "evidence"', 'head = "mlp"', "architecture.input_size = preprocessing.size"),
     ],

@@ -109,6 +109,36 @@ def evaluate(
     show_card(card)
 
 
+@app.command("report")
+def report(
+    bundle: Annotated[str, typer.Argument(help="Name of a shipped model, or a bundle's folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for classifier.md, classifier.json and classifier.png.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The data set that its recipe names; none where it simulates.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which films: train, val or test.")] = "test",
+) -> None:
+    """Tell how a trained classifier does, class by class: precision, recall, AUC, confusion, calibration."""
+    from typing import cast
+
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from xiqa.datasets import Split
+    from xiqa.datasets.collection import SPLITS
+    from xiqa.errors import ConfigError
+    from xiqa.models.bundle import load_model
+    from xiqa.report.classifier_files import report_page, write_report
+    from xiqa.training.train import report_bundle
+
+    if split not in SPLITS:
+        raise ConfigError("unknown split", expected=", ".join(SPLITS), got=split)
+    found = report_bundle(load_model(bundle), data, cast("Split", split))
+    write_report(found, out)
+    Console().print(Markdown(report_page(found)))
+    typer.echo(f"Written to {out}")
+
+
 def show_card(card: BundleCard) -> None:
     """Print a card on the terminal."""
     from rich.console import Console

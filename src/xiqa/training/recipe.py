@@ -237,6 +237,8 @@ class Recipe(_Section):
         if problem := disagreement(self):
             raise ValueError(problem)
         architecture, grades = self.architecture, len(self.classes) if self.outputs.task == "ordered" else 0
+        if self.data.balance == "weights" and self.outputs.task != "classes":
+            raise ValueError(f"data.balance = weights is not for the task {self.outputs.task}: take sampler")
         wanted = output_count(self)
         if (architecture.classes, architecture.grades) != (wanted, grades):
             told = f" and architecture.grades = {grades}" if grades or architecture.grades else ""

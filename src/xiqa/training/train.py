@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import lightning
 import torch
+from pydantic import ValidationError
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,7 +17,7 @@ from rich.progress import (
 )
 
 from xiqa.datasets import by_split
-from xiqa.errors import ConfigError, DatasetError
+from xiqa.errors import ConfigError, DatasetError, ModelError
 from xiqa.models.backbones import build_network
 from xiqa.models.heads import he_initialise
 from xiqa.report.classifier_files import write_report
@@ -24,7 +25,7 @@ from xiqa.training.data import load_films
 from xiqa.training.finish import Known, finish, report_on, score_films
 from xiqa.training.fit import fit, read_history
 from xiqa.training.goals import goal_of, is_poor
-from xiqa.training.recipe import SIMULATED
+from xiqa.training.recipe import SIMULATED, Recipe
 from xiqa.training.sources import balanced, read_samples, simulated_samples
 from xiqa.training.synthetic import synthetic_films
 
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from xiqa.datasets import Sample
+    from xiqa.datasets import Sample, Split
+    from xiqa.models.bundle import LoadedModel
     from xiqa.models.card import BundleCard
     from xiqa.models.preprocess import Preprocessing
+    from xiqa.report.classifier import ClassifierReport
     from xiqa.training.data import Film
-    from xiqa.training.recipe import Recipe
 
-__all__ = ["bundle", "read_samples", "starting_network", "train"]
+__all__ = ["bundle", "read_samples", "report_bundle", "starting_network", "train"]
 
 MARGIN = 1.25  # training films are kept this much larger than the input, so that zooming in stays sharp
 
@@ -90,6 +92,40 @@ def train(
         larger = exact[0] + _synthetic(recipe, parts[0], 1.0, progress)
     fit(network, recipe, larger, exact[1], out, resume=resume, devices=devices, progress=progress)
     return bundle(network, recipe, parts, exact, out / "bundle", progress=progress)
+
+
+def report_bundle(
+    model: LoadedModel, data: Path | None, split: Split = "test", *, progress: bool = True
+) -> ClassifierReport:
+    """How a bundle that was trained from a recipe classifies one split of a data set.
+
+    Args:
+        model: The bundle.
+        data: The data set's folder; None where the recipe simulates its films.
+        split: Which part of it.
+        progress: Whether to show progress bars.
+
+    Returns:
+        The report, probabilities as calibrated by the card.
+
+    Raises:
+        ModelError: The bundle was not trained from a recipe that this version reads.
+        DatasetError: The split is empty, or has other classes than the bundle.
+    """
+    try:
+        recipe = Recipe.model_validate(model.card.recipe)
+    except ValidationError as error:
+        raise ModelError(
+            f"{model.card.name} holds no recipe that this version reads", got=error.errors()[0]["msg"]
+        ) from error
+    samples = by_split(_samples(recipe, data, progress), split)
+    if not samples:
+        raise DatasetError(f"no {split} films", expected="films of that split", got=str(data))
+    films = _load(recipe, samples, 1.0, progress)
+    with _bar(progress) as bar:
+        task = bar.add_task("classifying", total=len(films))
+        scored = score_films(model.network, recipe, films, lambda done: bar.advance(task, done))
+    return report_on(model.card, scored, {"val": "validation"}.get(split, split))
 
 
 def starting_network(recipe: Recipe) -> nn.Module:
