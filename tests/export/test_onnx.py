@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from xiqa.assessment import assess
+from xiqa.assessment import assess, explain
 from xiqa.assessment.onnx_runtime import OnnxRuntime
 from xiqa.assessment.runtime import load_runtime
 from xiqa.assessment.torch_runtime import TorchRuntime
@@ -170,6 +170,64 @@ def test_another_heat_map_is_refused(exported):
         runtime.resolve("gradcam")
 
 
+PROBED = ["rise:masks=12", "occlusion:output=logit", "scorecam:channels=5", "reciprocam:kernel=neighbour"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "method", [*PROBED, "scorecam:layers=laterals.1,channels=3", "reciprocam:layers=laterals.2"]
+)
+def test_probe_methods_run_on_the_graphs_parts(model, exported, engine, method):
+    runtime = OnnxRuntime(exported, engine)
+    batch, name = 30 * images(2), runtime.resolve(method)  # of a contrast that moves the logits
+    wanted, got = TorchRuntime(model).infer(batch, name), runtime.infer(batch, name)
+    np.testing.assert_allclose(got.probabilities, wanted.probabilities, atol=1e-5)
+    # a score's rounding, against what the scores differ by
+    spread = wanted.maps.max() - wanted.maps.min()
+    np.testing.assert_allclose(got.maps, wanted.maps, rtol=1e-3, atol=5e-3 * spread)
+
+
+def test_a_graph_is_cut_where_the_card_says(model, exported):
+    runtime = OnnxRuntime(exported)
+    image = images(1)[0]
+    with torch.no_grad():
+        logits = model.network(torch.from_numpy(image)[None]).numpy()
+    np.testing.assert_allclose(runtime.graph(image[None]), logits, atol=1e-5)
+    for layer in ("fuse", *(f"laterals.{i}" for i in range(3))):
+        features = runtime.graph.features(layer, image)
+        twice = np.concatenate([features, 0 * features])
+        found = runtime.graph.behind(layer, image)(twice)
+        np.testing.assert_allclose(found[:1], logits, atol=1e-5)
+        assert (found[1] != found[0]).any()
+    with pytest.raises(SaliencyError, match="cannot be cut"):
+        runtime.resolve("scorecam:layers=body")
+
+
+def test_explaining_with_an_exported_model(model, exported):
+    film = simulate_cardiac(3, size=(96, 80)).image
+    runtime = load_runtime(exported)
+    own, rise = str(runtime.resolve(None)), "rise:masks=6"
+    wanted, got = (explain(one, film, [own, rise]) for one in (model, runtime))
+    for method in (own, rise):
+        assert got[method][0].frame == wanted[method][0].frame
+        assert got[method][0].target == 1
+        np.testing.assert_allclose(
+            got[method][0].values, wanted[method][0].values, atol=1e-3 * wanted[method][0].values.max()
+        )
+    with pytest.raises(SaliencyError, match="one class"):
+        explain(runtime, film, own, target="fine")
+
+
+def test_a_kernel_is_stored_once(exported):
+    proto = onnx.load(exported)
+    kernels = [onnx.numpy_helper.to_array(one) for one in proto.graph.initializer if len(one.dims) == 4]
+    known = {(kernel.shape, kernel.tobytes()) for kernel in kernels if kernel.size >= 64}
+    for kernel in kernels:
+        for turned in (kernel[:, :, ::-1, ::-1], kernel[:, :, ::-1, ::-1].swapaxes(0, 1)):
+            same = turned.shape == kernel.shape and np.array_equal(turned, kernel)
+            assert same or (turned.shape, turned.tobytes()) not in known
+
+
 def test_a_method_of_many_passes_cannot_be_exported(model, tmp_path):
     with pytest.raises(SaliencyError, match="cannot be exported"):
         export_model(model, tmp_path / "x.onnx", method="rise")
@@ -204,12 +262,14 @@ def test_broken_foreign_and_changed_files_are_refused(exported, tmp_path):
 def test_running_it_imports_no_torch(exported):
     code = f"""
 import sys, numpy
-from xiqa.assessment import assess
+from xiqa.assessment import assess, explain
 from xiqa.assessment.runtime import load_runtime
 from xiqa.types import Image
 image = Image(numpy.random.default_rng(0).random((70, 50), numpy.float32))
 (result,) = assess(load_runtime({str(exported)!r}), image)
 assert result.probability is not None
+for method in ("rise:masks=3", "occlusion:stride=0.5,window=0.5", "scorecam:channels=2", "reciprocam"):
+    assess(load_runtime({str(exported)!r}), image, method=method)
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

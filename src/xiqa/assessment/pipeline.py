@@ -19,6 +19,7 @@ from xiqa.saliency.method import Method
 from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
 
 if TYPE_CHECKING:
+    from xiqa.assessment.onnx_runtime import OnnxRuntime
     from xiqa.models import LoadedModel
     from xiqa.models.card import BundleCard
     from xiqa.models.outputs import Reading
@@ -94,7 +95,7 @@ def assess_each(
 
 
 def explain(
-    model: LoadedModel,
+    model: LoadedModel | OnnxRuntime,
     images: Source | Iterable[Source],
     methods: Method | str | Sequence[Method | str],
     *,
@@ -103,10 +104,11 @@ def explain(
     """Saliency maps of several methods for the same images, with as few passes as they allow.
 
     Args:
-        model: What `xiqa.load_model` gives.
+        model: What `xiqa.load_model` gives, or an exported model.
         images: One image or many; see `assess`.
-        methods: One method or several.
-        target: Explained class, by index or name, or ``"predicted"``; the poor-quality class unless told.
+        methods: One method or several; of an exported model its own and those that need no gradient.
+        target: Explained class, by index or name, or ``"predicted"``; the poor-quality class unless told,
+            and the only one of an exported model.
 
     Returns:
         For each method (by its text) one map an image, with the frame that leads back to the original.
@@ -115,6 +117,10 @@ def explain(
         ImageReadError: An image cannot be read.
         SaliencyError: A method or the class does not exist, or a method cannot explain this network.
     """
+    if isinstance(model, Runtime):
+        from xiqa.assessment.onnx_runtime import explain_exported  # noqa: PLC0415 - an extra
+
+        return explain_exported(model, _several(images), methods, target)
     from xiqa.assessment.torch_runtime import explain_batch  # noqa: PLC0415 - needs torch
 
     return explain_batch(model, _several(images), methods, target)

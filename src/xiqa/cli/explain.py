@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 def command(
     image: Path = typer.Argument(help="One image."),
     method: list[str] = typer.Option([], help="Saliency method; give it several times to compare."),
-    model: str = typer.Option("cxr-foreign-objects", help="A shipped model's name or a bundle's folder."),
+    model: str = typer.Option(
+        "cxr-foreign-objects", help="A shipped model's name, a bundle's folder or an exported .onnx file."
+    ),
+    runtime_name: str = typer.Option(
+        "onnxruntime", "--runtime", help="What runs an .onnx file: onnxruntime or openvino."
+    ),
     target: str | None = typer.Option(None, help="Explained class; the poor-quality one unless told."),
     out: Path = typer.Option(Path("xiqa-explain"), help="Folder for maps and pictures."),
 ) -> None:
@@ -22,20 +27,22 @@ def command(
 
     Writes maps.npz (raw maps, one array a method), for each method a 16-bit TIFF on the original's grid
     with its scale in the description and an overlay, and contact-sheet.png with all of them.
+
+    An exported model has its own heat map, and needs no PyTorch for methods that score altered copies of the
+    image or of a layer: occlusion, rise, scorecam, iscam, reciprocam.
     """
     from rich.console import Console
 
     from xiqa.assessment import explain
     from xiqa.imaging import read_image
-    from xiqa.models import load_model
     from xiqa.report.files import writing
     from xiqa.report.maps import write_maps
 
     console = Console()
     with console.status(f"Explaining {image.name}"):
-        loaded = load_model(model)
+        loaded = _loaded(model, runtime_name)
         picture = read_image(image)
-        chosen = method or [loaded.card.method]
+        chosen = method or [str(loaded.resolve(None)) if model.endswith(".onnx") else loaded.card.method]
         maps = {text: found[0] for text, found in explain(loaded, picture, chosen, target=target).items()}
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -43,6 +50,17 @@ def command(
             _contact_sheet(picture, maps).save(out / "contact-sheet.png")
     _table(console, maps, picture)
     console.print(f"{len(written) + 1} files in {out}", soft_wrap=True)
+
+
+def _loaded(model: str, runtime_name: str) -> Any:
+    """A bundle on PyTorch, or an exported model without it."""
+    if model.endswith(".onnx"):
+        from xiqa.assessment.runtime import load_runtime
+
+        return load_runtime(model, runtime_name)  # type: ignore[arg-type]  # checked there
+    from xiqa.models import load_model
+
+    return load_model(model)
 
 
 def _contact_sheet(image: Image, maps: dict[str, SaliencyMap]) -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xiqa.models import LoadedModel
     from xiqa.models.card import BundleCard
 
-__all__ = ["explained", "exportable", "frozen_copy"]
+__all__ = ["cut_layers", "explained", "exportable", "frozen_copy"]
 
 
 def exportable() -> list[str]:
@@ -59,8 +59,8 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
 
     Returns:
         From images ``(N, C, H, W)`` to logits ``(N, K)``, the calibrated probability ``(N,)`` of poor
-        quality, the raw map ``(N, h, w)`` of the poor class and the guard's distance ``(N,)`` (0 without a
-        guard).
+        quality, the raw map ``(N, h, w)`` of the poor class, the guard's distance ``(N,)`` (0 without a
+        guard), and the outputs of the `cut_layers`.
 
     Raises:
         SaliencyError: The method needs more than one pass, or a rule that no graph holds; or the model tells
@@ -95,7 +95,7 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
         if tap:
             tap.__enter__()
         try:
-            passed = ForwardPass(network, images, names, grad=grads)
+            passed = ForwardPass(network, images, [*names, *cut_layers(model)], grad=grads)
             features = tap.features if tap else None
         finally:
             if tap:
@@ -114,9 +114,15 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
             _probability(passed.logits, card),
             heatmap,
             distance,
+            *(records[name].output for name in cut_layers(model)),
         )
 
     return run
+
+
+def cut_layers(model: LoadedModel) -> list[str]:
+    """The layers that the card names: where methods that mask features cut the graph."""
+    return list(dict.fromkeys([model.card.layers.last, *model.card.layers.multi]))
 
 
 def _layer_names(model: LoadedModel, method: Bound) -> list[str]:

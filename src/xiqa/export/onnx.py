@@ -16,7 +16,7 @@ import torch
 
 from xiqa import __version__
 from xiqa.errors import MissingDependencyError
-from xiqa.export.graph import explained
+from xiqa.export.graph import cut_layers, explained
 from xiqa.export.trace import trace
 from xiqa.models.exported import INPUT, OUTPUTS, ExportedCard
 from xiqa.saliency.registry import Method, bind
@@ -63,16 +63,18 @@ def export_model(
         MissingDependencyError: The extra ``export`` is not installed.
     """
     bound = bind(method or model.card.method)
+    preprocessing = model.card.preprocessing
+    example = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
+    layers = cut_layers(model)
+    proto = _to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *layers])
     exported = ExportedCard(
         card=model.card,
         method=str(bound.method),
         guard_limit=model.guard.threshold if model.guard else None,
         precision=precision,
+        layers=_hide_layers(proto, layers),
         xiqa=__version__,
     )
-    preprocessing = model.card.preprocessing
-    example = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
-    proto = _to_onnx(trace(explained(model, bound), example))
     share_turned(proto)
     if precision == "float16":
         _halve(proto)
@@ -82,7 +84,7 @@ def export_model(
     return exported
 
 
-def _to_onnx(program: torch.export.ExportedProgram) -> onnx.ModelProto:
+def _to_onnx(program: torch.export.ExportedProgram, outputs: list[str]) -> onnx.ModelProto:
     try:
         import onnxscript  # noqa: F401, PLC0415 - an extra
     except ModuleNotFoundError:
@@ -93,11 +95,42 @@ def _to_onnx(program: torch.export.ExportedProgram) -> onnx.ModelProto:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the exporter speaks of its own internals
         result = torch.onnx.export(
-            program, (), dynamo=True, input_names=[INPUT], output_names=list(OUTPUTS), verbose=False
+            program, (), dynamo=True, input_names=[INPUT], output_names=outputs, verbose=False
         )
     assert result is not None
     proto: onnx.ModelProto = result.model_proto
     return proto
+
+
+def _hide_layers(proto: onnx.ModelProto, layers: list[str]) -> dict[str, str]:
+    """Make the layers' outputs inner tensors again; those that the logits hang on, by the layers' names."""
+    graph = proto.graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    shapes = {output.name: output for output in graph.output if output.name in layers}
+    found = {}
+    for layer in layers:
+        tensor = layer
+        while tensor in made_by and made_by[tensor].op_type == "Identity":
+            node = made_by[tensor]
+            tensor = node.input[0]
+            graph.node.remove(node)
+        graph.output.remove(shapes[layer])
+        if not any(one.name == tensor for one in graph.value_info):
+            shapes[layer].name = tensor
+            graph.value_info.append(shapes[layer])
+        if any(node.input and tensor in node.input for node in _needed(graph, OUTPUTS[0])):
+            found[layer] = tensor
+    return found
+
+
+def _needed(graph: onnx.GraphProto, result: str) -> list[onnx.NodeProto]:
+    """The nodes that one result hangs on."""
+    wanted, nodes = {result}, []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            nodes.append(node)
+            wanted |= set(node.input)
+    return nodes
 
 
 def share_turned(proto: onnx.ModelProto) -> None:

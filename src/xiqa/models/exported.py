@@ -25,6 +25,7 @@ class ExportedCard(BaseModel):
         method: The saliency method inside the graph.
         guard_limit: Distance from which the guard speaks; None where there is none.
         precision: ``float32``, ``float16`` (weights as stored) or ``int8``.
+        layers: Tensors of the layers at which the graph can be cut, by the layers' names.
         xiqa: Version that exported it.
     """
 
@@ -34,6 +35,7 @@ class ExportedCard(BaseModel):
     method: str
     guard_limit: float | None = None
     precision: str = "float32"
+    layers: dict[str, str] = {}
     xiqa: str = ""
 
     def to_metadata(self) -> dict[str, str]:
