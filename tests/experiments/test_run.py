@@ -204,3 +204,15 @@ def test_alterations_and_every_kind_of_measure(recipe, tmp_path):
     passes = rows[rows.metric == "forward_passes"].groupby("method").value.max()
     assert passes["centre"] == 0
     assert passes["gradcam"] >= 1
+
+
+def test_what_is_randomised_is_what_is_explained(recipe, tmp_path):
+    given = recipe(
+        data={"source": "ward", "count": 2, "size": (64, 64)},
+        models=[{"name": "tiny", "bundles": recipe().models[0].bundles}],
+        measures=[{"metric": "parameter_randomisation", "params": {"mode": "full", "measure": "pearson"}}],
+        tables=[],
+    )
+    values = run(plan(given), tmp_path / "random").groupby("method").value.max()
+    assert values["gradcam"] < 0.99
+    assert values["centre"] == pytest.approx(1.0)
