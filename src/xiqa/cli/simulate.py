@@ -248,7 +248,8 @@ def corrupt_(
             if len(shown) < SHEET_FILMS:
                 shown.append((made, f"{name} {degree:.2f}"))
     pictures, captions = zip(*shown, strict=True)
-    contact_sheet(pictures, captions=captions).save(out / "contact_sheet.png")
+    sheet = contact_sheet(pictures, captions=captions, cell=max(192, min(size, 320)))
+    sheet.save(out / "contact_sheet.png")
     typer.echo(f"{len(bases)} images in {out / 'images'}; what is wrong with them tells {out / 'images.csv'}")
 
 
