@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["GeneratorCard", "LoadedGenerators", "load_generators", "save_generators"]
+__all__ = [
+    "Achieved",
+    "GeneratorCard",
+    "LoadedGenerators",
+    "Networks",
+    "load_generators",
+    "save_generators",
+]
 
 CARD, WEIGHTS = "generators.json", "generators.safetensors"
 MOST_CARD_BYTES, MOST_WEIGHT_BYTES = 4 << 20, 2 << 30
