@@ -137,8 +137,8 @@ def test_torchcams_gradcampp_never_applies_its_denominator(case):
     torch.testing.assert_close(ours(network, x, "gradcampp:"), right)
 
 
-def test_torchcams_smooth_gradcampp_takes_its_gradient_from_the_last_draw(case):
-    """It multiplies the mean of g^2 by one draw's gradient.
+def test_torchcams_smooth_gradcampp_shows_its_last_draw(case):
+    """It multiplies the mean of g^2 by one draw's gradient, and weighs that draw's features, not the image's.
 
     Its denominator is not that of Grad-CAM++ either: it adds up A g^3 over all places, where the third
     derivative belongs to the one place. Behind plain pooling, where g is the same everywhere, and without
@@ -168,7 +168,7 @@ def test_torchcams_smooth_gradcampp_takes_its_gradient_from_the_last_draw(case):
     mass = (cubes * first).sum(dim=(2, 3), keepdim=True)
     alpha = squares / (2 * squares + mass + 1e-8)
     weights = (alpha * gradients[-1].relu()).sum(dim=(2, 3), keepdim=True)
-    torch.testing.assert_close(theirs.relu(), (weights * first).sum(dim=1).relu().detach())
+    torch.testing.assert_close(theirs.relu(), (weights * draws[-1]).sum(dim=1).relu().detach())
 
 
 def test_grad_cams_one_target_for_a_batch_of_three_explains_one(case):
