@@ -101,25 +101,33 @@ def main():
     planned = plan(experiment)
     subject = planned.subjects[0]
     bench = Bench(experiment, subject, subject.load())
-    bench.rows(planned.chunks[0])  # loads what is loaded once
+    lines = measured("folded network, as run", bench, experiment)
+    bench.network = bench.model.network
+    lines += measured("network as loaded", bench, experiment)
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([["network", "part", "cpu_seconds", "share"], *lines])
+    for line in lines:
+        print("{:24} {:40} {:>8} {:>7}".format(*line))
+
+
+def measured(network, bench, experiment):
+    """The parts of one run, and what lies outside the passes."""
+    bench.rows(plan(experiment).chunks[0])  # loads what is loaded once
     clock = Clock()
     with timed_parts(clock, bench):
-        # bound after the patch, so that reading is seen
-        planned = plan(experiment)
+        planned = plan(experiment)  # after the patch, so that reading is seen
         clock.start("the rest")
         for chunk in planned.chunks:
             bench.rows(chunk)
         clock.stop()
     total = sum(clock.parts.values())
     passes = clock.parts["forward passes"] + clock.parts["backward passes"]
-    lines = [[name, f"{spent:.2f}", f"{spent / total:.3f}"] for name, spent in clock.parts.items()]
-    lines.append([f"all, {len(planned.films)} films x {len(DETECTORS)} detectors", f"{total:.2f}", "1.000"])
-    lines.append(["outside the network's passes", f"{total - passes:.2f}", f"{1 - passes / total:.3f}"])
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["part", "cpu_seconds", "share"], *lines])
-    for line in lines:
-        print("{:40} {:>8} {:>7}".format(*line))
+    parts = clock.parts | {
+        f"all, {len(planned.films)} films x {len(DETECTORS)} detectors": total,
+        "outside the network's passes": total - passes,
+    }
+    return [[network, name, f"{spent:.2f}", f"{spent / total:.3f}"] for name, spent in parts.items()]
 
 
 if __name__ == "__main__":
