@@ -145,6 +145,12 @@ def test_a_shoulder_is_no_place_of_its_own():
     assert len(find(bump(40, 30) + bump(47, 30, 0.7), count=5)) == 1
 
 
+def test_haze_around_a_higher_peak_is_no_place_of_its_own():
+    haze = 0.3 * np.exp(-(((np.arange(80) - 55) / 30) ** 2))
+    assert len(find((bump(20, 40) + haze).astype(np.float32), count=5, least=0.1)) == 1
+    assert len(find(bump(20, 40) + 0.3 * bump(60, 10), count=5, least=0.1)) == 2
+
+
 def test_ties_are_counted_and_the_first_in_row_major_order_wins():
     values = np.zeros((6, 6), np.float32)
     values[1, 4] = values[4, 0] = values[4, 1] = 2.0
