@@ -52,7 +52,7 @@ def assess(
         batch_size: Images that pass the network at once.
         on_result: Called with each assessment, map included, and its image, in the order of the images.
         keep_maps: Whether the returned assessments keep their maps (about a megabyte each).
-        fragility: Whether to search the smallest changes that flip each verdict: about ten times the work.
+        fragility: Search the smallest changes that flip each verdict, ten to twenty times the work.
 
     Returns:
         One assessment an image, in their order, places in original pixels.

@@ -35,7 +35,7 @@ def command(
     fragility: bool = typer.Option(
         False,
         "--fragility",
-        help="Search the smallest change that flips each verdict (about ten times the work; no .onnx files).",
+        help="Search the smallest change that flips each verdict (10 to 20 times the work; no .onnx file).",
     ),
 ) -> None:
     """Say of each image whether it is good enough, and where the problem is.
