@@ -12,7 +12,10 @@ __all__ = ["command"]
 # Recipes of another ``kind`` than a classifier: the module whose
 # ``run(recipe, data, out, *, model, resume, seed)`` trains one and gives the closing line. The data may be
 # None; with ``--quick`` it is called with ``quick=True`` as well.
-KINDS: dict[str, str] = {"twogenerator": "xiqa.training.generators"}
+KINDS: dict[str, str] = {
+    "softtree": "xiqa.training.softtree",
+    "twogenerator": "xiqa.training.generators",
+}
 
 
 def command(
@@ -22,7 +25,7 @@ def command(
         typer.Option(help="Folder of the data set that the recipe names; none where it simulates its films."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for checkpoints, report and bundle [runs/RECIPE].")
+        Path | None, typer.Option(help="Folder for checkpoints, report and bundle; by default runs/RECIPE.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="The recipe in small, on simulated films: minutes on two cores.")
@@ -37,8 +40,9 @@ def command(
 ) -> None:
     """Train, calibrate and write a model bundle; or what a recipe with a `kind` of its own trains.
 
-    A recipe is a TOML file; `recipes/` has those of the papers, each with a `--quick` version that needs no
-    data. Beside the bundle, `report/` tells precision, recall, AUC, confusion and calibration on the
+    A recipe is a TOML file; `recipes/` has those of the papers, each with a `--quick` version.
+
+    Beside the bundle, `report/` tells precision, recall, AUC, confusion and calibration on the
     validation films, as Markdown, figure and JSON.
     """
     import warnings

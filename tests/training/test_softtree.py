@@ -1,0 +1,338 @@
+"""Soft trees: loops, closed forms, distilling a known classifier, going on after a kill."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.reference import softtree as reference
+from xiqa.datasets import Sample
+from xiqa.errors import BundleError, ConfigError, DatasetError, ModelError
+from xiqa.models.architecture import Architecture
+from xiqa.models.bundle import LoadedModel
+from xiqa.models.card import BundleCard, Layers
+from xiqa.models.preprocess import Preprocessing
+from xiqa.models.softtree import SoftTree, TreeInput, film_input, load_tree, place_weights
+from xiqa.training.softtree import (
+    Seen,
+    Shares,
+    SoftTreeRecipe,
+    distil,
+    fidelity,
+    fit_tree,
+    tree_loss,
+    turn_penalty,
+)
+from xiqa.types import Image
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+def random_tree(depth=3, inputs=4, classes=3, sharpness=1.5):
+    tree = SoftTree(depth, inputs, classes, sharpness).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in tree.parameters():
+            weight.normal_(generator=generator)
+    return tree
+
+
+def draw(count, inputs=4, seed=2):
+    return torch.randn(count, inputs, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def recipe(**changes):
+    return SoftTreeRecipe(kind="softtree", name="tree", **changes)
+
+
+class TestTree:
+    @pytest.mark.parametrize("depth", [1, 2, 4])
+    def test_runs_as_the_loop_does(self, depth):
+        tree, inputs = random_tree(depth), draw(3)
+        found = tree.turns(inputs)
+        for place, one in enumerate(inputs.tolist()):
+            expected = reference.turns(
+                one, tree.split.weight.tolist(), tree.split.bias.tolist(), tree.sharpness, depth
+            )
+            for name, values in zip(("right", "reached", "leaves"), expected, strict=True):
+                np.testing.assert_allclose(getattr(found, name)[place].detach(), values, rtol=1e-9)
+
+    def test_every_input_arrives_somewhere(self):
+        leaves = random_tree(5).turns(draw(20)).leaves
+        torch.testing.assert_close(leaves.sum(dim=1), torch.ones(20, dtype=torch.float64))
+
+    def test_of_depth_one_is_a_mixture_by_logistic_regression(self):
+        tree, inputs = random_tree(1, classes=2), draw(7)
+        right = torch.sigmoid(1.5 * (inputs @ tree.split.weight[0] + tree.split.bias[0]))[:, None]
+        left_leaf, right_leaf = tree.leaf.softmax(dim=1)
+        torch.testing.assert_close(tree(inputs), (1 - right) * left_leaf + right * right_leaf)
+        with torch.no_grad():
+            tree.leaf.copy_(torch.tensor([[50.0, -50.0], [-50.0, 50.0]]))
+        torch.testing.assert_close(tree(inputs)[:, 1], right[:, 0].detach(), check_dtype=False)
+
+    def test_the_way_leads_to_the_likeliest_leaf(self):
+        tree = random_tree(3)
+        for one in draw(10):
+            turns = tree.turns(one[None])
+            probability = 1.0
+            for node, goes_right in tree.way(one[None]):
+                right = float(turns.right[0, node])
+                probability *= right if goes_right else 1 - right
+            assert probability == pytest.approx(float(turns.leaves.max()))
+
+    @pytest.mark.parametrize("wrong", [{"depth": 0}, {"depth": 9}, {"classes": 1}, {"sharpness": 0}])
+    def test_a_tree_that_cannot_be(self, wrong):
+        with pytest.raises(ModelError, match="no such tree"):
+            SoftTree(**{"depth": 2, "inputs": 3, **wrong})
+
+
+class TestLoss:
+    def test_agrees_with_the_loop(self):
+        tree, inputs = random_tree(), draw(4)
+        targets = torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+        targets = targets / targets.sum(dim=1, keepdim=True)
+        turns = tree.turns(inputs)
+        found = tree_loss(turns, tree.log_distributions(), targets)
+        distributions = tree.leaf.softmax(dim=1).tolist()
+        for place in range(4):
+            expected = reference.loss(turns.leaves[place].tolist(), distributions, targets[place].tolist())
+            assert float(found[place]) == pytest.approx(expected)
+
+    def test_shares_and_penalty_agree_with_the_loop(self):
+        tree, batches = random_tree(), [draw(5, seed=seed) for seed in range(4)]
+        shares = Shares(tree.levels)
+        for batch in batches:
+            found = shares(tree.turns(batch))
+        for node in range(7):
+            told = []
+            for batch in batches:
+                turns = tree.turns(batch)
+                told.append(
+                    list(zip(turns.reached[:, node].tolist(), turns.right[:, node].tolist(), strict=True))
+                )
+            assert float(found[node]) == pytest.approx(reference.shares(told, int(tree.levels[node])))
+        expected = reference.penalty(found.tolist(), 3)
+        assert float(turn_penalty(found, tree.levels)) == pytest.approx(expected)
+
+    def test_even_turns_cost_least(self):
+        levels = torch.tensor([0, 1, 1])
+        even = turn_penalty(torch.full((3,), 0.5), levels)
+        assert float(even) == pytest.approx(2 * np.log(2))
+        assert float(turn_penalty(torch.tensor([0.5, 0.5, 0.4]), levels)) > float(even)
+        assert turn_penalty(torch.tensor([0.0, 1.0, 0.5]), levels).isfinite()
+
+
+def logistic(count=160, seed=0):
+    """Films whose classifier is a logistic regression on the first two of five numbers."""
+    inputs = torch.randn(count, 5, generator=torch.Generator().manual_seed(seed)) * 3 + 1
+    return Seen(inputs, torch.sigmoid(2 * (inputs[:, 0] - 1) - 2 * (inputs[:, 1] - 1)))
+
+
+def xor(count=300, seed=0):
+    """Films that no single filter can tell apart."""
+    inputs = torch.randn(count, 2, generator=torch.Generator().manual_seed(seed))
+    return Seen(inputs, (inputs[:, 0] * inputs[:, 1] > 0).float() * 0.96 + 0.02)
+
+
+class TestFit:
+    def test_depth_one_learns_a_logistic_classifier(self, tmp_path):
+        tree = SoftTree(1, 5)
+        fit_tree(tree, logistic(), recipe(depth=1, epochs=60, learning_rate=0.05), tmp_path)
+        assert fidelity(tree, logistic(200, seed=9), 0.5).agreement > 0.94
+        weight = tree.filters()[0]
+        assert weight[:2].abs().min() > 4 * weight[2:].abs().max()
+
+    def test_depth_two_learns_what_depth_one_cannot(self, tmp_path):
+        held_out, found = xor(seed=9), {}
+        for depth in (1, 2):
+            tree = SoftTree(depth, 2)
+            plan = recipe(depth=depth, epochs=50, learning_rate=0.1, seed=1)
+            fit_tree(tree, xor(), plan, tmp_path / str(depth))
+            found[depth] = fidelity(tree, held_out, 0.5).agreement
+        assert found[1] < 0.75
+        assert found[2] > 0.85
+
+    def test_goes_on_as_if_it_had_not_been_interrupted(self, tmp_path):
+        whole, cut, again = (SoftTree(2, 5) for _ in range(3))
+        fit_tree(whole, logistic(), recipe(depth=2, epochs=40), tmp_path / "whole")
+        fit_tree(cut, logistic(), recipe(depth=2, epochs=20), tmp_path / "cut")
+        fit_tree(again, logistic(), recipe(depth=2, epochs=40), tmp_path / "cut", resume=True)
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, again.state_dict()[name]), name
+        assert not torch.equal(cut.leaf, again.leaf)
+        with pytest.raises(ConfigError, match="another recipe"):
+            fit_tree(again, logistic(seed=5), recipe(depth=2, epochs=40), tmp_path / "cut", resume=True)
+
+    def test_a_seed_decides(self, tmp_path):
+        trees = [SoftTree(2, 5) for _ in range(3)]
+        for tree, seed in zip(trees, (0, 0, 1), strict=True):
+            fit_tree(tree, logistic(), recipe(depth=2, epochs=3, seed=seed), tmp_path)
+        assert torch.equal(trees[0].leaf, trees[1].leaf)
+        assert not torch.equal(trees[0].leaf, trees[2].leaf)
+
+    def test_the_penalty_keeps_nodes_sending_both_ways(self, tmp_path):
+        held = {}
+        for penalty in (0.0, 1.0):
+            tree = SoftTree(2, 5)
+            seen = Seen(logistic().inputs, torch.full((160,), 0.9))  # a constant: no reason to send anywhere
+            fit_tree(tree, seen, recipe(depth=2, epochs=30, penalty=penalty, learning_rate=0.05), tmp_path)
+            turns = tree.requires_grad_(False).turns(seen.inputs)
+            shares = (turns.reached * turns.right).sum(dim=0) / turns.reached.sum(dim=0)
+            held[penalty] = float((shares - 0.5).abs().max())
+        assert held[1.0] <= held[0.0] + 1e-3
+        assert held[1.0] < 0.05
+
+
+class Small(nn.Module):
+    """Poor where a bright square is: two logits from the brightest place of a blurred film."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 5, stride=4, bias=False)
+        self.layer.weight.data = torch.stack([torch.ones(1, 5, 5), -torch.ones(1, 5, 5)]) / 25
+
+    def forward(self, images):
+        z = 8 * (self.layer(images)[:, :1].amax(dim=(2, 3)) - 0.2)
+        return torch.cat([-z, z], dim=1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    texts = dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "test")
+    card = BundleCard(
+        name="small",
+        created="2025-01-01",
+        architecture=Architecture(backbone="resnet18"),
+        preprocessing=Preprocessing(size=(32, 32), mean=(0.5,), std=(0.5,)),
+        classes=("clean", "foreign"),
+        poor_class=1,
+        temperature=1.0,
+        threshold=0.5,
+        review_band=(0.5, 0.5),
+        layers=Layers(last="layer", multi=("layer",)),
+        method="gradcam",
+        **texts,
+    )
+    return LoadedModel(Small().eval(), card)
+
+
+def film(seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.uniform(0.2, 0.4, (32, 32)).astype(np.float32)
+    if seed % 2:
+        x, y = rng.integers(0, 22, 2)
+        pixels[y : y + 9, x : x + 9] = 1
+    return Image(pixels)
+
+
+def samples(count):
+    return [
+        Sample(
+            key=str(seed),
+            path=Path(),
+            label=0,
+            split="val" if seed % 5 > 2 else "train",
+            patient=str(seed),
+            source=lambda seed=seed: film(seed),
+        )
+        for seed in range(count)
+    ]
+
+
+LOOKS = [
+    TreeInput(kind="pixels", size=(8, 8)),
+    TreeInput(kind="features", pooling="max"),
+    TreeInput(kind="features", pooling="mean"),
+]
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["pixels", "max", "mean"])
+def test_the_places_sum_to_the_turns_argument(model, look):
+    images = torch.from_numpy(np.stack([model.prepare(film(seed))[0] for seed in (1, 2)]))
+    inputs, source = film_input(model, images, look)
+    tree = SoftTree(2, inputs.shape[1], sharpness=1.0)
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        tree.split.weight.normal_(generator=generator)
+        tree.get_buffer("mean").uniform_(generator=generator)
+        tree.get_buffer("deviation").uniform_(0.5, 2, generator=generator)
+    argument = tree.turns(inputs).right.logit() - tree.split.bias
+    for place, node in [(0, 0), (1, 0), (1, 2)]:
+        told = place_weights(tree, node, source[place : place + 1], look)
+        assert float(told.sum()) == pytest.approx(float(argument[place, node]), rel=1e-3, abs=1e-4)
+
+
+def test_a_layer_that_is_none(model):
+    with pytest.raises(ModelError, match="no such layer"):
+        film_input(model, torch.zeros(1, 1, 32, 32), TreeInput(layer="attic"))
+
+
+def test_distilling_a_classifier(model, tmp_path):
+    plan = recipe(depth=2, epochs=60, learning_rate=0.05, look=LOOKS[1])
+    card = distil(plan, model, samples(60), tmp_path, progress=False)
+    assert card.fidelity.films == 24
+    assert card.fidelity.agreement == 1.0
+    assert card.fidelity.majority < 0.7
+    assert sum(card.reached) == pytest.approx(1)
+    assert (tmp_path / "tree.png").stat().st_size > 5000
+    loaded = load_tree(tmp_path / "tree")
+    assert loaded.card == card
+    again = distil(plan, model, samples(60), tmp_path, resume=True, progress=False)
+    assert again.weights_sha256 == card.weights_sha256
+    (tmp_path / "tree" / "softtree.safetensors").write_bytes(b"other")
+    with pytest.raises(BundleError, match="was changed"):
+        load_tree(tmp_path / "tree")
+
+
+def test_what_the_classifier_said_is_not_asked_again(model, tmp_path):
+    plan = recipe(depth=1, epochs=20, look=LOOKS[0])
+    distil(plan, model, samples(15), tmp_path, progress=False)
+    unread = [Sample(s.key, s.path, s.label, s.split, s.patient) for s in samples(15)]  # no image behind
+    assert distil(plan, model, unread, tmp_path, resume=True, progress=False).fidelity.films == 6
+
+
+def test_too_few_films(model, tmp_path):
+    with pytest.raises(DatasetError, match="too few"):
+        distil(recipe(), model, samples(2), tmp_path, progress=False)
+
+
+def test_no_tree(tmp_path):
+    with pytest.raises(BundleError, match=r"softtree\.toml"):
+        load_tree(tmp_path)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_shipped_recipe_is_one(quick):
+    plan = SoftTreeRecipe.read(RECIPES / "softtree.toml", quick=quick)
+    assert plan.kind == "softtree"
+    assert (plan.simulated > 0) == quick
+
+
+def test_the_command_draws_a_way(model, tmp_path, monkeypatch, capsys):
+    from PIL import Image as Pillow
+
+    import xiqa.models
+    from xiqa.cli.tree import command
+
+    distil(
+        recipe(depth=2, epochs=40, learning_rate=0.05, look=LOOKS[1]),
+        model,
+        samples(30),
+        tmp_path,
+        progress=False,
+    )
+    Pillow.fromarray((film(1).pixels * 255).astype(np.uint8)).save(tmp_path / "film.png")
+    monkeypatch.setattr(xiqa.models, "load_model", lambda name: model)
+    command(tmp_path / "tree", image=tmp_path / "film.png", model="small", out=tmp_path / "out")
+    told = capsys.readouterr().out
+    assert "node 0: " in told
+    assert "the classifier says foreign" in told
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"tree.png", "way.png"}
+    card = json.loads((tmp_path / "tree" / "softtree.json").read_text())
+    card["model_hash"] = "0" * 64
+    (tmp_path / "tree" / "softtree.json").write_text(json.dumps(card))
+    with pytest.raises(BundleError, match="another classifier"):
+        command(tmp_path / "tree", image=tmp_path / "film.png", model="small", out=tmp_path / "out")
