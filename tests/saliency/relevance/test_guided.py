@@ -100,7 +100,7 @@ def test_functional_and_in_place_rectifiers_count_too():
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", ["resnet18", *REAL, pytest.param("densenet201", marks=pytest.mark.long)])
 def test_it_differs_from_the_gradient_on_every_network(name):
     methods = [*SIGNED.values()]
     maps = attribute(real(name), batch(name, 1), methods, target=1)
