@@ -9,7 +9,7 @@ import numpy as np
 
 from xiqa.datasets.sample import Sample
 
-__all__ = ["class_weights", "downsample", "sample_weights"]
+__all__ = ["class_weights", "downsample", "label_weights", "sample_weights"]
 
 
 def downsample(samples: Sequence[Sample], seed: int = 0) -> list[Sample]:
@@ -32,10 +32,15 @@ def class_weights(samples: Sequence[Sample], classes: int) -> np.ndarray:
     Returns:
         ``(classes,)`` weights whose mean over the samples is 1.
     """
-    counts = np.bincount([sample.label for sample in samples], minlength=classes)
+    return label_weights([sample.label for sample in samples], classes)
+
+
+def label_weights(labels: Sequence[int], classes: int) -> np.ndarray:
+    """`class_weights` of labels alone."""
+    counts = np.bincount(labels, minlength=classes)
     present = (counts > 0).sum()
     with np.errstate(divide="ignore"):
-        return np.where(counts > 0, len(samples) / (present * counts), 0.0)
+        return np.where(counts > 0, len(labels) / (present * counts), 0.0)
 
 
 def sample_weights(samples: Sequence[Sample], classes: int) -> np.ndarray:

@@ -10,9 +10,10 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
-from xiqa.datasets.balance import class_weights
+from xiqa.datasets.balance import label_weights
 from xiqa.models.heads import PooledMLP
 from xiqa.training.data import EpochLoader, FeatureSet, FilmSet
+from xiqa.training.disk import FilmsOnDisk
 from xiqa.training.module import QualityModule
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ def _fit_phase(
     for part, training in zip(films, (True, False), strict=True):
         pictures = FilmSet(part, recipe, size, training=training, loss=phase.loss)
         sets.append(_features(cast("PooledMLP", network), recipe, pictures) if kept else pictures)
-    labels = [film.label for film in films[0]]
-    weights = class_weights(cast("Any", films[0]), max(len(recipe.classes), 1 + max(labels)))
+    labels = films[0].labels if isinstance(films[0], FilmsOnDisk) else [film.label for film in films[0]]
+    weights = label_weights(labels, max(len(recipe.classes), 1 + max(labels)))
     balance = recipe.data.balance
     train = EpochLoader(
         sets[0],

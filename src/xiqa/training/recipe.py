@@ -65,6 +65,8 @@ class Data(_Section):
             ``weights`` weighs the loss, ``sampler`` draws every class equally often.
         films: How many films a simulated layout makes; every fourth validates.
         least_degree: Smallest degree of the problems that ``corrupted`` puts in.
+        keep: Where films lie while training: in ``memory``, read once, or on the ``disk``, read in every
+            epoch (for data sets that do not fit into memory; give ``workers``).
         simulated: How many simulated films to train on as well (two classes only).
         inserted: How many copies of clean training films to train on, with simulated objects put into them.
     """
@@ -73,6 +75,7 @@ class Data(_Section):
     balance: Literal["none", "downsample", "weights", "sampler"] = "none"
     films: int = Field(default=240, ge=8)
     least_degree: float = Field(default=0.1, gt=0, lt=1)
+    keep: Literal["memory", "disk"] = "memory"
     simulated: int = Field(default=0, ge=0)
     inserted: int = Field(default=0, ge=0)
 

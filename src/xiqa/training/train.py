@@ -19,9 +19,11 @@ from rich.progress import (
 from xiqa.datasets import by_split
 from xiqa.errors import ConfigError, DatasetError, ModelError
 from xiqa.models.backbones import build_network
+from xiqa.models.evidence import EvidenceNet
 from xiqa.models.heads import he_initialise
 from xiqa.report.classifier_files import write_report
 from xiqa.training.data import load_films
+from xiqa.training.disk import FilmsOnDisk
 from xiqa.training.finish import Known, finish, report_on, score_films
 from xiqa.training.fit import fit, read_history
 from xiqa.training.goals import goal_of, is_poor
@@ -198,13 +200,19 @@ def bundle(
     )
     val = scores[1] if guarded else scores[0]
     card = finish(network, recipe, val, [sample.patient for sample in parts[1]], known, folder)
+    if isinstance(network, EvidenceNet):  # which calibration has shifted
+        val = score_films(network, recipe, films[1])
     history = read_history(folder.parent, len(recipe.phases))
     write_report(report_on(card, val, "validation", history), folder.parent / "report")
     return card
 
 
-def _load(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool) -> list[Film]:
-    """Read films onto the input's grid, made larger by ``margin``."""
+def _load(
+    recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool
+) -> list[Film] | FilmsOnDisk:
+    """Films on the input's grid, made larger by ``margin``: read now, or when they are asked for."""
+    if recipe.data.keep == "disk":
+        return FilmsOnDisk(samples, _grid(recipe, margin), lambda sample: goal_of(recipe, sample))
     with _bar(progress) as bar:
         task = bar.add_task("reading films", total=len(samples))
         return load_films(

@@ -1,0 +1,72 @@
+"""Films on the disk are those in memory, whoever asks for them."""
+
+import numpy as np
+import pytest
+import torch
+
+from xiqa.datasets.detect import read_dataset
+from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.datasets.phantoms.write import PhantomFolder
+from xiqa.training import train as train_module
+from xiqa.training.data import EpochLoader, FilmSet, load_films
+from xiqa.training.disk import FilmsOnDisk
+
+from .conftest import make_samples
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    with PhantomFolder(folder / "set") as out:
+        for seed in range(6):
+            out.add(simulate_chest(seed, size=(80, 80)))
+    return read_dataset(folder / "set").samples
+
+
+def same(one, other):
+    assert np.array_equal(one.grey, other.grey)
+    assert one[1:] == other[1:]
+
+
+def test_they_are_a_sequence_like_the_list(make_recipe, samples):
+    grid = make_recipe().preprocessing
+    kept, disk = load_films(samples, grid), FilmsOnDisk(samples, grid)
+    more = load_films(samples[:2], grid)
+    both = disk + more
+    assert len(disk) == 6
+    assert len(both + more) == 10
+    assert both.labels == [film.label for film in kept + more]
+    for one, other in zip(both, kept + more, strict=True):
+        same(one, other)
+    same(both[-1], more[-1])
+    for one, other in zip(both[4:7], (kept + more)[4:7], strict=True):
+        same(one, other)
+    with pytest.raises(IndexError):
+        disk[6]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_from_disk_and_from_workers_are_those_from_memory(make_recipe, samples, workers):
+    recipe = make_recipe()
+    grid = recipe.preprocessing
+
+    def batches(films, workers):
+        part = FilmSet(films, recipe, (64, 64), training=True)
+        return list(EpochLoader(part, 4, seed=3, workers=workers))
+
+    for one, other in zip(
+        batches(load_films(samples, grid), 0), batches(FilmsOnDisk(samples, grid), workers), strict=True
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.long
+def test_a_recipe_trains_from_disk_as_from_memory(make_recipe, tmp_path, monkeypatch):
+    samples = make_samples(8, "train") + make_samples(4, "val", first=100)
+    monkeypatch.setattr(train_module, "read_samples", lambda recipe, data: samples)
+    monkeypatch.setattr(train_module, "bundle", lambda network, *rest, **options: network.state_dict())
+    memory, disk = (
+        train_module.train(make_recipe(data={"keep": keep}), tmp_path, tmp_path / keep, progress=False)
+        for keep in ("memory", "disk")
+    )
+    assert all(torch.equal(memory[name], disk[name]) for name in memory)
