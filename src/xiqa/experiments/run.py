@@ -21,6 +21,8 @@ from xiqa.models.bundle import read_card
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xiqa.models.card import BundleCard
+
 __all__ = ["Plan", "plan", "run"]
 
 RESOLVED = "recipe.json"
@@ -57,10 +59,18 @@ class Plan:
         """Everything that decides the numbers: recipe, bundles by hash, films by name."""
         return {
             "recipe": self.experiment.model_dump(mode="json"),
-            "bundles": {one.bundle: read_card(one.bundle).hash for one in self.subjects},
+            "bundles": {one.bundle: _identity(read_card(one.bundle)) for one in self.subjects},
             "films": len(self.films),
             "films_sha256": hashlib.sha256("\n".join(one.key for one in self.films).encode()).hexdigest(),
         }
+
+
+def _identity(card: BundleCard) -> str:
+    """Short name of what a bundle gives: its weights and how they are used, whatever else its card tells."""
+    used = {"weights_sha256", "preprocessing", "classes", "poor_class", "outputs", "temperature", "beta"}
+    used |= {"threshold", "layers"}
+    content = card.model_dump(mode="json", include=used, exclude_defaults=True)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def plan(experiment: Experiment) -> Plan:
