@@ -20,8 +20,8 @@ def command(
     Writes tree.png (filters and leaves) and, for an image, way.png: at every node what each place of the
     image adds to its turn.
     """
+    from xiqa.files import writing
     from xiqa.models.softtree import load_tree
-    from xiqa.report.files import writing
     from xiqa.report.softtree import draw_tree
 
     loaded = load_tree(tree)
@@ -47,20 +47,20 @@ def _way(folder: Path, image: Path, model: str, out: Path) -> None:
     import torch
 
     from xiqa.errors import BundleError
+    from xiqa.files import writing
     from xiqa.imaging import read_image
     from xiqa.models import load_model
     from xiqa.models.softtree import film_input, load_tree, place_weights
-    from xiqa.report.files import writing
     from xiqa.report.softtree import draw_way
     from xiqa.types import SaliencyMap
 
     loaded, classifier = load_tree(folder), load_model(model)
     tree, card = loaded.tree, loaded.card
-    if classifier.card.hash != card.model_hash:
+    if classifier.card.weights_sha256 != card.model_hash:
         raise BundleError(
             "the tree stands for another classifier",
             expected=f"{card.model}, {card.model_hash[:12]}",
-            got=f"{classifier.card.name}, {classifier.card.hash[:12]}",
+            got=f"{classifier.card.name}, {classifier.card.weights_sha256[:12]}",
             todo="name it with --model",
         )
     picture = read_image(image)

@@ -175,7 +175,7 @@ class TreeCard(_Section):
     Attributes:
         name: Of the tree.
         model: Name of the classifier.
-        model_hash: Of its card.
+        model_hash: Of its weights.
         classes: Names of the leaves' classes.
         depth: Levels of inner nodes.
         sharpness: The inverse temperature.

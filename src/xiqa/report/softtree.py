@@ -36,7 +36,8 @@ def draw_tree(path: Path, tree: SoftTree, card: TreeCard) -> None:
     """Draw every node with its filter and every leaf with its distribution.
 
     Pixel filters are pictures, orange where brightness sends right; filters on features are bars, one a
-    channel. Left and right branches are drawn as wide as the share of training films on them.
+    channel; both in units of the films' spread. Left and right branches are drawn as wide as the share of
+    training films on them.
 
     Args:
         path: Picture to write.
@@ -48,11 +49,12 @@ def draw_tree(path: Path, tree: SoftTree, card: TreeCard) -> None:
     flow = [np.asarray(card.reached, dtype=float)]
     while len(flow[0]) > 1:
         flow.insert(0, flow[0].reshape(-1, 2).sum(axis=1))
-    filters = tree.filters().cpu().numpy()
+    # in units of the films' spread: a pixel that never varies may have any weight
+    filters = tree.split.weight.detach().cpu().numpy()
     spread = np.abs(filters).max() or 1.0
     distributions = tree.log_distributions().detach().exp().cpu().numpy()
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(max(5.0, 1.25 * leaves), 1.7 * (tree.depth + 1) + 0.5))
+        figure = plt.figure(figsize=(max(6.5, 1.25 * leaves), 1.7 * (tree.depth + 1) + 0.6))
         ground = figure.add_axes((0, 0, 1, 1))
         ground.axis("off")
         ground.set(xlim=(0, 1), ylim=(0, 1))
@@ -82,9 +84,9 @@ def draw_tree(path: Path, tree: SoftTree, card: TreeCard) -> None:
         told = card.fidelity
         figure.text(
             0.5,
-            0.975,
-            f"{card.name} of {card.model}: right is towards the filter; {told.agreement:.0%} of {told.films} "
-            f"held-out films on the classifier's side (majority {told.majority:.0%})",
+            0.965,
+            f"{card.name}, a tree that stands for {card.model}\non the classifier's side for "
+            f"{told.agreement:.0%} of {told.films} held-out films (the frequent side: {told.majority:.0%})",
             ha="center",
             va="center",
             fontsize=8,

@@ -32,9 +32,9 @@ from xiqa.datasets.collection import require_no_leak
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import ConfigError, DatasetError
+from xiqa.files import write_atomic
 from xiqa.models.bundle import load_model
 from xiqa.models.softtree import Fidelity, SoftTree, TreeCard, TreeInput, film_input, save_tree
-from xiqa.report.files import write_atomic
 from xiqa.report.softtree import draw_tree
 from xiqa.training.recipe import read_recipe
 
@@ -326,7 +326,7 @@ def distil(
     card = TreeCard(
         name=recipe.name,
         model=model.card.name,
-        model_hash=model.card.hash,
+        model_hash=model.card.weights_sha256,
         classes=(good, poor),
         depth=recipe.depth,
         sharpness=recipe.sharpness,
@@ -351,7 +351,9 @@ def _seen_before(
     progress: bool,
 ) -> Seen:
     """What the classifier said, read again where a run goes on: asking takes longer than growing the tree."""
-    asked = "\n".join([model.card.hash, recipe.look.model_dump_json(), *(sample.key for sample in samples)])
+    asked = "\n".join(
+        [model.card.digest(), recipe.look.model_dump_json(), *(sample.key for sample in samples)]
+    )
     mark = hashlib.sha256(asked.encode()).hexdigest()
     if resume and path.exists():
         with safetensors.safe_open(path, framework="pt") as file:
