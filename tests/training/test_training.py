@@ -7,6 +7,7 @@ import torch
 from xiqa.errors import DatasetError
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
+from xiqa.report.classifier import ClassifierReport
 from xiqa.training import train as train_module
 from xiqa.training.data import EpochLoader, FilmSet, load_films
 from xiqa.training.fit import fit, load_average
@@ -98,6 +99,12 @@ def test_a_recipe_becomes_a_bundle_that_finds_the_squares(make_recipe, samples, 
     assert (scores.images, scores.poor, scores.patients) == (8, 4, 8)
     assert scores.auc.value > 0.9
     assert scores.sensitivity.value >= recipe.sensitivity
+    report = ClassifierReport.model_validate_json((tmp_path / "run/report/classifier.json").read_text())
+    assert report.classes[1].auc == pytest.approx(scores.auc.value, abs=1e-6)
+    assert [(row.films, row.observed) for row in report.classes[1].reliability] == [
+        (row.films, row.observed) for row in scores.reliability
+    ]
+    assert report.classes[1].calibration_error == pytest.approx(scores.calibration_error.value, abs=1e-3)
     hits = 0
     for sample in samples[17::2]:
         array, _ = model.prepare(sample.read())

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
@@ -25,7 +26,15 @@ from xiqa.models.evidence import EvidenceNet
 from xiqa.models.guard import FeatureTap, fit_guard, out_of_fold_distances
 from xiqa.models.heads import PooledMLP
 from xiqa.models.layers import target_layers
-from xiqa.models.outputs import class_scores, degrees_of, margins, poor_classes, problem_names, read_outputs
+from xiqa.models.outputs import (
+    class_scores,
+    degrees_of,
+    is_plain,
+    margins,
+    poor_classes,
+    problem_names,
+    read_outputs,
+)
 from xiqa.report.classifier import classifier_report
 from xiqa.training.data import EpochLoader, FilmSet
 from xiqa.training.goals import is_poor, truth_of
@@ -35,7 +44,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import nn
 
@@ -194,6 +202,9 @@ def report_on(
     """
     logits, goals = scored.logits.double().numpy(), scored.goals.numpy()
     probabilities, names, _ = class_scores(card, logits, card.temperature)
+    if is_plain(card) and len(names) == 2:  # as an assessment tells it
+        poor = read_outputs(card, logits, card.temperature, card.beta).probabilities
+        probabilities = np.column_stack((1 - poor, poor) if card.poor_class == 1 else (poor, 1 - poor))
     truth, _ = truth_of(card, scored.labels.numpy(), goals)
     measured = card.outputs.task in ("ordered", "degree")
     return classifier_report(
