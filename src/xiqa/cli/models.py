@@ -119,12 +119,9 @@ def report(
     split: Annotated[str, typer.Option(help="Which films: train, val or test.")] = "test",
 ) -> None:
     """Tell how a trained classifier does, class by class: precision, recall, AUC, confusion, calibration."""
-    from typing import cast
-
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from xiqa.datasets import Split
     from xiqa.datasets.collection import SPLITS
     from xiqa.errors import ConfigError
     from xiqa.models.bundle import load_model
@@ -133,7 +130,7 @@ def report(
 
     if split not in SPLITS:
         raise ConfigError("unknown split", expected=", ".join(SPLITS), got=split)
-    found = report_bundle(load_model(bundle), data, cast("Split", split))
+    found = report_bundle(load_model(bundle), data, split)
     write_report(found, out)
     Console().print(Markdown(report_page(found)))
     typer.echo(f"Written to {out}")
