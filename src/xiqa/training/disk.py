@@ -60,4 +60,4 @@ class FilmsOnDisk(Sequence[Film]):
     @property
     def labels(self) -> list[int]:
         """The films' labels, without reading one."""
-        return [one.label for one in (*self.samples, *self.kept)]
+        return [*(sample.label for sample in self.samples), *(film.label for film in self.kept)]
