@@ -113,8 +113,8 @@ def mask(
 
     from xiqa.datasets.masks import write_mask
     from xiqa.imaging import image_files, read_image
+    from xiqa.imaging.values import to_grey
     from xiqa.models.lungs import LungMask, lung_region
-    from xiqa.models.preprocess import to_grey
     from xiqa.report.contact_sheet import contact_sheet
     from xiqa.types import Annotation, Image
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from xiqa.errors import BundleError, ConfigError, GeometryError
 from xiqa.imaging.frame import Frame
-from xiqa.models.preprocess import to_grey
+from xiqa.imaging.values import to_grey
 from xiqa.types import Box, Image, MaskArray
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from xiqa.datasets.masks import read_mask
 from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import DatasetError
 from xiqa.imaging.frame import Frame
+from xiqa.imaging.values import to_grey
 from xiqa.models.lungs import SIDE, LungMask, LungNet, dice, standardise
-from xiqa.models.preprocess import to_grey
 from xiqa.training.augment import affine_matrix, augment, warp
 from xiqa.training.recipe import Augmentation
 
