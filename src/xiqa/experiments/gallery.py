@@ -81,6 +81,7 @@ def _choose(films: list[Film], model: LoadedModel, spec: Gallery) -> list[tuple[
         called, poor = probability >= model.card.threshold, loaded.label == 1
         wanted = {
             "first": True,
+            "found": called and poor,
             "wrong": called != poor,
             "false-alarm": called and not poor,
             "missed": poor and not called,

@@ -202,15 +202,15 @@ class Gallery(_Section):
     Attributes:
         name: File name of the picture.
         title: What it shows.
-        choose: Which films of the experiment: the first, or the first that the trained network gets wrong,
-            calls poor without cause, or misses.
+        choose: Which films of the experiment: the first, or the first that the trained network rightly calls
+            poor, gets wrong, calls poor without cause, or misses.
         count: How many films.
         methods: Methods shown; empty: the experiment's.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    choose: Literal["first", "wrong", "false-alarm", "missed"] = "first"
+    choose: Literal["first", "found", "wrong", "false-alarm", "missed"] = "first"
     count: int = Field(default=4, ge=1)
     methods: tuple[str, ...] = ()
 
