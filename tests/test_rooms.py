@@ -12,6 +12,7 @@ ORDER = [
     "errors",
     "_torchvision",
     "types",
+    "files",
     "imaging",
     "datasets",
     "models",

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from xiqa.models.preprocess import Preprocessing, to_grey
+from xiqa.imaging import to_grey
+from xiqa.models.preprocess import Preprocessing
 from xiqa.types import Image
 
 

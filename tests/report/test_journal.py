@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from xiqa.errors import OutputError
-from xiqa.report.files import folder_lock, write_atomic, writing
+from xiqa.files import write_atomic, writing
+from xiqa.report.files import folder_lock
 from xiqa.report.journal import Entry, Journal, identity
 
 SETTINGS = {"model": "0123", "method": "gradcam"}

@@ -34,8 +34,8 @@ def command(
     from rich.console import Console
 
     from xiqa.assessment import explain
+    from xiqa.files import writing
     from xiqa.imaging import read_image
-    from xiqa.report.files import writing
     from xiqa.report.maps import write_maps
 
     console = Console()

@@ -41,9 +41,9 @@ def command(
     import torch
     from rich.console import Console
 
+    from xiqa.files import writing
     from xiqa.imaging import read_image
     from xiqa.models import load_model
-    from xiqa.report.files import writing
     from xiqa.report.mask_curves import draw_mask_curves
     from xiqa.saliency.extremal_curves import extremal_curve, meaningful_curve, plain_scores
     from xiqa.saliency.probe import class_score

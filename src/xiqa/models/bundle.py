@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from xiqa.errors import BundleError, ModelError
+from xiqa.files import write_atomic
 from xiqa.models.backbones import build_network
 from xiqa.models.card import BundleCard
 from xiqa.models.guard import Guard
@@ -152,7 +152,7 @@ def save_bundle(
         update={"guard_layers": layers, "weights_sha256": hashlib.sha256(content).hexdigest()}
     )
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / WEIGHTS, content)
+    write_atomic(folder / WEIGHTS, content)
     return write_card(folder, sealed)
 
 
@@ -164,7 +164,7 @@ def write_card(folder: Path, card: BundleCard) -> BundleCard:
     """
     sealed = card.sealed()
     text = json.dumps(sealed.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
-    _write(folder / CARD, f"{text}\n".encode())
+    write_atomic(folder / CARD, f"{text}\n".encode())
     return sealed
 
 
@@ -222,16 +222,3 @@ def _check(problem: str, expected: str, got: str) -> None:
         raise BundleError(
             problem, expected=f"SHA-256 {expected[:12]}", got=got[:12], todo="get the bundle again"
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then move it there."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -9,13 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xiqa.errors import MissingDependencyError
 from xiqa.imaging.frame import Frame
+from xiqa.imaging.values import to_grey
 
 if TYPE_CHECKING:
     from xiqa.types import FloatArray, Image
 
-__all__ = ["Preprocessing", "to_grey"]
-
-_LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+__all__ = ["Preprocessing"]
 
 
 class Preprocessing(BaseModel):
@@ -83,12 +82,3 @@ class Preprocessing(BaseModel):
         """The network's input ``(C, h, w)`` for one image, and the frame that leads back to it."""
         grey, frame = self.grid(image)
         return self.normalise(grey), frame
-
-
-def to_grey(pixels: FloatArray) -> FloatArray:
-    """Grey values ``(H, W)`` of grey or RGB pixels (ITU-R BT.709 luma).
-
-    >>> float(to_grey(np.ones((1, 1, 3), dtype=np.float32))[0, 0])
-    1.0
-    """
-    return pixels if pixels.ndim == 2 else (pixels @ _LUMA).astype(np.float32)

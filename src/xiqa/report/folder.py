@@ -12,7 +12,8 @@ from typing import Any
 
 from PIL import Image as Pillow
 
-from xiqa.report.files import folder_lock, write_atomic, writing
+from xiqa.files import write_atomic, writing
+from xiqa.report.files import folder_lock
 from xiqa.report.html import report_html, webp
 from xiqa.report.journal import Entry, Journal, identity
 from xiqa.report.overlay import film_picture, heat_picture, overlay_picture

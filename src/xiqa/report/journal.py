@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xiqa.errors import OutputError
-from xiqa.report.files import writing
+from xiqa.files import writing
 
 __all__ = ["Entry", "Journal", "identity"]
 
