@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xiqa.imaging.frame import Frame
     from xiqa.types import FloatArray, Image
 
-__all__ = ["OnnxRuntime", "explain_exported"]
+__all__ = ["OnnxRuntime", "explain_exported", "start_engine"]
 
 
 class _Started(NamedTuple):
@@ -53,9 +53,7 @@ class OnnxRuntime:
         file = os.fspath(path)
         if not os.path.isfile(file):  # noqa: PTH113 - a plain check
             raise BundleError(f"no model {file!r}", expected="a file that `xiqa export` wrote")
-        start = {"onnxruntime": _start_onnxruntime, "openvino": _start_openvino}.get(engine)
-        if start is None:
-            raise ConfigError("unknown runtime", expected="onnxruntime or openvino", got=repr(engine))
+        start = start_engine(engine)
         self._run, version, metadata = start(file, file, threads)
         exported = ExportedCard.from_metadata(metadata, file)
         self.graph = CutGraph(file, exported.layers, lambda piece: start(piece, file, threads).run)
@@ -93,6 +91,18 @@ class OnnxRuntime:
             maps = np.stack(one)
         distances = found["distance"] if self.guard_limit is not None else None
         return Inference(found["probability"].astype(np.float64), maps, distances)
+
+
+def start_engine(engine: str) -> Callable[[str | bytes, str, int], _Started]:
+    """What makes a graph run: a function of a file or a serialised graph, its name, and the threads.
+
+    Raises:
+        ConfigError: The engine is unknown.
+    """
+    start = {"onnxruntime": _start_onnxruntime, "openvino": _start_openvino}.get(engine)
+    if start is None:
+        raise ConfigError("unknown runtime", expected="onnxruntime or openvino", got=repr(engine))
+    return start
 
 
 def explain_exported(

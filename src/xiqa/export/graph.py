@@ -25,12 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["cut_layers", "explained", "exportable", "frozen_copy"]
 
 
+#: Methods that go on until they have converged, which a graph of fixed operations cannot.
+_ITERATED = {"eigencam"}
+
+
 def exportable() -> list[str]:
     """Names of the methods that a graph can hold: pure functions of layers and their gradients."""
     pure = [
         info.name
         for info in methods()
-        if info.kind is Kind.LAYER and info.rule is None and Needs.NETWORK not in info.needs
+        if info.kind is Kind.LAYER
+        and info.rule is None
+        and not info.needs & (Needs.NETWORK | Needs.TRAINED)
+        and info.name not in _ITERATED
     ]
     return sorted([*pure, *CLOSED_FORMS])
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +17,7 @@ from xiqa import __version__
 from xiqa.errors import MissingDependencyError
 from xiqa.export.graph import cut_layers, explained
 from xiqa.export.trace import trace
+from xiqa.files import write_atomic
 from xiqa.models.exported import INPUT, OUTPUTS, ExportedCard
 from xiqa.saliency.registry import Method, bind
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from xiqa.models import LoadedModel
 
-__all__ = ["Precision", "export_model"]
+__all__ = ["Precision", "export_model", "share_turned", "shrink", "to_onnx"]
 
-Precision = Literal["float32", "float16"]
+Precision = Literal["float32", "float16", "int8"]
 
 _LARGE = 64  # elements from which a weight is worth the trouble
 
@@ -53,7 +53,8 @@ def export_model(
         model: The bundle.
         out: File to write; it appears whole or not at all.
         method: The saliency method; by default the card's own.
-        precision: ``float16`` stores the weights in half the bytes; the arithmetic stays float32.
+        precision: ``float16`` stores the weights in half the bytes, ``int8`` the kernels in a quarter; see
+            `shrink`. The arithmetic stays float32.
 
     Returns:
         What the file says of itself.
@@ -66,7 +67,7 @@ def export_model(
     preprocessing = model.card.preprocessing
     example = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
     layers = cut_layers(model)
-    proto = _to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *layers])
+    proto = to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *layers])
     exported = ExportedCard(
         card=model.card,
         method=str(bound.method),
@@ -76,15 +77,17 @@ def export_model(
         xiqa=__version__,
     )
     share_turned(proto)
-    if precision == "float16":
-        _halve(proto)
+    if precision != "float32":
+        shrink(proto, precision)
     for key, value in exported.to_metadata().items():
         proto.metadata_props.add(key=key, value=value)
-    _write(Path(out), proto.SerializeToString())
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(Path(out), proto.SerializeToString())
     return exported
 
 
-def _to_onnx(program: torch.export.ExportedProgram, outputs: list[str]) -> onnx.ModelProto:
+def to_onnx(program: torch.export.ExportedProgram, outputs: list[str]) -> onnx.ModelProto:
+    """A traced program of images as an ONNX graph with outputs of these names."""
     try:
         import onnxscript  # noqa: F401, PLC0415 - an extra
     except ModuleNotFoundError:
@@ -174,31 +177,28 @@ def _prepend(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
         graph.value_info.remove(value)
 
 
-def _halve(proto: onnx.ModelProto) -> None:
-    """Store large weights as float16 behind a cast, which a runtime folds away when it starts."""
+def shrink(proto: onnx.ModelProto, precision: Precision) -> None:
+    r"""Store large weights in fewer bytes; a runtime turns them back once, when it starts.
+
+    ``float16`` rounds to half precision. ``int8`` stores a convolution's kernels as whole numbers,
+    :math:`w \approx s_o\,q, \ s_o = \max |w_o| / 127`, one scale an output channel; everything else, such as
+    the guard's axes, as float16.
+    """
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - an extra
 
-    casts = []
-    for weight in proto.graph.initializer:
+    graph, nodes = proto.graph, []
+    for weight in list(graph.initializer):
         if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < _LARGE:
             continue
-        values = numpy_helper.to_array(weight)
-        if np.abs(values).max() > np.finfo(np.float16).max:
-            continue
-        name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    _prepend(proto.graph, casts)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        name, values = weight.name, numpy_helper.to_array(weight)
+        if precision == "int8" and values.ndim == 4:
+            scale = np.abs(values).max(axis=(1, 2, 3), keepdims=True).astype(np.float32) / 127
+            whole = np.rint(values / np.where(scale > 0, scale, 1)).astype(np.int8)
+            weight.CopyFrom(numpy_helper.from_array(whole, f"{name}_whole"))
+            graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+            nodes.append(helper.make_node("Cast", [f"{name}_whole"], [f"{name}_cast"], to=TensorProto.FLOAT))
+            nodes.append(helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name]))
+        elif np.abs(values).max() <= np.finfo(np.float16).max:
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+            nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    _prepend(graph, nodes)

@@ -42,7 +42,7 @@ class ExportedCard(BaseModel):
         """Text by key: the whole card for programs, and what a person looks for first."""
         card = self.card
         return {
-            _KEY: self.model_dump_json(),
+            _KEY: self.model_dump_json(exclude_unset=True),  # as the card's hash wants it
             "name": card.name,
             "hash": card.hash,
             "classes": ", ".join(card.classes),

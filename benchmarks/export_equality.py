@@ -1,0 +1,112 @@
+"""Exported maps and probabilities against PyTorch's, over all validation films and all methods at once.
+
+Every method that a graph can hold is traced into *one* graph with the shipped model, so that a film needs one
+run on each side. Told are the largest deviations over all films: of probabilities and distances, and of maps
+relative to the highest value of each film's map.
+
+    python -m benchmarks.export_equality [--data FOLDER] [--films 132]
+"""
+
+import argparse
+import csv
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import xiqa
+from xiqa.assessment.onnx_runtime import start_engine
+from xiqa.assessment.torch_runtime import TorchRuntime, named_layers
+from xiqa.datasets.foreign_objects import read_foreign_objects
+from xiqa.export.graph import explained, exportable
+from xiqa.export.onnx import share_turned, to_onnx
+from xiqa.export.trace import trace
+from xiqa.saliency.engine import attribute
+from xiqa.saliency.registry import bind
+
+RESULTS = Path(__file__).parent / "results" / "export_equality.csv"
+ENGINES = ("onnxruntime", "openvino")
+POOLED = ("cam", "reciprocam")  # need a pooled linear head, which the shipped model has not
+
+
+def methods() -> list[str]:
+    """Every exportable method at the last layer and at several."""
+    names = [name for name in exportable() if name not in POOLED]
+    return [f"{name}{layers}" for name in names for layers in ("", ":layers=multi")]
+
+
+def together(model, texts):
+    """One function of images for all methods: probability, distance and a map each."""
+    each = [explained(model, bind(text)) for text in texts]
+
+    def run(images):
+        found = [function(images) for function in each]
+        return (found[0][1], found[0][3], *(one[2] for one in found))
+
+    return run
+
+
+def films(data: Path, count: int | None):
+    """The validation films."""
+    return [sample for sample in read_foreign_objects(data) if sample.split == "val"][:count]
+
+
+def deviations(model, samples, texts, file: Path) -> Iterator[dict[str, dict[str, float]]]:
+    """The largest deviation of each output so far, by engine, after every film; PyTorch's answer is the truth."""
+    size = (1, len(model.card.preprocessing.mean), *model.card.preprocessing.size)
+    names = ["probability", "distance", *texts]
+    proto = to_onnx(trace(together(model, texts), torch.zeros(size)), [f"out{i}" for i in range(len(names))])
+    share_turned(proto)
+    file.write_bytes(proto.SerializeToString())
+    engines = {name: start_engine(name)(str(file), str(file), 1) for name in ENGINES}
+    largest = {engine: dict.fromkeys(names, 0.0) for engine in engines}
+    runtime = TorchRuntime(model)
+    layers = named_layers(model.card)
+    for sample in samples:
+        image = model.prepare(sample.read())[0][None]
+        inference = runtime.infer(image, runtime.resolve("normgrad_conv1x1"))
+        maps = attribute(
+            model.network, torch.from_numpy(image), texts, target=model.card.poor_class, layers=layers
+        )
+        for engine, started in engines.items():
+            found = started.run({"images": image})
+            worst = largest[engine]
+            wanted = [
+                inference.probabilities,
+                inference.distances,
+                *(maps[str(bind(t).method)].numpy() for t in texts),
+            ]
+            for place, (name, truth) in enumerate(zip(names, wanted, strict=True)):
+                scale = 1.0 if name == "probability" else float(np.abs(truth).max()) or 1.0
+                worst[name] = max(worst[name], float(np.abs(found[f"out{place}"] - truth).max()) / scale)
+        yield largest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("XIQA_DATA", "../shared/data")))
+    parser.add_argument("--films", type=int)
+    arguments = parser.parse_args()
+    samples = films(arguments.data / "cxr-foreign-objects", arguments.films)
+    with tempfile.TemporaryDirectory() as folder:
+        found = deviations(xiqa.load_model(), samples, methods(), Path(folder) / "all.onnx")
+        for done, largest in enumerate(found, start=1):
+            write(largest, done)
+    print(RESULTS.read_text())
+
+
+def write(largest: dict[str, dict[str, float]], films: int) -> None:
+    """What is known after so many films."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("output", *largest, "films"))
+        for name in next(iter(largest.values())):
+            writer.writerow((name, *(f"{worst[name]:.2g}" for worst in largest.values()), films))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What an exported model loses when its weights take fewer bytes, on the validation films.
+
+For the map of the last layer and that of several, and for each precision: size of the file, AUC, share of
+peaks within 15 pixels (of 640) of a removable object, and of a compact one; the share of films on which the
+peak moves by more than that, and the largest change of probability and of the guard's distance, against
+float32. The test films are not touched.
+
+    python -m benchmarks.export_losses [--data FOLDER] [--films 132] [--exported FOLDER]
+"""
+
+import argparse
+import csv
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+import xiqa
+from xiqa.assessment.onnx_runtime import OnnxRuntime
+from xiqa.datasets.foreign_objects import COMPACT_KINDS, read_foreign_objects
+from xiqa.export import export_model
+from xiqa.export.onnx import shrink
+from xiqa.metrics.pointing_game import pointing_game
+from xiqa.saliency.maps import upsample
+
+RESULTS = Path(__file__).parent / "results" / "export_losses.csv"
+METHODS = {"last": "normgrad_conv1x1", "multi": "normgrad_conv1x1:layers=multi"}
+PRECISIONS = ("float32", "float16", "int8")
+TOLERANCE = 15.0
+
+
+def export(folder: Path) -> dict[tuple[str, str], Path]:
+    """The shipped model in every precision; what is there already is not made again."""
+    files = {}
+    for layers, method in METHODS.items():
+        for precision in PRECISIONS:
+            file = files[layers, precision] = folder / f"{layers}-{precision}.onnx"
+            if file.exists():
+                continue
+            if precision == "float32":
+                export_model(xiqa.load_model(), file, method=method)
+            else:
+                proto = onnx.load(files[layers, "float32"])
+                shrink(proto, precision)
+                onnx.save(proto, file)
+    return files
+
+
+def auc(probabilities, poor) -> float:
+    """Share of pairs of a poor and a good film in the right order, ties count half."""
+    up, down = probabilities[poor][:, None], probabilities[~poor]
+    return float(((up > down) + 0.5 * (up == down)).mean())
+
+
+def measure(runtime: OnnxRuntime, samples) -> dict[str, np.ndarray]:
+    """Of each film: probability, distance, the peak in pixels of the film, and the two hits."""
+    rows = []
+    for sample in samples:
+        image = sample.read()
+        array, frame = runtime.prepare(image)
+        inference = runtime.infer(array[None], runtime.resolve(None))
+        saliency = frame.map_to_original(upsample(inference.maps[0], array.shape[1:]))
+        row, column = np.unravel_index(saliency.argmax(), saliency.shape)
+        removable = [one for one in sample.annotations if one.removable]
+        compact = [one for one in removable if one.kind in COMPACT_KINDS]
+        hits = [
+            pointing_game(saliency, truth, tolerance=TOLERANCE) if sample.label == 1 else np.nan
+            for truth in (removable, compact)
+        ]
+        rows.append((inference.probabilities[0], inference.distances[0], row, column, *hits))
+    table = np.array(rows, dtype=float)
+    return {"probability": table[:, 0], "distance": table[:, 1], "peak": table[:, 2:4], "hits": table[:, 4:]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("XIQA_DATA", "../shared/data")))
+    parser.add_argument("--films", type=int)
+    parser.add_argument("--exported", type=Path, help="keep the exported files here and use them again")
+    arguments = parser.parse_args()
+    samples = [s for s in read_foreign_objects(arguments.data / "cxr-foreign-objects") if s.split == "val"]
+    samples = samples[: arguments.films]
+    poor = np.array([sample.label == 1 for sample in samples])
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        files = export(arguments.exported or Path(temporary))
+        for (layers, precision), file in files.items():
+            found = measure(OnnxRuntime(file, threads=1), samples)
+            if precision == "float32":
+                exact = found
+            moved = np.linalg.norm(found["peak"] - exact["peak"], axis=1) > TOLERANCE
+            rows.append(
+                {
+                    "layers": layers,
+                    "precision": precision,
+                    "films": len(samples),
+                    "megabytes": f"{file.stat().st_size / 1e6:.1f}",
+                    "auc": f"{auc(found['probability'], poor):.4f}",
+                    "peak_on_object": f"{np.nanmean(found['hits'][:, 0]):.3f}",
+                    "peak_on_compact": f"{np.nanmean(found['hits'][:, 1]):.3f}",
+                    "peaks_moved": f"{moved[poor].mean():.3f}",
+                    "probability_change": f"{np.abs(found['probability'] - exact['probability']).max():.2g}",
+                    "distance_change": f"{np.abs(found['distance'] / exact['distance'] - 1).max():.2g}",
+                }
+            )
+            print(*rows[-1].values(), sep="  ", flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
