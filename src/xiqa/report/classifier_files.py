@@ -109,12 +109,7 @@ def _draw_confusion(axis: Axes, report: ClassifierReport) -> None:
             axis.text(
                 x, y, str(value), ha="center", va="center", color="white" if shares[y][x] > 0.6 else "black"
             )
-    axis.set_xticks(
-        range(len(names)),
-        names,
-        rotation=20 if len(names) > 2 else 0,
-        ha="right" if len(names) > 2 else "center",
-    )
+    _name_columns(axis, names, turned=len(names) > 2)
     axis.set_yticks(range(len(lines)), lines)
     axis.set(xlabel="called", ylabel="truth", title="Confusion (shade: share of the row)")
 
@@ -147,8 +142,9 @@ def _draw_scores(axis: Axes, report: ClassifierReport) -> None:
         axis.bar(
             at, values, width, label=entry.upper() if entry in ("f1", "auc") else entry, color=COLOURS[place]
         )
-    names = [f"{row.name}\n({row.support})" for row in report.classes]
-    axis.set_xticks(range(len(names)), names, fontsize=8)
+    many = len(report.classes) > 4
+    names = [f"{row.name}{' ' if many else chr(10)}({row.support})" for row in report.classes]
+    _name_columns(axis, names, turned=many)
     axis.set(ylim=(0, 1.02), title="Scores (images that show the class)")
     axis.legend(fontsize=8, ncols=4, loc="lower center")
 
@@ -171,6 +167,13 @@ def _draw_history(axis: Axes, report: ClassifierReport) -> None:
             axis.axvline(row.epoch, color="#7f7f7f", linewidth=1, linestyle=":")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(fontsize=8, title="dotted: weights kept", title_fontsize=8)
+
+
+def _name_columns(axis: Axes, names: Sequence[str], *, turned: bool) -> None:
+    """Names under columns, turned where they would run into one another."""
+    axis.set_xticks(
+        range(len(names)), names, fontsize=8, rotation=20 if turned else 0, ha="right" if turned else "center"
+    )
 
 
 def _style(place: int) -> dict[str, Any]:
