@@ -10,7 +10,7 @@ from xiqa.report import html
 from xiqa.report.html import data_uri, report_html
 from xiqa.report.journal import Entry
 from xiqa.report.rows import to_row
-from xiqa.types import Verdict
+from xiqa.types import Box, Finding, Point, Verdict
 
 
 def page(*assessments, pictures=lambda stem: None, **options):
@@ -42,6 +42,20 @@ def test_boxes_cover_whole_pixels(make):
     text = page(make("a.png")[0], pictures=lambda stem: (Pillow.new("L", (40, 60)), None))
     assert 'viewBox="-0.5 -0.5 40 60"' in text
     assert '<rect class="line" x="24.5" y="14.5" width="10.0" height="10.0"/>' in text
+
+
+@pytest.mark.parametrize(("verdict", "shown"), [(v, 3) for v in ("reacquire", "review")] + [("accept", 1)])
+def test_an_accepted_image_shows_its_strongest_place_alone(make, verdict, shown):
+    scores = (0.25, 1.0, 0.5)  # whatever their order
+    findings = tuple(
+        Finding(Point(10.0 * n, 20.0), Box(10 * n, 15, 10 * n + 4, 24), score)
+        for n, score in enumerate(scores, 1)
+    )
+    one, _ = make("a.png", 0.1, Verdict(verdict), findings=findings)
+    text = page(one, pictures=lambda stem: (Pillow.new("L", (40, 60)), None))
+    assert text.count('<g class="mark"') == text.count("<li data-place=") == shown
+    assert "<b>(20, 20)</b> px" in text
+    assert len(to_row(one)["findings"]) == 3  # the table keeps them all
 
 
 def test_what_differs_between_images_is_not_told_as_one(make):

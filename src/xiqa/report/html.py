@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import PurePath
@@ -117,7 +117,7 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         "notes": [printable(str(note)) for note in provenance.get("notes", ())],
         "width": width,
         "height": height,
-        "places": [_place(finding, (height, width)) for finding in row["findings"]],
+        "places": [_place(finding, (height, width)) for finding in _shown(row)],
         "fragility": _fragility(row["fragility"]) if row.get("fragility") else None,
         "film": None,
         "heat": None,
@@ -128,6 +128,14 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         case["film"] = data_uri(film, share * 3 // 4)
         case["heat"] = data_uri(heat, share // 4) if heat is not None and case["film"] else None
     return case
+
+
+def _shown(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The findings that are worth a look: all of them, but of an accepted image the strongest alone."""
+    findings: Sequence[Mapping[str, Any]] = row["findings"]
+    if row["verdict"] != Verdict.ACCEPT.value or not findings:
+        return findings
+    return [max(findings, key=lambda finding: float(finding["score"]))]
 
 
 def _fragility(found: Mapping[str, Any]) -> dict[str, str | None]:
