@@ -1,6 +1,7 @@
 """Where samples come from: every layout, the simulators, and good images made worse."""
 
 import csv
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from PIL import Image as Pillow
 
 from xiqa.datasets import by_split
 from xiqa.errors import ConfigError, DatasetError
+from xiqa.training.recipe import Recipe
 from xiqa.training.sources import FIRST_SEED, balanced, read_samples, simulated_samples
 from xiqa.training.train import train
 
 from .conftest import make_samples
+from .test_recipe import FOLDER
 
 
 def write_films(folder, rows, columns):
@@ -167,3 +170,16 @@ def test_down_sampling_keeps_as_many_of_each_class(make_recipe):
     assert len(balanced(make_recipe(), samples)) == 13
     kept = balanced(make_recipe(data={"balance": "downsample"}), samples)
     assert sorted(sample.label for sample in kept) == [0] * 6 + [1] * 6
+
+
+@pytest.mark.realdata
+def test_the_three_class_set_reads_as_its_recipe_says(data_folder):
+    table = data_folder / "cxr-three-class" / "images.csv"
+    if not table.is_file():
+        pytest.skip(f"REAL DATA ABSENT: no {table}")
+    recipe = Recipe.read(FOLDER / "three-class-lite0.toml")
+    samples = read_samples(recipe, table)
+    counts = Counter((sample.split, recipe.classes[sample.label]) for sample in samples)
+    assert [counts["train", name] for name in recipe.classes] == [261, 280, 77]
+    assert [counts["val", name] for name in recipe.classes] == [74, 58, 21]
+    assert samples[0].read().pixels.ndim in (2, 3)
