@@ -55,7 +55,7 @@ def films(data: Path, count: int | None):
 
 
 def deviations(model, samples, texts, file: Path) -> Iterator[dict[str, dict[str, float]]]:
-    """The largest deviation of each output so far, by engine, after every film; PyTorch's answer is the truth."""
+    """The largest deviation of each output by engine, after every film; PyTorch's answer is the truth."""
     size = (1, len(model.card.preprocessing.mean), *model.card.preprocessing.size)
     names = ["probability", "distance", *texts]
     proto = to_onnx(trace(together(model, texts), torch.zeros(size)), [f"out{i}" for i in range(len(names))])
