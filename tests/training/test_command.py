@@ -3,6 +3,13 @@
 import subprocess
 import sys
 
+from typer.testing import CliRunner
+
+from xiqa.cli.models import app
+from xiqa.errors import ConfigError
+
+from .test_recipe import FOLDER
+
 
 def test_a_wrong_recipe_is_one_readable_line(tmp_path):
     (tmp_path / "recipe.toml").write_text("name = 3\n")
@@ -23,3 +30,38 @@ def test_an_absent_data_set_is_told_before_anything_is_built(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("Traceback")) == (2, 0)
     assert "objects.csv" in done.stderr
+
+
+def test_the_report_command_writes_what_it_shows(tmp_path, monkeypatch):
+    import xiqa.models.bundle
+    import xiqa.training.train
+    from xiqa.report.classifier import classifier_report
+
+    report = classifier_report([[0.9, 0.1], [0.3, 0.7]], [0, 1], ("clean", "foreign"), name="tiny")
+    asked = []
+    monkeypatch.setattr(xiqa.models.bundle, "load_model", lambda name: name)
+    monkeypatch.setattr(
+        xiqa.training.train, "report_bundle", lambda *arguments: asked.append(arguments) or report
+    )
+    options = ["report", "mine", "--data", str(tmp_path), "--split", "val", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, options)
+    assert done.exit_code == 0, done.output
+    assert asked == [("mine", tmp_path, "val")]
+    assert "foreign" in done.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "classifier.md",
+        "classifier.json",
+        "classifier.png",
+    }
+    wrong = CliRunner().invoke(app, ["report", "mine", "--split", "all", "--out", str(tmp_path / "out")])
+    assert isinstance(wrong.exception, ConfigError)
+    assert "train, val, test" in str(wrong.exception)
+
+
+def test_a_recipe_of_data_and_one_without_a_quick_version_say_what_to_do(tmp_path):
+    shipped = str(FOLDER / "cxr-foreign-objects.toml")
+    for options, told in (([], "needs data"), (["--quick"], "has no quick version")):
+        command = [sys.executable, "-m", "xiqa", "train", shipped, *options, "--out", str(tmp_path / "run")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr.count("Traceback")) == (2, 0)
+        assert told in done.stderr
