@@ -35,7 +35,12 @@ CHEAP = {
     "transforms": ("hflip", "rotate_left", "contrast_up"),
     "scales": (1.0, 2.0),
 }
-CHEAP_HERE = {"sess": {"stride": 1.0}, "onepixel": {"population": 8}, "pgd": {"bisections": 1, "most": 0.1}}
+CHEAP_HERE = {
+    "sess": {"stride": 1.0},
+    "onepixel": {"population": 8},
+    "pgd": {"bisections": 1, "most": 0.1},
+    "extremal": {"cells": 8},
+}
 
 # Where a method is not defined it says so.
 UNDEFINED = {

@@ -2,6 +2,7 @@ r"""Extremal perturbations: of all smooth masks of an area, the one that keeps o
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -54,17 +55,23 @@ class SmoothMask:
         longer = max(size)
         rows, columns = (max(1, round(cells * side / longer)) for side in size)
         self.grid, self.shape = (rows, columns), (PLACES * rows, PLACES * columns)
-        weights = _kernel(self.grid, self.shape, smooth)
-        most = int((weights >= 1e-3).sum(dim=1).max())
-        self.weights, self.index = weights.topk(most, dim=1)
-        # near the border fewer cells are near: the others do not count
-        self.bias = torch.zeros_like(self.weights).masked_fill(self.weights < 1e-3, -torch.inf)
+        self.weights, self.index, self.bias = _near(self.grid, self.shape, smooth)
 
     def __call__(self, numbers: Tensor) -> Tensor:
         """Masks ``(A, h, w)`` in [0, 1] of numbers ``(A, rows, columns)`` in [0, 1]."""
         found = numbers.flatten(1)[:, self.index] * self.weights.to(numbers)
         pooled = (found * (COLDNESS * found + self.bias.to(numbers)).softmax(dim=-1)).sum(dim=-1)
         return pooled.reshape(-1, *self.shape)
+
+
+@lru_cache(maxsize=8)
+def _near(grid: tuple[int, int], shape: tuple[int, int], smooth: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each place the weights and indices of the cells near it, and a bias against those that are not."""
+    with torch.inference_mode(False):  # kept for callers in any mode
+        every = _kernel(grid, shape, smooth)
+        weights, index = every.topk(int((every >= 1e-3).sum(dim=1).max()), dim=1)
+        # near the border fewer cells are near
+        return weights, index, torch.zeros_like(weights).masked_fill(weights < 1e-3, -torch.inf)
 
 
 def _kernel(grid: tuple[int, int], shape: tuple[int, int], smooth: float) -> Tensor:
