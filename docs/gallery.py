@@ -36,6 +36,12 @@ QUICK = {
     "lime": "lime:samples=100",
     "meaningfulperturbation": "meaningfulperturbation:iterations=40",
     "integratedgradients": "integratedgradients:steps=16",
+    "extremal": "extremal:iterations=40",
+    "onepixel": "onepixel:population=16,iterations=6",
+    "scorecam": "scorecam:channels=32",
+    "sscam": "sscam:channels=16,samples=4",
+    "iscam": "iscam:channels=16,steps=4",
+    "deepfool": "deepfool:steps=10",
 }
 
 HEAD = """# The methods
