@@ -47,7 +47,8 @@ def test_an_install_without_torch_assesses_and_probes(tmp_path):
     export_model(load_model(), tmp_path / "model.onnx", method="normgrad_conv1x1")
     run(xiqa, "simulate", "chest", "--count", 1, "--seed", 1, "--out", "films", cwd=tmp_path)
     run(xiqa, "assess", "films/images", "--model", "model.onnx", "--out", "report", cwd=tmp_path)
-    (row,) = map(json.loads, (tmp_path / "report" / "results.jsonl").read_text().splitlines())
+    (line,) = (tmp_path / "report" / "results.jsonl").read_text().splitlines()
+    row = json.loads(line)["row"]
     assert row["verdict"] in ("accept", "reacquire", "review")
     assert row["probability"] is not None
     assert (tmp_path / "report" / "report.html").is_file()
