@@ -10,8 +10,8 @@ from xiqa.types import Box, Finding, FloatArray, Image, Point, SaliencyMap
 
 __all__ = ["locate"]
 
-# At most so many places, none lower than this part of the highest, none closer than this part of the side. With
-# the shipped model a lower bound adds more haze than objects (validation and simulated films).
+# At most so many places, none lower than this part of the highest, none closer than this part of the side.
+# With the shipped model a lower bound adds more haze than objects (validation and simulated films).
 PLACES, LEAST, SEPARATION = 8, 0.25, 0.03
 
 

@@ -57,7 +57,8 @@ def _leading(places: Tensor, turns: int = 60) -> Tensor:
         if bool(((direction - before).norm(dim=1) < 1e-13).all()):
             return direction
     if places.shape[1] <= places.shape[2]:
-        return torch.linalg.eigh(places @ places.mT).eigenvectors[..., -1]
+        direction = torch.linalg.eigh(places @ places.mT).eigenvectors[..., -1]
+        return direction
     side = torch.linalg.eigh(places.mT @ places).eigenvectors[..., -1]
     return normalize((places @ side[..., None])[..., 0], dim=1)
 

@@ -130,8 +130,8 @@ def find(
 
     A place is a local maximum (in a 3x3 neighbourhood; of equal pixels the first in row-major order). Its
     region is what is connected to it above ``fraction`` of its height over the map's minimum,
-    :math:`M(u) \ge m + f\,(M(p) - m)`; a lower peak inside the region of a higher one is the same place, and so
-    is one whose own region holds a higher peak: a shoulder of it, or haze around it.
+    :math:`M(u) \ge m + f\,(M(p) - m)`; a lower peak inside the region of a higher one is the same place, and
+    so is one whose own region holds a higher peak: a shoulder of it, or haze around it.
 
     Args:
         saliency: ``(h, w)``, of any sign.
