@@ -317,6 +317,7 @@ def test_a_recipe_becomes_a_bundle_that_explains(tmp_path, model):
     told = training.run(recipe, None, tmp_path / "run", model=str(model), resume=False, seed=5)
     assert f"twogenerator:bundle={tmp_path / 'run' / 'bundle'}" in told
     assert "On 2 validation films" in told
+    assert "Few verdicts turn" in told  # after one step
     loaded, classifier = load_generators(tmp_path / "run" / "bundle"), load_model(model)
     assert loaded.card.recipe["seed"] == 5
     loaded.require(classifier.network)

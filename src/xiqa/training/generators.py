@@ -67,6 +67,7 @@ __all__ = [
 
 STEPS_BETWEEN_CHECKPOINTS = 25
 MARGIN = 1.25  # training films are kept this much larger than the input, so that zooming in stays sharp
+ENOUGH = 0.5  # share of poor films' verdicts that must turn, or the user is warned
 FIRST_SEED = 3_000_000  # of simulated films; no evaluation uses these
 PACKAGES = ("xiqa", "torch", "lightning", "numpy")
 
@@ -649,6 +650,10 @@ def run(
     if told.flipped_poor is not None:
         lines.append(f"  and on {told.flipped_poor:.0%} of those called poor")
     lines.append(f"  the mean change is {told.change:.4f} of the grey range")
+    turned = told.flipped if told.flipped_poor is None else told.flipped_poor
+    if turned is not None and turned < ENOUGH:
+        lines.append("Few verdicts turn, so these generators explain little: look at pictures.png, and train")
+        lines.append("for more epochs, at a higher learning rate, or with smaller weights in [loss].")
     lines.append(f"The generators are in {out / 'bundle'}; explain with them:")
     lines.append(f"  xiqa explain IMAGE --model {model} --method twogenerator:bundle={out / 'bundle'}")
     return "\n".join(lines)
