@@ -58,9 +58,10 @@ def _leading(places: Tensor, turns: int = 60) -> Tensor:
             return direction
     if places.shape[1] <= places.shape[2]:
         direction = torch.linalg.eigh(places @ places.mT).eigenvectors[..., -1]
-        return direction
-    side = torch.linalg.eigh(places.mT @ places).eigenvectors[..., -1]
-    return normalize((places @ side[..., None])[..., 0], dim=1)
+    else:
+        side = torch.linalg.eigh(places.mT @ places).eigenvectors[..., -1:]
+        direction = normalize((places @ side)[..., 0], dim=1)
+    return direction
 
 
 @layer_method("fem", needs=Needs.OUTPUT, cite="fuad2020fem")
