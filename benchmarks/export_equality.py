@@ -21,7 +21,7 @@ import xiqa
 from xiqa.assessment.onnx_runtime import start_engine
 from xiqa.assessment.torch_runtime import TorchRuntime, named_layers
 from xiqa.datasets.foreign_objects import read_foreign_objects
-from xiqa.export.graph import explained, exportable
+from xiqa.export.graph import cut_layers, explained, exportable
 from xiqa.export.onnx import share_turned, to_onnx
 from xiqa.export.trace import trace
 from xiqa.saliency.engine import attribute
@@ -40,11 +40,12 @@ def methods() -> list[str]:
 
 def together(model, texts):
     """One function of images for all methods: probability, distance and a map each."""
-    each = [explained(model, bind(text)) for text in texts]
+    function = explained(model, *map(bind, texts))
 
     def run(images):
-        found = [function(images) for function in each]
-        return (found[0][1], found[0][3], *(one[2] for one in found))
+        _, probability, heatmap, distance, *rest = function(images)
+        others = rest[len(cut_layers(model)) :]
+        return (probability, distance, heatmap, *others)
 
     return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,20 +57,21 @@ def frozen_copy(model: LoadedModel) -> nn.Module:
     return network
 
 
-def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Tensor, ...]]:
+def explained(model: LoadedModel, method: Bound, *others: Bound) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """The function that becomes the graph.
 
     Args:
         model: The bundle.
         method: A method whose maps are a pure function of layers.
+        *others: More of them, which share its passes.
 
     Returns:
         From images ``(N, C, H, W)`` to logits ``(N, K)``, the calibrated probability ``(N,)`` of poor
         quality, the raw map ``(N, h, w)`` of the poor class, the guard's distance ``(N,)`` (0 without a
-        guard), and the outputs of the `cut_layers`.
+        guard), the outputs of the `cut_layers`, and the other methods' maps.
 
     Raises:
-        SaliencyError: The method needs more than one pass, or a rule that no graph holds; or the model tells
+        SaliencyError: A method needs more than one pass, or a rule that no graph holds; or the model tells
             several problems apart, of which the graph could explain only one.
     """
     if not is_plain(model.card):
@@ -80,37 +81,27 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
             got=f"one that tells apart {', '.join(model.card.problems)}",
             todo="run it on PyTorch",
         )
-    if method.info.name not in exportable():
-        why = "a backward rule of its own" if method.info.rule else f"kind {method.info.kind}"
-        raise SaliencyError(
-            f"{method.info.name} cannot be exported",
-            expected=f"one of {', '.join(exportable())}",
-            got=why,
-            todo="export one of those, or run this method on PyTorch or through a probe on the bare graph",
-        )
+    every = (method, *others)
+    for one in every:
+        _check(one)
     network, card, guard = frozen_copy(model), model.card, model.guard
-    names = _layer_names(model, method)
-    grads = names if Needs.GRAD in method.info.needs else []
-    read: Callable[[LayerRecord], Tensor] = partial(method.info.function, **method.own)
-    if method.info.name in CLOSED_FORMS:
-        size = (1, len(card.preprocessing.mean), *card.preprocessing.size)
-        form = closed_form(network, method, names[0], card.poor_class, torch.rand(size))
-        read = lambda layer: form(layer.output)  # noqa: E731
+    grads = _names(model, [one for one in every if Needs.GRAD in one.info.needs])
+    kept = dict.fromkeys([*_names(model, every), *cut_layers(model)])
+    readers = [_reader(model, network, one) for one in every]
 
     def run(images: Tensor) -> tuple[Tensor, ...]:
         tap = guard.tap(network) if guard else None
         if tap:
             tap.__enter__()
         try:
-            passed = ForwardPass(network, images, [*names, *cut_layers(model)], grad=grads)
+            passed = ForwardPass(network, images, list(kept), grad=grads)
             features = tap.features if tap else None
         finally:
             if tap:
                 tap.__exit__(None, None, None)
         target = torch.full_like(passed.logits[:, 0], card.poor_class, dtype=torch.long)
         records, _ = passed.backward(target, layers=grads)
-        maps = [read(records[name]) for name in names]
-        heatmap = maps[0] if len(maps) == 1 else _combined(maps, method, card.preprocessing.size)
+        heatmap, *maps = [read(records) for read in readers]
         distance = (
             guard.distances(features)
             if guard and features is not None
@@ -122,9 +113,45 @@ def explained(model: LoadedModel, method: Bound) -> Callable[[Tensor], tuple[Ten
             heatmap,
             distance,
             *(records[name].output for name in cut_layers(model)),
+            *maps,
         )
 
     return run
+
+
+def _check(method: Bound) -> None:
+    """Whether a graph can hold the method."""
+    if method.info.name not in exportable():
+        why = "a backward rule of its own" if method.info.rule else f"kind {method.info.kind}"
+        raise SaliencyError(
+            f"{method.info.name} cannot be exported",
+            expected=f"one of {', '.join(exportable())}",
+            got=why,
+            todo="export one of those; probe methods run on any exported graph, the rest on PyTorch",
+        )
+
+
+def _reader(
+    model: LoadedModel, network: nn.Module, method: Bound
+) -> Callable[[Mapping[str, LayerRecord]], Tensor]:
+    """One method's map as a function of the layers' records."""
+    card, names = model.card, _layer_names(model, method)
+    read: Callable[[LayerRecord], Tensor] = partial(method.info.function, **method.own)
+    if method.info.name in CLOSED_FORMS:
+        size = (1, len(card.preprocessing.mean), *card.preprocessing.size)
+        form = closed_form(network, method, names[0], card.poor_class, torch.rand(size))
+        read = lambda layer: form(layer.output)  # noqa: E731
+
+    def heatmap(records: Mapping[str, LayerRecord]) -> Tensor:
+        maps = [read(records[name]) for name in names]
+        return maps[0] if len(maps) == 1 else _combined(maps, method, card.preprocessing.size)
+
+    return heatmap
+
+
+def _names(model: LoadedModel, methods: Iterable[Bound]) -> list[str]:
+    """The layers that any of the methods reads."""
+    return list(dict.fromkeys(name for method in methods for name in _layer_names(model, method)))
 
 
 def cut_layers(model: LoadedModel) -> list[str]:
