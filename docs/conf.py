@@ -27,6 +27,6 @@ napoleon_numpy_docstring = False
 
 html_theme = "furo"
 html_title = "xiqa"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "model-attempts.md"]  # the latter is part of the card's page
 # The README is included as the first page; its links are relative to the repository.
 suppress_warnings = ["myst.xref_missing"]
