@@ -8,6 +8,7 @@ one bare forward pass, one run each, so read them as orders of magnitude.
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -127,7 +128,8 @@ def sheet(tiles: list[Picture.Image]) -> Picture.Image:
 def row(info: MethodInfo, passes: str, cost: str, note: str = "") -> str:
     """One line of the table."""
     needs = ", ".join((need.name or "").lower() for need in info.needs) or "its parts"
-    what = info.summary.replace("|", "\\|") + (f" {note}" if note else "")
+    formula = re.sub(r":math:`([^`]*)`", r"$\1$", info.summary).replace(r"\|", r"\Vert ")
+    what = formula.replace("|", r"\vert ") + (f" {note}" if note else "")
     name = QUICK.get(info.name, info.name)
     return f"| `{name}` | {info.kind} | {needs} | {passes} | {cost} | {what} | {{cite}}`{info.cite}` |"
 
