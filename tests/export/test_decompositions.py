@@ -1,9 +1,11 @@
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
 
 from xiqa.errors import SaliencyError, UnsupportedOperationError
 from xiqa.export.decompositions import bilinear_matrix, turned_convolution
+from xiqa.export.onnx import to_onnx
 from xiqa.export.trace import trace
 
 
@@ -53,6 +55,17 @@ def test_traced_gradient_fits_any_batch_and_folds_what_is_constant():
             torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
     targets = [str(node.target) for node in program.graph.nodes]
     assert not any("backward" in target or "flip" in target for target in targets)
+
+
+def test_a_pool_with_a_divisor_of_its_own_computes_the_same_in_onnx():
+    def function(images):
+        return (F.avg_pool2d(images, 3, stride=1, padding=1, divisor_override=1), F.avg_pool2d(images, 2))
+
+    proto = to_onnx(trace(function, torch.zeros(1, 3, 8, 8)), ["sum", "mean"])
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    images = torch.randn(2, 3, 8, 8)
+    for got, wanted in zip(session.run(None, {"images": images.numpy()}), function(images), strict=True):
+        torch.testing.assert_close(torch.from_numpy(got), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_what_has_no_replacement_is_refused():

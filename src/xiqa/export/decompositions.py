@@ -84,6 +84,24 @@ def _threshold_backward(grad: Tensor, inputs: Tensor, threshold: float) -> Tenso
     return grad * (inputs > threshold).to(grad.dtype)
 
 
+def _avg_pool2d(
+    inputs: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """Average pooling over a divisor of one's own, which ONNX does not know: a mean, times a number."""
+    if divisor_override is None:
+        return NotImplemented
+    sides = [int(side) for side in kernel]
+    cells = sides[0] * sides[-1]
+    mean = F.avg_pool2d(inputs, sides, list(stride) or None, list(padding), ceil_mode, count_include_pad=True)
+    return mean * (cells / divisor_override)
+
+
 def _convolution_backward(
     grad: Tensor,
     inputs: Tensor,
@@ -140,6 +158,7 @@ def backward_table() -> dict[Any, Callable[..., Any]]:
     """What to replace while tracing: PyTorch's own decompositions and the ones here."""
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     table[aten.convolution_backward.default] = _convolution_backward
+    table[aten.avg_pool2d.default] = _avg_pool2d
     table[aten.hardtanh_backward.default] = _hardtanh_backward
     table[aten.threshold_backward.default] = _threshold_backward
     return table
