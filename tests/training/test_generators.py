@@ -28,6 +28,8 @@ from xiqa.training.generators import (
     generator_loss,
     total_variation,
 )
+from xiqa.training.targets import Truth
+from xiqa.types import Box
 
 SIDE = 32
 Y, X = np.mgrid[:SIDE, :SIDE]
@@ -68,6 +70,7 @@ def make_recipe(**changes):
         "epochs": 6,
         "batch_size": 16,
         "learning_rate": 1e-2,
+        "ramp": 0.0,
         "jitter": 0,
         "noise": 0.0,
         "augmentation": {
@@ -280,6 +283,31 @@ def test_a_part_is_a_window_of_the_film_that_seed_and_epoch_decide():
     turned = make_recipe(augmentation={"rotate": 5, "scale": 0, "translate": 0}).films(films.preprocessing)
     bright = FilmParts([Film(np.full((40, 48), 200, np.uint8), (), 0, True)], turned, (24, 24))
     assert all(float(bright[epoch, 0].images.min()) > 0.3 for epoch in range(8))  # no black corners
+
+
+def test_parts_lie_around_objects_as_often_as_wanted():
+    films = make_recipe(augmentation=False).films(Preprocessing(size=(64, 64)))
+    grey = np.zeros((64, 64), np.uint8)
+    grey[50, 12] = 255
+    film = Film(grey, (Truth(Box(11, 49, 13, 51), True),), 1, True)
+    seen = {}
+    for focus in (0.0, 1.0):
+        parts = FilmParts([film], films, (24, 24), focus)
+        seen[focus] = np.mean([float(parts[epoch, 0].images.max()) > 0.9 for epoch in range(40)])
+    assert seen[1.0] == 1
+    assert 0 < seen[0.0] < 0.6
+
+
+def test_the_weights_rise_from_a_tenth():
+    recipe = make_recipe(ramp=0.5, loss={"similar": 4.0, "variation": 1.0})
+    module = GeneratorModule(Generators(1, 4, 1), CLASSIFIER, recipe, 100)
+    for step, share in ((0, 0.1), (25, 0.55), (50, 1.0), (99, 1.0)):
+        type(module).global_step = property(lambda self, step=step: step)
+        assert module._weights().similar == pytest.approx(4 * share)
+        assert module._weights().variation == pytest.approx(share)
+    del type(module).global_step
+    flat = GeneratorModule(Generators(1, 4, 1), CLASSIFIER, make_recipe(ramp=0.0), 100)
+    assert flat._weights() == flat.recipe.loss
 
 
 def test_the_classifier_stays_out_of_the_checkpoint_and_as_it_was(tmp_path, monkeypatch):

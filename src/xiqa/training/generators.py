@@ -107,6 +107,8 @@ class GeneratorRecipe(_Section):
         crop: (rows, columns) of the part that a step sees, at a random place, and the classifier with it;
             None: the whole. A classifier of local evidence judges a part as it judges the whole, and at its
             own resolution a step costs less.
+        focus: How often a part lies around an annotated object, on films that have one; the rest lies
+            anywhere.
         explained: The class whose verdict is turned; None: the poor-quality class.
         networks: How the generators are built.
         warmup: Epochs in which one generator learns to draw the films before it becomes the start of both
@@ -114,6 +116,8 @@ class GeneratorRecipe(_Section):
         epochs: After that.
         batch_size: Films a step.
         learning_rate: Of AdamW, at the peak of a one-cycle schedule.
+        ramp: Share of the steps during which the weights of distances and variation rise from a tenth to what
+            they are in the end: verdicts turn first, then the change becomes small.
         jitter: The classifier sees generated images shifted by up to this many pixels, so that a pattern
             that works at one place only turns no verdict.
         noise: Standard deviation of the noise that it sees on them, grey values.
@@ -128,12 +132,14 @@ class GeneratorRecipe(_Section):
     seed: int = 0
     size: Size | None = None
     crop: Size | None = None
+    focus: float = Field(default=0.5, ge=0, le=1)
     explained: int | None = Field(default=None, ge=0)
     networks: Networks = Networks()
     warmup: int = Field(default=0, ge=0)
     epochs: int = Field(default=4, ge=1)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
+    ramp: float = Field(default=0.5, ge=0, le=1)
     jitter: int = Field(default=2, ge=0)
     noise: float = Field(default=0.02, ge=0)
     simulated: int = Field(default=0, ge=0)
@@ -283,10 +289,14 @@ class FilmParts(FilmSet):
         films: On the grid of ``recipe.preprocessing``.
         recipe: Seed and augmentation.
         size: (rows, columns) of a part.
+        focus: How often it lies around an object, where there is one.
     """
 
-    def __init__(self, films: Sequence[Film], recipe: Recipe, size: tuple[int, int]) -> None:
+    def __init__(
+        self, films: Sequence[Film], recipe: Recipe, size: tuple[int, int], focus: float = 0.0
+    ) -> None:
         super().__init__(films, recipe, size, training=True)
+        self.focus = focus
 
     def __getitem__(self, draw: tuple[int, int]) -> Batch:
         epoch, index = draw
@@ -296,9 +306,15 @@ class FilmParts(FilmSet):
         sides = [
             min(round(side * MARGIN), whole) for side, whole in zip(self.size, film.grey.shape, strict=True)
         ]
-        y, x = (
-            int(rng.integers(whole - side + 1)) for side, whole in zip(sides, film.grey.shape, strict=True)
-        )
+        free = [whole - side for side, whole in zip(sides, film.grey.shape, strict=True)]
+        y, x = (int(rng.integers(most + 1)) for most in free)
+        if film.truths and rng.random() < self.focus:
+            centre = film.truths[rng.integers(len(film.truths))].box.centre
+            shift = rng.uniform(-0.3, 0.3, 2) * sides
+            y, x = (
+                int(np.clip(middle - side / 2 + off, 0, most))
+                for middle, side, off, most in zip((centre.y, centre.x), sides, shift, free, strict=True)
+            )
         grey = film.grey[y : y + sides[0], x : x + sides[1]].astype(np.float32) / np.float32(255)
         matrix = affine_matrix(self.size, self.size, options, rng)  # one pixel stays about one pixel
         matrix[:, 2] += (sides[1] - self.size[1]) // 2, (sides[0] - self.size[0]) // 2
@@ -394,7 +410,14 @@ class GeneratorModule(lightning.LightningModule):
             verdict = torch.where(margin(grey) >= 0, 1.0, -1.0)
         similar = None if generated.similar is None else margin(self._unsteady(generated.similar))
         margins = similar, margin(self._unsteady(generated.adversarial))
-        return generator_loss(grey, generated, margins, verdict, self.recipe.loss)
+        return generator_loss(grey, generated, margins, verdict, self._weights())
+
+    def _weights(self) -> GeneratorLoss:
+        """The weights of the present step; they rise over the first part of the training."""
+        rising = self.recipe.ramp * self.steps
+        share = min(1.0, 0.1 + 0.9 * self.global_step / rising) if rising else 1.0
+        full = self.recipe.loss.model_dump()
+        return GeneratorLoss(**{name: share * weight for name, weight in full.items()})
 
     def _unsteady(self, images: Tensor) -> Tensor:
         """Images shifted and with noise, alike for both generators; the step decides how."""
@@ -524,7 +547,7 @@ def train_generators(
         recipe: What to do.
         model: The classifier; it is frozen.
         name: What it is called, for the card.
-        data: The data set's folder; its splits count, its labels do not. None: simulated films alone.
+        data: The data set's folder; its labels do not matter. None: simulated films alone.
         out: Folder for checkpoints, logs, the resolved recipe, pictures and the bundle.
         resume: Go on from the last checkpoint in ``out``.
         progress: Whether to show progress bars.
@@ -664,26 +687,29 @@ def _training_set(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Samp
     grid = films.preprocessing
     if recipe.crop is not None:
         rows, columns = (min(pair) for pair in zip(recipe.crop, grid.size, strict=True))
-        return FilmParts(load_films(samples, grid), films, (rows, columns))
+        return FilmParts(load_films(samples, grid), films, (rows, columns), recipe.focus)
     larger = (round(grid.size[0] * MARGIN), round(grid.size[1] * MARGIN))
     kept = load_films(samples, grid.model_copy(update={"size": larger}))
     return FilmSet(kept, films, grid.size, training=True)
 
 
 def _simulated(recipe: GeneratorRecipe) -> list[Sample]:
-    """Simulated radiographs; they are made when they are read."""
-    first = FIRST_SEED + 100_000 * recipe.seed
-    return [
-        Sample(
-            key=f"simulated {seed}",
-            path=Path(),
-            label=0,  # nothing is learned from labels
-            split="val" if seed % 4 == 3 else "train",
-            patient=str(seed),
-            source=lambda seed=seed: simulate_chest(seed).image,  # type: ignore[misc]
+    """Simulated radiographs."""
+    first, samples = FIRST_SEED + 100_000 * recipe.seed, []
+    for seed in range(first, first + recipe.simulated):
+        phantom = simulate_chest(seed)
+        samples.append(
+            Sample(
+                key=f"simulated {seed}",
+                path=Path(),
+                label=phantom.label,
+                split="val" if seed % 4 == 3 else "train",
+                patient=str(seed),
+                annotations=phantom.annotations,
+                source=lambda image=phantom.image: image,  # type: ignore[misc]
+            )
         )
-        for seed in range(first, first + recipe.simulated)
-    ]
+    return samples
 
 
 def _probability(model: LoadedModel, odds: float) -> float:
