@@ -1,12 +1,15 @@
 """Films on the disk are those in memory, whoever asks for them."""
 
 import numpy as np
+import pydicom
 import pytest
 import torch
+from pydicom.uid import JPEGLSLossless
 
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.datasets.phantoms.write import PhantomFolder
+from xiqa.datasets.phantoms.write_cardiac import CineFolder, simulate_cines
 from xiqa.training import train as train_module
 from xiqa.training.data import EpochLoader, FilmSet, load_films
 from xiqa.training.disk import FilmsOnDisk
@@ -70,3 +73,22 @@ def test_a_recipe_trains_from_disk_as_from_memory(make_recipe, tmp_path, monkeyp
         for keep in ("memory", "disk")
     )
     assert all(torch.equal(memory[name], disk[name]) for name in memory)
+
+
+@pytest.mark.long
+def test_workers_decode_compressed_dicom_after_this_process_has(make_recipe, tmp_path):
+    """A worker is a fork of a process whose decoders run already, and must not talk to them."""
+    with CineFolder(tmp_path / "set", format="dicom") as folder:
+        for seed in range(2):
+            folder.add(simulate_cines(seed, 2, (64, 64)))
+    for file in (tmp_path / "set" / "images").rglob("*.dcm"):
+        ds = pydicom.dcmread(file)
+        ds.compress(JPEGLSLossless)
+        ds.save_as(file)
+    recipe, samples = make_recipe(), read_dataset(tmp_path / "set").samples
+    kept = FilmSet(load_films(samples, recipe.preprocessing), recipe, (64, 64), training=False)
+    disk = FilmSet(FilmsOnDisk(samples, recipe.preprocessing), recipe, (64, 64), training=False)
+    for one, other in zip(
+        EpochLoader(kept, 4, shuffle=False), EpochLoader(disk, 4, shuffle=False, workers=2), strict=True
+    ):
+        assert torch.equal(one.images, other.images)
