@@ -150,6 +150,11 @@ class TestEdges:
         assert flip.change.isfinite().all()
         assert (flip.before, flip.after) == (2.0, 2.0)
 
+    def test_a_nearly_flat_score_gives_a_finite_change(self):
+        flip = deepfool_flip(lambda x: x.sum(dim=(1, 2, 3))[:, None] * 1e-310 + 2, IMAGE)
+        assert not flip.flipped
+        assert flip.change.isfinite().all()
+
     @pytest.mark.parametrize("name", ["fgsm", "pgd"])
     def test_no_step_is_larger_than_allowed(self, network, name):
         flip = FLIPS[name](lambda x: class_margins(network, 0)(x) ** 2 + 1, IMAGE, most=0.3)

@@ -294,8 +294,8 @@ def deepfool_flip(
             if (after > 0) != (before > 0):
                 break
             step = _to_border(found, leaf, near if before > 0 else [int(found.detach().argmin())], measure)
-        if step is None:
-            break
+        if step is None or not step.isfinite().all():
+            break  # so flat that no step of a finite length leads anywhere
         moved = moved + step
     change = (1 + overshoot) * moved
     return Flip(change, before, _score(margins, image + change))
