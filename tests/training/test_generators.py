@@ -1,5 +1,7 @@
 """Generators: the loss against loops, images whose blob alone decides, resuming, and the whole command."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 
 from tests.models.test_bundle import make_card
 from tests.reference import generators as replica
+from xiqa.cli import main
 from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import BundleError, ConfigError, DatasetError
 from xiqa.models.backbones import build_network
@@ -362,6 +365,27 @@ def test_a_recipe_becomes_a_bundle_that_explains(tmp_path, model):
     other = build_network(classifier.card.architecture)
     with pytest.raises(BundleError, match="another classifier"):
         loaded.require(other)
+
+
+def test_the_command_takes_the_recipe_in_small(tmp_path, model, capsys, monkeypatch):
+    recipe = write_recipe(tmp_path, simulated=0, epochs=50)
+    recipe.write_text(recipe.read_text() + "[quick]\nsimulated = 4\nepochs = 1\npictures = 0\n")
+    monkeypatch.setattr("sys.argv", [
+        "xiqa", "train", str(recipe), "--quick", "--model", str(model), "--out", str(tmp_path / "run"),
+    ])  # fmt: skip
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert not left.value.code
+    assert "explain with them" in capsys.readouterr().out
+    assert load_generators(tmp_path / "run" / "bundle").card.name == "tiny-quick"
+    assert not (tmp_path / "run" / "pictures.png").exists()
+
+
+def test_the_shipped_recipe_reads_in_both_sizes():
+    path = Path(__file__).parents[2] / "recipes" / "twogenerator.toml"
+    whole, small = GeneratorRecipe.read(path), GeneratorRecipe.read(path, quick=True)
+    assert whole.networks.count == 2
+    assert whole.simulated == 0 < small.simulated
 
 
 @pytest.mark.parametrize(
