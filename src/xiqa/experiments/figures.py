@@ -158,24 +158,38 @@ def _scatter(rows: pd.DataFrame, spec: FigureSpec, experiment: Experiment, plt: 
     figure, axis = plt.subplots(figsize=(7.5, 5.0), layout="constrained")
     x, y = _means(across, keys, experiment), _means(up, keys, experiment)
     found = sorted((name for name in x if name in y), key=lambda name: (y[name][0], x[name][0]))
-    heights: list[float] = []
     for name in found:
         (here, left, right), (value, low, high) = x[name], y[name]
         control = name in ("centre", "random", "edges") or name.startswith("control")
         colour = CONTROL_COLOUR if control else COLOURS[0]
-        axis.plot([here, here], [low, high], color=colour, linewidth=0.8, alpha=0.5)
-        axis.plot([left, right], [value, value], color=colour, linewidth=0.8, alpha=0.5)
+        axis.plot([here, here], [low, high], color=colour, linewidth=0.8, alpha=0.3)
+        axis.plot([left, right], [value, value], color=colour, linewidth=0.8, alpha=0.3)
         axis.plot(here, value, "o", color=colour, markersize=4)
-        heights.append(value)
-        axis.annotate(name, (here, value), xytext=(4, 3), textcoords="offset points", fontsize=6.5)
     if spec.log:
         axis.set_xscale("symlog", linthresh=0.1) if min(
             x[name][0] for name in found
         ) <= 0 else axis.set_xscale("log")
+    _name_points(axis, [(name, x[name][0], y[name][0]) for name in reversed(found)])
     axis.set_xlabel(spec.x)
     axis.set_ylabel(spec.y)
     axis.grid(color="#dddddd", linewidth=0.6)
     return figure  # type: ignore[no-any-return]
+
+
+def _name_points(axis: Axes, points: list[tuple[str, float, float]]) -> None:
+    """Write each point's name beside it, moved down where another name stands; a thin line leads back."""
+    axis.margins(x=0.12)
+    axis.figure.canvas.draw()  # so that places in pixels are known
+    taken: list[tuple[float, float]] = []
+    for name, across, up in points:
+        px, py = axis.transData.transform((across, up)).tolist()
+        place = py
+        while any(abs(px - other) < 150 and abs(place - line) < 10 for other, line in taken):
+            place -= 2
+        taken.append((px, place))
+        axis.annotate(name, (across, up), xytext=(6, (place - py) * 72 / axis.figure.dpi - 2),
+                      textcoords="offset points", fontsize=6.5,
+                      arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "color": "#999999", "linewidth": 0.4})  # fmt: skip
 
 
 def _means(

@@ -26,16 +26,19 @@ __all__ = ["draw_gallery"]
 CELL = 250
 
 
-def draw_gallery(planned: Plan, spec: Gallery, path: Path) -> None:
-    """Draw one gallery and write it.
+def draw_gallery(planned: Plan, spec: Gallery, path: Path) -> bool:
+    """Draw one gallery and write it, where any film is as it wants.
 
     Args:
         planned: The experiment; its films are simulated.
         spec: What to show.
         path: Where to, as JPEG or PNG.
 
+    Returns:
+        Whether there was a film to show.
+
     Raises:
-        ConfigError: The films are real, or none is as the gallery wants.
+        ConfigError: The films are real.
     """
     if planned.experiment.data.source == "folder":
         raise ConfigError(
@@ -47,7 +50,7 @@ def draw_gallery(planned: Plan, spec: Gallery, path: Path) -> None:
     models = [(subject, subject.load()) for subject in subjects.values()]
     chosen = _choose(planned.films, models[0][1], spec)
     if not chosen:
-        raise ConfigError(f"no film for the gallery {spec.name}", expected=f"one that is {spec.choose}")
+        return False
     methods = list(spec.methods or planned.experiment.methods)
     tiles: list[Image] = []
     captions: list[str] = []
@@ -60,6 +63,7 @@ def draw_gallery(planned: Plan, spec: Gallery, path: Path) -> None:
                 captions.append(_caption(subject, method, sigma, planned))
     columns = len(tiles) // len(chosen)
     contact_sheet(tiles, captions=captions, columns=columns, cell=CELL).save(path, quality=80)
+    return True
 
 
 def _caption(subject: Subject, method: str, sigma: float, planned: Plan) -> str:

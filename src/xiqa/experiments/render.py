@@ -30,6 +30,8 @@ def cell_text(cell: Cell | None) -> str:
     if cell is None or isnan(cell.interval.value):
         return NOTHING
     one = cell.interval
+    if isnan(one.low):
+        return _number(one.value)  # a single patient has no interval
     return f"{_number(one.value)} [{_number(one.low)}, {_number(one.high)}]" + (
         f" {mark(cell)}" if mark(cell) else ""
     )

@@ -36,13 +36,15 @@ def write_results(planned: Plan, rows: pd.DataFrame, out: Path, command: str) ->
             (out / f"{table.name}.{suffix}").write_text(write(table), encoding="utf-8")
     for figure in experiment.figures:
         draw_figure(rows, figure, experiment, tables, out / f"{figure.name}.png")
-    for gallery in experiment.galleries:
-        draw_gallery(planned, gallery, out / f"{gallery.name}.jpg")
-    (out / "results.md").write_text(_page(planned, rows, tables, command), encoding="utf-8")
+    drawn = {one.name: draw_gallery(planned, one, out / f"{one.name}.jpg") for one in experiment.galleries}
+    page = _page(planned, rows, tables, drawn, command)
+    (out / "results.md").write_text(page, encoding="utf-8")
     return tables
 
 
-def _page(planned: Plan, rows: pd.DataFrame, tables: dict[str, ResultTable], command: str) -> str:
+def _page(
+    planned: Plan, rows: pd.DataFrame, tables: dict[str, ResultTable], drawn: dict[str, bool], command: str
+) -> str:
     """The page: what was asked, of which networks, and what came out."""
     experiment = planned.experiment
     parts = [f"# {experiment.title}", "", f"```text\n{command}\n```", ""]
@@ -60,5 +62,7 @@ def _page(planned: Plan, rows: pd.DataFrame, tables: dict[str, ResultTable], com
     for figure in experiment.figures:
         parts += [f"![{figure.title}]({figure.name}.png)", ""]
     for gallery in experiment.galleries:
-        parts += [f"![{gallery.title}]({gallery.name}.jpg)", ""]
+        picture = f"![{gallery.title}]({gallery.name}.jpg)"
+        none = f"None of {len(planned.films)} films to show."
+        parts += [f"**{gallery.title}**", "", picture if drawn[gallery.name] else none, ""]
     return "\n".join(parts).rstrip() + "\n"

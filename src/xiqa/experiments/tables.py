@@ -7,7 +7,7 @@ by film first, so that a film counts once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isnan, nan
 from typing import Any
 
@@ -34,6 +34,7 @@ Floats = NDArray[np.float64]
 Name = tuple[str, ...]
 
 SIGNIFICANT = 0.05
+FEWEST = 6  # patients of a test: with fewer, no choice of signs has a chance below 0.05
 SET_RESAMPLES = 2000  # of statistics that are not means
 
 VERDICTS: Mapping[str, bool] = {
@@ -209,7 +210,9 @@ class _Layout:
         if self.spec.reference:
             told = ", ".join(f"{key} = {value}" for key, value in self.spec.reference.items())
             notes.append(
-                f"Compared on the same films with {told}: ▲ better, ▼ worse, ◆ different"
+                f"No test below {FEWEST} patients."
+                if patients < FEWEST
+                else f"Compared on the same films with {told}: ▲ better, ▼ worse, ◆ different"
                 " (p < 0.05 after Holm's correction over each measure's comparisons)."
             )
         return notes
@@ -223,11 +226,20 @@ class _Layout:
         differences = self._differences(label, scores, pairs)
         higher = direction(label, self.experiment)
         cells = {}
+        others = dict(pairs)
         for name, key in names.items():
-            difference, p = differences.get(name, (None, nan))
+            interval, (difference, p) = intervals[name], differences.get(name, (None, nan))
+            if self._shown(scores[name]) < 2:
+                interval = replace(interval, low=nan, high=nan)
+            if difference is not None and self._shown(scores[name] - scores[others[name]]) < FEWEST:
+                p = nan
             better = None if difference is None or higher is None else (difference.value > 0) == higher
-            cells[key] = Cell(intervals[name], difference, p, better)
+            cells[key] = Cell(interval, difference, p, better)
         return cells
+
+    def _shown(self, values: Floats) -> int:
+        """How many patients a value rests on."""
+        return int(self.films["patient"][np.isfinite(values)].nunique())
 
     def _counterpart(self, key: tuple[Name, Name], names: Mapping[str, tuple[Name, Name]]) -> str | None:
         """The name of the cell that a cell is compared with."""
