@@ -5,7 +5,6 @@ from benchmarks.export_equality import MOVED, QUANTILE, deviations, films, metho
 
 from xiqa.models import load_model
 
-
 # Methods that divide by, or compare with, what may be next to nothing at earlier layers.
 SHARP = (
     "fem",
