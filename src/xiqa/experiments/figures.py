@@ -187,9 +187,14 @@ def _name_points(axis: Axes, points: list[tuple[str, float, float]]) -> None:
         while any(abs(px - other) < 150 and abs(place - line) < 10 for other, line in taken):
             place -= 2
         taken.append((px, place))
-        axis.annotate(name, (across, up), xytext=(6, (place - py) * 72 / axis.figure.dpi - 2),
-                      textcoords="offset points", fontsize=6.5,
-                      arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "color": "#999999", "linewidth": 0.4})  # fmt: skip
+        axis.annotate(
+            name,
+            (across, up),
+            xytext=(6, (place - py) * 72 / axis.figure.dpi - 2),
+            textcoords="offset points",
+            fontsize=6.5,
+            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "color": "#999999", "linewidth": 0.4},
+        )
 
 
 def _means(
