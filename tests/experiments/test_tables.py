@@ -115,3 +115,15 @@ def test_formats_hold_every_cell(table):
     assert len(lines) == 5
     assert lines[0].startswith("state,method,column,value,low,high,films,difference")
     assert "p = " in to_html(table)
+
+
+def test_few_patients_are_not_tested(recipe):
+    found = [row(image, value, method=name) for image in range(5) for name, value in (("a", 1.0), ("b", 0.0))]
+    found += [row(0, 2.0, method="c")]
+    spec = TableSpec(name="t", title="t", rows=("method",), reference={"method": "b"})
+    table = make_table(frame_of(found), spec, recipe())
+    first = table.cells[("a",), ("pointing_game",)]
+    assert first.difference.value == 1.0
+    assert not first.significant
+    assert cell_text(table.cells[("c",), ("pointing_game",)]) == "2.000"
+    assert "No test below 6 patients." in to_markdown(table)
