@@ -126,9 +126,11 @@ def _curves(rows: pd.DataFrame, spec: FigureSpec, experiment: Experiment, plt: A
             _band(axis, line, name, lines.index(name), experiment)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("share of the film altered")
+        axis.locator_params(axis="x", nbins=5)
         axis.grid(color="#dddddd", linewidth=0.6)
     axes[0][0].set_ylabel("fall of the explained class's score")
-    axes[0][-1].legend(frameon=False, fontsize=7, loc="best")
+    names = axes[0][0].get_legend_handles_labels()
+    figure.legend(*names, frameon=False, fontsize=7, loc="outside lower center", ncols=4)
     return figure  # type: ignore[no-any-return]
 
 
