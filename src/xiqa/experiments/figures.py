@@ -180,7 +180,7 @@ def _scatter(rows: pd.DataFrame, spec: FigureSpec, experiment: Experiment, plt: 
 
 def _name_points(axis: Axes, points: list[tuple[str, float, float]]) -> None:
     """Write each point's name beside it, moved down where another name stands; a thin line leads back."""
-    axis.margins(x=0.12)
+    axis.margins(x=0.12, y=0.15)
     axis.figure.canvas.draw()  # so that places in pixels are known
     taken: list[tuple[float, float]] = []
     for name, across, up in points:
