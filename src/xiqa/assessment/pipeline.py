@@ -47,7 +47,7 @@ def assess(
 
     Args:
         model: What `xiqa.load_model` gives, or another runtime.
-        images: One image or many: `Image`s or paths; of a file with several frames the first.
+        images: One image or many, each an `Image` or a path; of a file with several frames the first.
         method: Saliency method, ``"normgrad_conv1x1:layers=multi"`` for one; by default the model's own.
         batch_size: Images that pass the network at once.
         on_result: Called with each assessment, map included, and its image, in the order of the images.

@@ -1,6 +1,6 @@
 """Plan, capture once, read many: maps of any number of methods from as few passes as they need.
 
-`attribute` gives raw maps as tensors, `explain` the same as `SaliencyMap`s that say how to make them again.
+`attribute` gives raw maps as tensors, `explain` gives each as a `SaliencyMap` that says how to make it again.
 All methods together share one forward pass, and one backward pass for each backward rule and target that
 differ.
 """
