@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Probe", "ProbeRecord", "TorchProbe", "class_score"]
 
 
+CACHED = 2**18
+"""Pixels that pass a network at once."""
+
+
 class Probe(Protocol):
     """Anything that turns images ``(N, C, H, W)`` into logits ``(N, K)`` without gradients.
 
@@ -73,10 +77,12 @@ class TorchProbe:
 
     Args:
         model: The network; left as it was found.
-        batch_size: The most images that pass at once.
+        batch_size: The most images that pass at once. By default as many as `CACHED` pixels hold on a CPU,
+            where the activations of more leave the caches and a pass takes up to twice as long an image; 32
+            elsewhere.
     """
 
-    def __init__(self, model: nn.Module, batch_size: int = 32) -> None:
+    def __init__(self, model: nn.Module, batch_size: int | None = None) -> None:
         self.model = model
         self.batch_size = batch_size
 
@@ -89,11 +95,18 @@ class TorchProbe:
             for module in training:
                 module.training = False
             with torch.inference_mode():
-                parts = [self.model(chunk) for chunk in images.split(self.batch_size)]
+                parts = [self.model(chunk) for chunk in images.split(self._step(images))]
         finally:
             for module in training:
                 module.training = True
         return (torch.cat(parts) if len(parts) > 1 else parts[0]).clone()
+
+    def _step(self, images: Tensor) -> int:
+        if self.batch_size is not None:
+            return self.batch_size
+        if images.device.type != "cpu":
+            return 32
+        return max(1, min(64, CACHED // (images.shape[-2] * images.shape[-1])))
 
 
 def class_score(logits: A, target: Array | int, *, output: str = "probability") -> A:
