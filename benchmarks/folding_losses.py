@@ -1,4 +1,4 @@
-"""What folded batch norm and channels-last weights change in the shipped answers; the gain is in bench_assess.
+"""What folded batch norms and channels-last weights change in the answers; the gain is in bench_assess.
 
     python -m benchmarks.folding_losses [--films 12]
 
