@@ -249,7 +249,7 @@ class Stop(Exception):
 def test_training_that_is_killed_ends_with_the_same_weights(tmp_path, monkeypatch, output):
     networks = {"width": 4, "depth": 1, "output": output}
     recipe = make_recipe(epochs=2, networks=networks, warmup=int(output == "direct"), noise=0.02, jitter=2)
-    monkeypatch.setattr(training, "STEPS_BETWEEN_CHECKPOINTS", 3)
+    monkeypatch.setattr(training.fit, "STEPS_BETWEEN_CHECKPOINTS", 3)
     whole, expected = fitted(recipe, tmp_path / "whole", BRIGHT)
     step, stop = GeneratorModule.training_step, 14
 
@@ -314,7 +314,7 @@ def test_the_weights_rise_from_a_tenth():
 
 
 def test_the_classifier_stays_out_of_the_checkpoint_and_as_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "STEPS_BETWEEN_CHECKPOINTS", 3)
+    monkeypatch.setattr(training.fit, "STEPS_BETWEEN_CHECKPOINTS", 3)
     fitted(make_recipe(epochs=1), tmp_path)
     state = torch.load(tmp_path / "fit" / "last.ckpt", weights_only=True)["state_dict"]
     assert all(name.startswith("generators.") for name in state)

@@ -6,8 +6,6 @@ weights' hash and its own, so that a changed or mixed-up file is noticed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +13,14 @@ from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from xiqa.errors import BundleError, ModelError
-from xiqa.files import write_atomic
 from xiqa.models.backbones import build_network
 from xiqa.models.card import BundleCard
 from xiqa.models.guard import Guard
 from xiqa.models.outputs import read_outputs
+from xiqa.models.sealed import open_card, open_weights, seal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +35,6 @@ __all__ = ["LoadedModel", "load_model", "read_card", "save_bundle", "shipped_mod
 
 CARD, WEIGHTS = "model.json", "model.safetensors"
 SHIPPED = Path(__file__).parent / "bundles"
-MOST_CARD_BYTES, MOST_WEIGHT_BYTES = 4 << 20, 2 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,10 +84,8 @@ def load_model(name_or_path: str | os.PathLike[str] = "cxr-foreign-objects") -> 
     """
     folder = _folder(name_or_path)
     card = read_card(folder)
-    content = _read(folder / WEIGHTS, MOST_WEIGHT_BYTES)
-    _check(f"{folder / WEIGHTS} was changed", card.weights_sha256, hashlib.sha256(content).hexdigest())
     try:
-        tensors = safetensors.torch.load(content)
+        tensors = safetensors.torch.load(open_weights(folder / WEIGHTS, card))
     except SafetensorError as error:
         raise BundleError(f"{folder / WEIGHTS} is no safetensors file", got=str(error)) from error
     try:
@@ -111,17 +105,7 @@ def read_card(name_or_path: str | os.PathLike[str]) -> BundleCard:
     Raises:
         BundleError: It is absent, unreadable, changed, or of another version.
     """
-    path = _folder(name_or_path) / CARD
-    try:
-        card = BundleCard.model_validate_json(_read(path, MOST_CARD_BYTES))
-    except ValidationError as error:
-        first = error.errors()[0]
-        entry = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleError(
-            f"{path} is not a card that this version reads", got=f"{entry}: {first['msg']}"
-        ) from error
-    _check(f"{path} was changed", card.card_sha256, card.digest())
-    return card
+    return open_card(BundleCard, _folder(name_or_path) / CARD)
 
 
 def save_bundle(
@@ -148,12 +132,8 @@ def save_bundle(
     stored = {name: _stored(name, value, half) for name, value in tensors.items()}
     content = safetensors.torch.save(stored)
     layers = guard.layers if guard is not None else ()
-    sealed = card.model_copy(
-        update={"guard_layers": layers, "weights_sha256": hashlib.sha256(content).hexdigest()}
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / WEIGHTS, content)
-    return write_card(folder, sealed)
+    told = card.model_copy(update={"guard_layers": layers})
+    return seal(folder / CARD, told, (folder / WEIGHTS, content))
 
 
 def write_card(folder: Path, card: BundleCard) -> BundleCard:
@@ -162,10 +142,7 @@ def write_card(folder: Path, card: BundleCard) -> BundleCard:
     Returns:
         The card with its own hash.
     """
-    sealed = card.sealed()
-    text = json.dumps(sealed.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomic(folder / CARD, f"{text}\n".encode())
-    return sealed
+    return seal(folder / CARD, card)
 
 
 def _stored(name: str, value: Tensor, half: bool) -> Tensor:
@@ -203,22 +180,3 @@ def _folder(name_or_path: str | os.PathLike[str]) -> Path:
         f"no bundle {str(name_or_path)!r}",
         expected=f"a folder, or one of {', '.join(shipped_models()) or 'none shipped'}",
     )
-
-
-def _read(path: Path, most: int) -> bytes:
-    """A file's bytes, unless it is absent or too large."""
-    try:
-        size = path.stat().st_size
-        if size > most:
-            raise BundleError(f"{path} is too large", expected=f"at most {most} bytes", got=str(size))
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read {path}", got=error.strerror or str(error)) from error
-
-
-def _check(problem: str, expected: str, got: str) -> None:
-    """Compare two hashes."""
-    if expected != got:
-        raise BundleError(
-            problem, expected=f"SHA-256 {expected[:12]}", got=got[:12], todo="get the bundle again"
-        )

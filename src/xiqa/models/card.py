@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from xiqa.models.architecture import Architecture
 from xiqa.models.outputs import Outputs, disagreement, output_count, poor_classes, problem_names
 from xiqa.models.preprocess import Preprocessing
+from xiqa.models.sealed import SealedCard
 
 __all__ = ["BundleCard", "Estimate", "Evaluation", "GuardReport", "Layers", "Localisation", "Reliability"]
 
@@ -96,7 +95,7 @@ class Layers(_Section):
     multi: tuple[str, ...]
 
 
-class BundleCard(_Section):
+class BundleCard(SealedCard):
     """Everything in a bundle but the weights; ``model.json``.
 
     Attributes:
@@ -111,8 +110,6 @@ class BundleCard(_Section):
         guard_layers: Modules whose pooled outputs the guard looks at; empty: no guard.
         recipe: The resolved training recipe.
         versions: Packages that the training ran on.
-        weights_sha256: Of ``model.safetensors``.
-        card_sha256: Of this card without this entry.
     """
 
     format: Literal[1] = 1
@@ -135,12 +132,10 @@ class BundleCard(_Section):
     not_for: str
     training_data: str
     licence: str
-    recipe: dict[str, Any] = {}
-    versions: dict[str, str] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
     evaluations: tuple[Evaluation, ...] = ()
     guard_reports: tuple[GuardReport, ...] = ()
-    weights_sha256: str = ""
-    card_sha256: str = ""
 
     @model_validator(mode="after")
     def _agree(self) -> BundleCard:
@@ -173,17 +168,3 @@ class BundleCard(_Section):
     def hash(self) -> str:
         """Short name of exactly this model: the start of the card's hash, which covers the weights'."""
         return self.card_sha256[:16]
-
-    def sealed(self) -> BundleCard:
-        """The card with every entry told and its own hash filled in."""
-        full = type(self).model_validate(self.model_dump())
-        return full.model_copy(update={"card_sha256": full.digest()})
-
-    def digest(self) -> str:
-        """SHA-256 of the card's canonical JSON without its own hash.
-
-        Only entries that the card tells: one that a later release added, with a default, changes no hash.
-        """
-        content = self.model_dump(mode="json", exclude={"card_sha256"}, exclude_unset=True)
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()

@@ -6,18 +6,17 @@ network that they were not trained for is refused instead of drawn.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 
 from xiqa.errors import BundleError
 from xiqa.models.generators import Generators, network_hash
+from xiqa.models.sealed import SealedCard, open_card, open_weights, seal
 
 if TYPE_CHECKING:
     import os
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 CARD, WEIGHTS = "generators.json", "generators.safetensors"
-MOST_CARD_BYTES, MOST_WEIGHT_BYTES = 4 << 20, 2 << 30
+ADVICE = "name the folder that `xiqa train recipes/twogenerator.toml` wrote: RUN/bundle"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -78,7 +77,7 @@ class Achieved(_Section):
     change: float | None = Field(default=None, ge=0)
 
 
-class GeneratorCard(_Section):
+class GeneratorCard(SealedCard):
     """Everything in a generators' bundle but the weights.
 
     Attributes:
@@ -94,8 +93,6 @@ class GeneratorCard(_Section):
         achieved: What they do on validation films.
         recipe: The resolved training recipe.
         versions: Packages that the training ran on.
-        weights_sha256: Of ``generators.safetensors``.
-        card_sha256: Of this card without this entry.
     """
 
     format: Literal[1] = 1
@@ -110,16 +107,8 @@ class GeneratorCard(_Section):
     size: Size
     networks: Networks
     achieved: Achieved
-    recipe: dict[str, Any] = {}
-    versions: dict[str, str] = {}
-    weights_sha256: str = ""
-    card_sha256: str = ""
-
-    def digest(self) -> str:
-        """SHA-256 of the card's canonical JSON without its own hash."""
-        content = self.model_dump(mode="json", exclude={"card_sha256"})
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,16 +159,7 @@ def save_generators(folder: Path, generators: Generators, card: GeneratorCard) -
             raise BundleError(
                 f"the weight {name} is not finite", todo="train again, at a lower learning rate"
             )
-    content = safetensors.torch.save(tensors)
-    sealed = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
-    sealed = sealed.model_copy(update={"card_sha256": sealed.digest()})
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(sealed.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
-    for name, whole in ((WEIGHTS, content), (CARD, f"{text}\n".encode())):
-        beside = folder / f".{name}.part"
-        beside.write_bytes(whole)
-        beside.replace(folder / name)
-    return sealed
+    return seal(folder / CARD, card, (folder / WEIGHTS, safetensors.torch.save(tensors)))
 
 
 def load_generators(folder: str | os.PathLike[str]) -> LoadedGenerators:
@@ -195,9 +175,8 @@ def load_generators(folder: str | os.PathLike[str]) -> LoadedGenerators:
         BundleError: There is no such bundle, or it is incomplete, changed, or of another version.
     """
     place = Path(folder)
-    card = _read_card(place)
-    content = _read(place / WEIGHTS, MOST_WEIGHT_BYTES)
-    _check(f"{place / WEIGHTS} was changed", card.weights_sha256, hashlib.sha256(content).hexdigest())
+    card = open_card(GeneratorCard, place / CARD, todo=ADVICE)
+    content = open_weights(place / WEIGHTS, card, todo=ADVICE)
     networks = card.networks
     generators = Generators(networks.count, networks.width, networks.depth, networks.output)
     try:
@@ -205,41 +184,3 @@ def load_generators(folder: str | os.PathLike[str]) -> LoadedGenerators:
     except (SafetensorError, RuntimeError) as error:
         raise BundleError(f"the bundle {place} does not fit together", got=str(error)) from error
     return LoadedGenerators(generators.eval().requires_grad_(False), card)
-
-
-def _read_card(folder: Path) -> GeneratorCard:
-    """The card, checked against its own hash."""
-    path = folder / CARD
-    try:
-        card = GeneratorCard.model_validate_json(_read(path, MOST_CARD_BYTES))
-    except ValidationError as error:
-        first = error.errors()[0]
-        entry = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleError(
-            f"{path} is not a card that this version reads", got=f"{entry}: {first['msg']}"
-        ) from error
-    _check(f"{path} was changed", card.card_sha256, card.digest())
-    return card
-
-
-def _read(path: Path, most: int) -> bytes:
-    """A file's bytes, unless it is absent or too large."""
-    try:
-        size = path.stat().st_size
-        if size > most:
-            raise BundleError(f"{path} is too large", expected=f"at most {most} bytes", got=str(size))
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"cannot read {path}",
-            got=error.strerror or str(error),
-            todo="name the folder that `xiqa train recipes/twogenerator.toml` wrote: RUN/bundle",
-        ) from error
-
-
-def _check(problem: str, expected: str, got: str) -> None:
-    """Compare two hashes."""
-    if expected != got:
-        raise BundleError(
-            problem, expected=f"SHA-256 {expected[:12]}", got=got[:12], todo="get the bundle again"
-        )

@@ -27,20 +27,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.progress import track
 from torch import Tensor
 
-from xiqa.datasets import Sample, by_split
+from xiqa.datasets import by_split
 from xiqa.datasets.collection import require_no_leak
 from xiqa.datasets.detect import read_dataset
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import ConfigError, DatasetError
 from xiqa.files import write_atomic
 from xiqa.models.bundle import load_model
 from xiqa.models.softtree import Fidelity, SoftTree, TreeCard, TreeInput, film_input, save_tree
 from xiqa.report.softtree import draw_tree
+from xiqa.training.explainers import SEEDS_A_RUN, read_plan, simulated_films
 from xiqa.training.recipe import read_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from xiqa.datasets import Sample
     from xiqa.models.bundle import LoadedModel
     from xiqa.models.softtree import Turns
 
@@ -365,22 +366,6 @@ def _seen_before(
     return seen
 
 
-def _simulated(recipe: SoftTreeRecipe) -> list[Sample]:
-    """Simulated radiographs; they are made when they are read."""
-    first = FIRST_SEED + 100_000 * recipe.seed
-    return [
-        Sample(
-            key=f"simulated {seed}",
-            path=Path(),
-            label=0,  # nothing is learned from labels
-            split="val" if seed % 4 == 3 else "train",
-            patient=str(seed),
-            source=lambda seed=seed: simulate_chest(seed).image,  # type: ignore[misc]
-        )
-        for seed in range(first, first + recipe.simulated)
-    ]
-
-
 def run(
     recipe: Path,
     data: Path | None,
@@ -396,16 +381,12 @@ def run(
     Raises:
         ConfigError: The recipe has a wrong value, no model is named, or there are no films.
     """
-    plan = SoftTreeRecipe.read(recipe, quick=quick)
-    if seed is not None:
-        plan = plan.model_copy(update={"seed": seed})
-    if model is None:
-        raise ConfigError("a tree stands for a classifier", expected="--model NAME or FOLDER", got="none")
+    plan, name = read_plan(SoftTreeRecipe, recipe, model=model, seed=seed, quick=quick)
     samples = [] if data is None else [*read_dataset(data).samples]
-    samples += _simulated(plan)
+    samples += simulated_films(FIRST_SEED + SEEDS_A_RUN * plan.seed, plan.simulated)
     if not samples:
         raise ConfigError("no films to ask the classifier about", todo="name --data, or set simulated")
-    card = distil(plan, load_model(model), samples, out, resume=resume)
+    card = distil(plan, load_model(name), samples, out, resume=resume)
     told = card.fidelity
     return "\n".join(
         [
@@ -413,6 +394,6 @@ def run(
             f"{told.agreement:.0%} (always the more frequent side: {told.majority:.0%}),",
             f"  and its probability differs by {told.distance:.3f} in the mean.",
             f"The tree is in {out / 'tree'}, its picture {out / 'tree.png'}; one image's way through it:",
-            f"  xiqa tree {out / 'tree'} --model {model} --image IMAGE",
+            f"  xiqa tree {out / 'tree'} --model {name} --image IMAGE",
         ]
     )

@@ -1,0 +1,125 @@
+"""What bundles share: a card that holds the weights' hash and its own, and files that are whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xiqa.errors import BundleError
+from xiqa.files import write_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["SealedCard", "open_card", "open_weights", "seal"]
+
+MOST_CARD_BYTES, MOST_WEIGHT_BYTES = 4 << 20, 2 << 30
+
+
+class SealedCard(BaseModel):
+    """A card that notices when it, or the weights it speaks of, were changed.
+
+    Attributes:
+        weights_sha256: Of the weights' file.
+        card_sha256: Of this card without this entry.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights_sha256: str = ""
+    card_sha256: str = ""
+
+    def digest(self) -> str:
+        """SHA-256 of the card's canonical JSON without its own hash.
+
+        Only entries that the card tells: one that a later release added, with a default, changes no hash.
+        """
+        content = self.model_dump(mode="json", exclude={"card_sha256"}, exclude_unset=True)
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def sealed(self) -> Self:
+        """The card with every entry told and its own hash filled in."""
+        full = type(self).model_validate(self.model_dump())
+        return full.model_copy(update={"card_sha256": full.digest()})
+
+
+_Card = TypeVar("_Card", bound=SealedCard)
+
+
+def open_card(kind: type[_Card], path: Path, *, todo: str | None = None) -> _Card:
+    """Read a card and check it against its own hash.
+
+    Args:
+        kind: What its entries fill.
+        path: The file.
+        todo: What to do where there is none.
+
+    Raises:
+        BundleError: It is absent, unreadable, changed, or of another version.
+    """
+    try:
+        card = kind.model_validate_json(_read(path, MOST_CARD_BYTES, todo))
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleError(
+            f"{path} is not a card that this version reads", got=f"{entry}: {first['msg']}"
+        ) from error
+    _check(f"{path} was changed", card.card_sha256, card.digest())
+    return card
+
+
+def open_weights(path: Path, card: SealedCard, *, todo: str | None = None) -> bytes:
+    """Read the weights that a card speaks of.
+
+    Raises:
+        BundleError: They are absent, unreadable or changed.
+    """
+    content = _read(path, MOST_WEIGHT_BYTES, todo)
+    _check(f"{path} was changed", card.weights_sha256, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def seal(path: Path, card: _Card, weights: tuple[Path, bytes] | None = None) -> _Card:
+    """Write a card, and its weights where they are given; each file appears whole or not at all.
+
+    Args:
+        path: The card's file; its folder is made if needed.
+        card: The hashes are filled in here; without weights, that of the weights is kept.
+        weights: Their file and its content.
+
+    Returns:
+        The card as written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if weights is not None:
+        place, content = weights
+        card = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
+        write_atomic(place, content)
+    card = card.sealed()
+    text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, f"{text}\n".encode())
+    return card
+
+
+def _read(path: Path, most: int, todo: str | None) -> bytes:
+    """A file's bytes, unless it is absent or too large."""
+    try:
+        size = path.stat().st_size
+        if size > most:
+            raise BundleError(f"{path} is too large", expected=f"at most {most} bytes", got=str(size))
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}", got=error.strerror or str(error), todo=todo) from error
+
+
+def _check(problem: str, expected: str, got: str) -> None:
+    """Compare two hashes."""
+    if expected != got:
+        raise BundleError(
+            problem, expected=f"SHA-256 {expected[:12]}", got=got[:12], todo="get the bundle again"
+        )

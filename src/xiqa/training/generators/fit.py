@@ -1,0 +1,116 @@
+"""Running the training of generators, with checkpoints to go on from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from xiqa.models.generator_bundle import Achieved
+from xiqa.training.generators.module import GeneratorModule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xiqa.models.generators import Generators
+    from xiqa.training.data import EpochLoader
+    from xiqa.training.generators.classifier import Classifier
+    from xiqa.training.generators.recipe import GeneratorRecipe
+
+__all__ = ["fit_generators"]
+
+STEPS_BETWEEN_CHECKPOINTS = 25
+
+
+def fit_generators(
+    generators: Generators,
+    classifier: Classifier,
+    recipe: GeneratorRecipe,
+    loaders: tuple[EpochLoader, EpochLoader],
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> Achieved:
+    """Train generators, and say what they do on the validation films.
+
+    ``out/fit/last.ckpt`` is written every few steps, ``metrics.csv`` along the way.
+
+    Args:
+        generators: Changed in place; in evaluation mode when this returns.
+        classifier: What they explain.
+        recipe: The recipe.
+        loaders: Training and validation films, of one grey channel in [0, 1].
+        out: Folder for checkpoints.
+        resume: Go on from the last checkpoint in ``out``.
+        progress: Whether to show progress bars.
+
+    Returns:
+        What they achieve.
+    """
+    train, val = loaders
+    if recipe.warmup:
+        module = GeneratorModule(generators, classifier, recipe, recipe.warmup * len(train), drawing=True)
+        _fit(module, train, None, out / "warmup", recipe.warmup, resume=resume, progress=progress)
+        if generators.similar is not None:
+            generators.similar.load_state_dict(generators.adversarial.state_dict())
+        train.epoch, train.served = recipe.warmup, 0
+    module = GeneratorModule(generators, classifier, recipe, recipe.epochs * len(train))
+    watched = _fit(module, train, val, out / "fit", recipe.epochs, resume=resume, progress=progress)
+    generators.eval()
+    return Achieved(
+        films=len(val.films),
+        kept=watched["val_kept"] if generators.similar is not None else None,
+        flipped=watched["val_flipped"],
+        flipped_poor=watched.get("val_flipped_poor"),
+        change=watched["val_change"],
+    )
+
+
+def _fit(
+    module: GeneratorModule,
+    train: EpochLoader,
+    val: EpochLoader | None,
+    folder: Path,
+    epochs: int,
+    *,
+    resume: bool,
+    progress: bool,
+) -> dict[str, float]:
+    """Run Lightning's loop; a finished one is only read again."""
+    done, checkpoint = folder / "done.ckpt", folder / "last.ckpt"
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        devices=1,
+        accelerator="auto",
+        callbacks=[
+            ModelCheckpoint(
+                folder,
+                filename="last",
+                every_n_train_steps=STEPS_BETWEEN_CHECKPOINTS,
+                enable_version_counter=False,
+                save_on_train_epoch_end=False,
+            )
+        ],
+        logger=CSVLogger(folder, name="", version="log"),
+        log_every_n_steps=10,
+        gradient_clip_val=1.0,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=epochs,
+        use_distributed_sampler=False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+    )
+    if resume and done.exists():
+        state = torch.load(done, map_location="cpu", weights_only=True)
+        module.generators.load_state_dict(state["generators"])
+        return dict(state["watched"])
+    going_on = resume and checkpoint.exists()
+    start = str(checkpoint) if going_on else None
+    trainer.fit(module.train(), train, val, ckpt_path=start, weights_only=True)
+    watched = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    torch.save({"generators": module.generators.state_dict(), "watched": watched}, done)
+    return watched

@@ -1,0 +1,118 @@
+"""What a training of generators does, as its TOML recipe tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from xiqa.models.generator_bundle import Networks
+from xiqa.training.recipe import Augmentation, Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from xiqa.models.preprocess import Preprocessing
+
+__all__ = ["GeneratorLoss", "GeneratorRecipe"]
+
+Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GeneratorLoss(_Section):
+    r"""Weights of the loss's parts; grey values lie in [0, 1].
+
+    Attributes:
+        similar: :math:`\lambda_s`, of the similar image's distance from the film.
+        adversarial: :math:`\lambda_a`, of the adversarial image's.
+        pair: :math:`\lambda_p`, of their distance from each other.
+        variation: :math:`\lambda_v`, of the total variation of what they differ in: a change of few, whole
+            places instead of a pattern of single pixels, which turns many a verdict unseen.
+    """
+
+    similar: float = Field(default=10.0, ge=0)
+    adversarial: float = Field(default=10.0, ge=0)
+    pair: float = Field(default=10.0, ge=0)
+    variation: float = Field(default=1.0, ge=0)
+
+
+class GeneratorRecipe(_Section):
+    """One training of generators for one classifier.
+
+    Attributes:
+        kind: What the recipe trains.
+        name: Of the bundle.
+        seed: Of weights, order, augmentation and noise.
+        size: (rows, columns) of the images that are generated; None: the classifier's own input.
+        crop: (rows, columns) of the part that a step sees, at a random place, and the classifier with it;
+            None: the whole. A classifier of local evidence judges a part as it judges the whole, and at its
+            own resolution a step costs less.
+        focus: How often a part lies around an annotated object, on films that have one; the rest lies
+            anywhere.
+        explained: The class whose verdict is turned; None: the poor-quality class.
+        networks: How the generators are built.
+        warmup: Epochs in which one generator learns to draw the films before it becomes the start of both
+            (``output = "direct"``; the residual one starts as the identity).
+        epochs: After that.
+        batch_size: Films a step.
+        learning_rate: Of AdamW, at the peak of a one-cycle schedule.
+        ramp: Share of the steps during which the weights of distances and variation rise from a tenth to what
+            they are in the end: verdicts turn first, then the change becomes small.
+        jitter: The classifier sees generated images shifted by up to this many pixels, so that a pattern
+            that works at one place only turns no verdict.
+        noise: Standard deviation of the noise that it sees on them, grey values.
+        simulated: How many simulated radiographs to add, each fourth for validation.
+        augmentation: Their random changes; the source finds the geometric ones a useful regularisation.
+        loss: The weights.
+        pictures: How many validation films are shown with what became of them in ``pictures.png``.
+    """
+
+    kind: Literal["twogenerator"]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    seed: int = 0
+    size: Size | None = None
+    crop: Size | None = None
+    focus: float = Field(default=0.5, ge=0, le=1)
+    explained: int | None = Field(default=None, ge=0)
+    networks: Networks = Networks()
+    warmup: int = Field(default=0, ge=0)
+    epochs: int = Field(default=4, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    ramp: float = Field(default=0.5, ge=0, le=1)
+    jitter: int = Field(default=2, ge=0)
+    noise: float = Field(default=0.02, ge=0)
+    simulated: int = Field(default=0, ge=0)
+    augmentation: Augmentation | Literal[False] = Augmentation()
+    loss: GeneratorLoss = GeneratorLoss()
+    pictures: int = Field(default=6, ge=0)
+
+    @classmethod
+    def read(cls, path: Path, *, quick: bool = False) -> GeneratorRecipe:
+        """Read and check a recipe, or its version in small; see `xiqa.training.recipe.read_recipe`.
+
+        Raises:
+            ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
+        """
+        return read_recipe(cls, path, quick=quick)
+
+    def films(self, preprocessing: Preprocessing) -> Recipe:
+        """The recipe by which films are read, changed and served: grey, in [0, 1], one channel."""
+        grey = preprocessing.model_copy(
+            update={"size": self.size or preprocessing.size, "mean": (0.0,), "std": (1.0,)}
+        )
+        words = dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "")
+        return Recipe.model_validate(
+            {
+                "name": self.name,
+                "seed": self.seed,
+                "batch_size": self.batch_size,
+                "preprocessing": grey,
+                "augmentation": self.augmentation,
+                "phases": [{"epochs": self.epochs, "size": grey.size}],
+                "card": words,
+            }
+        )
