@@ -14,7 +14,7 @@ from xiqa.errors import DatasetError, ModelError
 from xiqa.models.architecture import Architecture
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
-from xiqa.models.heads import OrderedLinear, PooledMLP, he_initialise
+from xiqa.models.heads import OrderedLinear, PooledMLP, he_initialise, zero_residuals
 from xiqa.training.data import EpochLoader, FilmSet, load_films
 from xiqa.training.fit import fit, read_history
 from xiqa.training.goals import degrees_in, goal_of, is_poor, truth_of
@@ -122,6 +122,19 @@ def test_the_head_is_drawn_by_hes_rule():
     he_initialise(network)
     assert network[1].weight.std().item() == pytest.approx((2 / 4000) ** 0.5, rel=0.02)
     assert not network[1].bias.any()
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_residual_blocks_begin_as_identities(backbone):
+    network = build_network(Architecture(library="torchvision", backbone=backbone)).train()
+    zero_residuals(network)
+    torch.manual_seed(0)
+    channels = 64 if backbone == "resnet18" else 256
+    x = torch.rand(2, channels, 4, 4)
+    torch.testing.assert_close(network.layer1[1](x), x)
+    plain = nn.Sequential(nn.BatchNorm2d(3))
+    zero_residuals(plain)
+    assert plain[0].weight.all()
 
 
 def test_weights_that_no_hub_gives_are_told(tiny, monkeypatch):

@@ -104,10 +104,10 @@ def test_degrees_become_grades_degrees_and_labels(make_recipe, tmp_path):
 @pytest.mark.parametrize("layout", ["simulated_chest", "simulated_cardiac"])
 def test_simulated_films_are_new_ones_and_split(make_recipe, layout):
     names = ("clean", "foreign") if layout == "simulated_chest" else ("without_lvot", "with_lvot")
-    recipe = make_recipe(data={"layout": layout, "films": 12}, classes=names)
+    recipe = make_recipe(data={"layout": layout, "films": 16}, classes=names)
     ticks = []
     samples = list(simulated_samples(recipe, None, (64, 64), lambda: ticks.append(1)))
-    assert (len(samples), len(ticks), len(by_split(samples, "val"))) == (12, 12, 3)
+    assert (len(samples), len(ticks), len(by_split(samples, "val"))) == (16, 16, 4)
     assert samples[0].patient == str(FIRST_SEED)
     assert {sample.label for sample in samples} == {0, 1}
     assert all(bool(sample.annotations) for sample in samples if sample.label)
@@ -116,6 +116,17 @@ def test_simulated_films_are_new_ones_and_split(make_recipe, layout):
     np.testing.assert_array_equal(again.read().pixels, samples[0].read().pixels)
     other = make_recipe(data={"layout": layout, "films": 12}, classes=names, seed=1)
     assert next(simulated_samples(other, None, (64, 64))).patient == str(2 * FIRST_SEED)
+
+
+def test_simulated_hearts_are_seen_without_and_with_the_tract(make_recipe):
+    recipe = make_recipe(
+        data={"layout": "simulated_cardiac", "films": 12}, classes=("without_lvot", "with_lvot")
+    )
+    samples = list(simulated_samples(recipe, None, (64, 64)))
+    for without, with_ in zip(samples[::2], samples[1::2], strict=True):
+        assert (without.patient, without.split) == (with_.patient, with_.split)
+        assert (without.label, with_.label) == (0, 1)
+    assert len({sample.key for sample in samples}) == 12
 
 
 def corrupted(make_recipe, **changes):

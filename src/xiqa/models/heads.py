@@ -9,12 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import xiqa._torchvision  # noqa: F401 - lets torchvision load beside a CPU-only torch
 from xiqa.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OrderedLinear", "PooledMLP", "he_initialise", "last_linear", "replace_last_linear"]
+__all__ = [
+    "OrderedLinear",
+    "PooledMLP",
+    "he_initialise",
+    "last_linear",
+    "replace_last_linear",
+    "zero_residuals",
+]
 
 
 class PooledMLP(nn.Module):
@@ -135,3 +143,17 @@ def he_initialise(network: nn.Module) -> None:
     nn.init.kaiming_normal_(last.weight, nonlinearity="relu")
     if last.bias is not None:
         nn.init.zeros_(last.bias)
+
+
+def zero_residuals(network: nn.Module) -> None:
+    """Let the residual blocks of a torchvision ResNet begin as identities: 0 weighs their last batch norm.
+
+    A deep network that begins without pretrained weights learns sooner so; timm's ResNets do it by
+    themselves. Other networks stay as they are. Source: ``goyal2017accurate``, section 5.1.
+    """
+    from torchvision.models.resnet import BasicBlock, Bottleneck  # noqa: PLC0415 - takes a second
+
+    for module in network.modules():
+        if isinstance(module, (BasicBlock, Bottleneck)):
+            last = module.bn2 if isinstance(module, BasicBlock) else module.bn3
+            nn.init.zeros_(cast("Tensor", last.weight))

@@ -110,7 +110,7 @@ def simulated_samples(
     size: tuple[int, int],
     tick: Callable[[], object] = lambda: None,
 ) -> Iterator[Sample]:
-    """The samples of a simulated layout; three of four train, the rest validates.
+    """The samples of a simulated layout; three of four train, the rest validates, by patient.
 
     Args:
         recipe: Says what, how many, and the seed.
@@ -133,12 +133,11 @@ def simulated_samples(
     if layout == "corrupted":
         yield from _corrupted(recipe, _good(data, first, splits, size), first, tick)
         return
-    names = ("clean", "foreign") if layout == "simulated_chest" else ("without_lvot", "with_lvot")
-    simulate = simulate_chest if layout == "simulated_chest" else simulate_cardiac
-    for seed, split in enumerate(splits, start=first):
-        phantom: Phantom = simulate(seed, size=size)
+    chest = layout == "simulated_chest"
+    names = ("clean", "foreign") if chest else ("without_lvot", "with_lvot")
+    for seed, split, phantom in (_chests if chest else _hearts)(first, splits, size):
         sample = Sample(
-            key=f"simulated {seed}",
+            key=f"simulated {seed}, {names[phantom.label]}",
             path=Path(),
             label=phantom.label,
             split=split,
@@ -148,6 +147,23 @@ def simulated_samples(
         )
         tick()
         yield _labelled(recipe, sample, names[phantom.label])
+
+
+def _chests(
+    first: int, splits: Sequence[Split], size: tuple[int, int]
+) -> Iterator[tuple[int, Split, Phantom]]:
+    """Simulated radiographs, each of another patient."""
+    for seed, split in enumerate(splits, start=first):
+        yield seed, split, simulate_chest(seed, size=size)
+
+
+def _hearts(
+    first: int, splits: Sequence[Split], size: tuple[int, int]
+) -> Iterator[tuple[int, Split, Phantom]]:
+    """Two slices of every heart, without and with the tract: it is all that they can be told apart by."""
+    for place in range(len(splits)):
+        seed, outflow = first + place // 2, place % 2 == 1
+        yield seed, splits[place - place % 2], simulate_cardiac(seed, outflow=outflow, size=size)
 
 
 def _good(data: Path | None, first: int, splits: Sequence[Split], size: tuple[int, int]) -> Iterator[Sample]:

@@ -20,7 +20,7 @@ from xiqa.datasets import by_split
 from xiqa.errors import ConfigError, DatasetError, ModelError
 from xiqa.models.backbones import build_network
 from xiqa.models.evidence import EvidenceNet
-from xiqa.models.heads import he_initialise
+from xiqa.models.heads import he_initialise, zero_residuals
 from xiqa.report.classifier_files import write_report
 from xiqa.training.data import load_films
 from xiqa.training.disk import FilmsOnDisk
@@ -133,6 +133,8 @@ def report_bundle(
 def starting_network(recipe: Recipe) -> nn.Module:
     """The network as training begins: pretrained where the recipe says so, its head drawn anew."""
     network = build_network(recipe.architecture, weights="imagenet" if recipe.pretrained else "none")
+    if not recipe.pretrained:
+        zero_residuals(network)
     if recipe.he_head:
         he_initialise(network)
     return network
