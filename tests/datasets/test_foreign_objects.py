@@ -55,6 +55,7 @@ def test_objects_keep_kind_use_and_place(folder):
         ("images.csv", "val", "holdout", "holdout"),
         ("images.csv", "patient,", "person,", "lacks columns"),
         ("objects.csv", "1,2,3,4", "1,2,x,4", "not a number"),
+        ("objects.csv", "1,2,3,4", "1,2,nan,4", "not a number"),
     ],
 )
 def test_a_wrong_table_is_told(folder, table, old, new, told):

@@ -57,6 +57,9 @@ def test_nih_errors(tmp_path):
     (tmp_path / "test_list.txt").unlink()
     with pytest.raises(DatasetError, match="test list"):
         read_nih_chestxray14(tmp_path)
+    table.unlink()
+    with pytest.raises(DatasetError, match=r"no table.*Data_Entry_2017\.csv"):
+        read_nih_chestxray14(tmp_path)
 
 
 def test_covid(tmp_path):
@@ -104,6 +107,8 @@ def test_lvot_volume_gives_every_slice(tmp_path):
 
 
 def test_lvot_without_truth_or_with_a_wrong_mask_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="no slice under"):
+        read_lvot(tmp_path)
     layouts.png(tmp_path / "images" / "P1" / "a.png")
     with pytest.raises(DatasetError, match="no label for"):
         read_lvot(tmp_path)
@@ -126,6 +131,9 @@ def test_class_folders_with_and_without_splits(tmp_path):
     assert any("patients are unknown" in note for note in drawn.notes)
     with pytest.raises(DatasetError, match="class folders"):
         read_class_folders(tmp_path / "drawn" / "accept")
+    (tmp_path / "drawn" / "doubtful").mkdir()
+    with pytest.raises(DatasetError, match="no image of class doubtful"):
+        read_class_folders(tmp_path / "drawn")
 
 
 def test_csv(tmp_path):
@@ -315,6 +323,7 @@ def test_coco_of_another_tool_without_extra_fields(tmp_path):
         ({"category_id": 8}, "KeyError"),
         ({"segmentation": {"size": [24, 20], "counts": "abc"}}, "uncompressed"),
         ({"bbox": [1, 2, "x", 4]}, "ValueError"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "not finite"),
     ):
         file.write_text(json.dumps(content | {"annotations": [content["annotations"][0] | change]}))
         with pytest.raises(DatasetError, match=problem):

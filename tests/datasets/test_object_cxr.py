@@ -26,7 +26,17 @@ def test_corners_may_come_in_any_order():
 
 
 @pytest.mark.parametrize(
-    "text", ["3 1 2 3 4", "0 1 2 3", "0 1 2 3 4 5", "2 1 1 2 2", "2 1 1 2 2 3", "0 a b c d"]
+    "text",
+    [
+        "3 1 2 3 4",
+        "0 1 2 3",
+        "0 1 2 3 4 5",
+        "2 1 1 2 2",
+        "2 1 1 2 2 3",
+        "0 a b c d",
+        "0 1 2 nan 4",
+        "1 1 2 3 inf",
+    ],
 )
 def test_what_is_no_shape_is_told_with_its_text(text):
     with pytest.raises(DatasetError, match=text):

@@ -18,6 +18,7 @@ import numpy as np
 from xiqa.datasets.collection import SPLITS, Collection, assign_splits
 from xiqa.datasets.masks import tightest_box
 from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
 from xiqa.types import Annotation, Box, MaskArray, Point
 
@@ -88,7 +89,7 @@ def _read_file(file: Path, split: Split | None, seed: int) -> list[Sample]:
 
 
 def _annotation(entry: dict[str, Any], names: dict[Any, str], size: tuple[int, int]) -> Annotation:
-    x, y, width, height = (float(value) for value in entry["bbox"])
+    x, y, width, height = (number(value) for value in entry["bbox"])
     shape = entry.get("segmentation") or []
     mask = _decode(shape, size) if isinstance(shape, dict) else None
     corners = shape[0] if isinstance(shape, list) and len(shape) == 1 else []

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
 from xiqa.types import Annotation, Box
 
@@ -100,7 +101,7 @@ def _rows(table: Path, columns: set[str]) -> list[dict[str, str]]:
 def _annotation(row: dict[str, str]) -> Annotation:
     """One row of ``objects.csv``."""
     try:
-        box = Box(*(float(row[name]) for name in ("x0", "y0", "x1", "y1")))
+        box = Box(*(number(row[name]) for name in ("x0", "y0", "x1", "y1")))
     except ValueError:
         raise DatasetError(f"objects.csv, {row['image']}: a corner is not a number") from None
     return Annotation(box, kind=row["kind"], removable=row["removable"] == "1", zone=row["zone"])

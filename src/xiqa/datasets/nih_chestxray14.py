@@ -14,7 +14,7 @@ from pathlib import Path
 
 from xiqa.datasets.collection import Collection, assign_splits
 from xiqa.datasets.sample import Sample
-from xiqa.datasets.tables import read_rows
+from xiqa.datasets.tables import number, read_rows
 from xiqa.errors import DatasetError
 from xiqa.types import Annotation, Box
 
@@ -52,14 +52,14 @@ def read_boxes(table: Path) -> dict[str, tuple[Annotation, ...]]:
         raise DatasetError("no table of boxes", expected=str(table))
     boxes: dict[str, list[Annotation]] = defaultdict(list)
     with table.open(newline="", encoding="utf-8-sig") as lines:
-        for number, row in enumerate(csv.reader(lines), start=1):
-            if number == 1:
+        for line, row in enumerate(csv.reader(lines), start=1):
+            if line == 1:
                 continue
             try:
-                x, y, width, height = (float(value) for value in row[2:6])
+                x, y, width, height = (number(value) for value in row[2:6])
             except ValueError:
                 raise DatasetError(
-                    f"{table.name}, line {number}", expected="x, y, w, h", got=str(row)
+                    f"{table.name}, line {line}", expected="x, y, w, h", got=str(row)
                 ) from None
             boxes[row[0]].append(Annotation(Box(x, y, x + width - 1, y + height - 1), kind=row[1]))
     return {image: tuple(found) for image, found in boxes.items()}

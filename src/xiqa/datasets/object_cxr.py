@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
 from xiqa.types import Annotation, Box, Point
 
@@ -53,7 +54,7 @@ def _parse_object(text: str) -> Annotation:
     """One object of an annotation cell."""
     shape, *words = text.split()
     try:
-        numbers = [float(word) for word in words]
+        numbers = [number(word) for word in words]
     except ValueError:
         raise DatasetError("cannot read an annotation", expected="numbers", got=repr(text)) from None
     if shape not in (RECTANGLE, ELLIPSE, POLYGON):

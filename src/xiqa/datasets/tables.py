@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
 from xiqa.errors import DatasetError
 
-__all__ = ["read_rows"]
+__all__ = ["number", "read_rows"]
+
+
+def number(text: str | float) -> float:
+    """A cell's number.
+
+    Raises:
+        ValueError: It is none, or not finite.
+
+    >>> number("4.5")
+    4.5
+    """
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not finite")
+    return value
 
 
 def read_rows(table: Path, columns: Iterable[str]) -> list[dict[str, str]]:
