@@ -1,5 +1,7 @@
 """Films on the disk are those in memory, whoever asks for them."""
 
+import threading
+
 import numpy as np
 import pydicom
 import pytest
@@ -10,6 +12,7 @@ from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.datasets.phantoms.write import PhantomFolder
 from xiqa.datasets.phantoms.write_cardiac import CineFolder, simulate_cines
+from xiqa.errors import DatasetError
 from xiqa.training import train as train_module
 from xiqa.training.data import EpochLoader, FilmSet, load_films
 from xiqa.training.disk import FilmsOnDisk
@@ -63,6 +66,38 @@ def test_batches_from_disk_and_from_workers_are_those_from_memory(make_recipe, s
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def test_an_error_in_a_worker_is_told_and_nothing_runs_on(make_recipe, samples):
+    class Broken(FilmsOnDisk):
+        def __getitem__(self, index):
+            if index == 5:
+                raise DatasetError("a broken film")
+            return super().__getitem__(index)
+
+    recipe = make_recipe()
+    part = FilmSet(Broken(samples, recipe.preprocessing), recipe, (64, 64), training=True)
+    loader = EpochLoader(part, 1, shuffle=False, workers=2)
+    seen = []
+    with pytest.raises(DatasetError, match="a broken film"):
+        seen.extend(batch.labels for batch in loader)
+    assert loader.state_dict() == {"epoch": 0, "served": 5}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+def test_a_loader_that_is_left_stands_where_it_was_left(make_recipe, samples):
+    recipe = make_recipe()
+    part = FilmSet(load_films(samples, recipe.preprocessing), recipe, (64, 64), training=True)
+    left = EpochLoader(part, 2, workers=2)
+    batches = iter(left)
+    next(batches)
+    batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+    other = EpochLoader(part, 2)
+    other.load_state_dict(left.state_dict())
+    wanted = list(EpochLoader(part, 2))[1:]
+    for one, two in zip(other, wanted, strict=True):
+        assert torch.equal(one.images, two.images)
+
+
 @pytest.mark.long
 def test_a_recipe_trains_from_disk_as_from_memory(make_recipe, tmp_path, monkeypatch):
     samples = make_samples(8, "train") + make_samples(4, "val", first=100)
@@ -76,8 +111,8 @@ def test_a_recipe_trains_from_disk_as_from_memory(make_recipe, tmp_path, monkeyp
 
 
 @pytest.mark.long
-def test_workers_decode_compressed_dicom_after_this_process_has(make_recipe, tmp_path):
-    """A worker is a fork of a process whose decoders run already, and must not talk to them."""
+def test_workers_decode_compressed_dicom_at_the_same_time(make_recipe, tmp_path):
+    """Threads share the processes that decode."""
     with CineFolder(tmp_path / "set", format="dicom") as folder:
         for seed in range(2):
             folder.add(simulate_cines(seed, 2, (64, 64)))

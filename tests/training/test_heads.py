@@ -409,9 +409,11 @@ class Stop(Exception):
     ],
     ids=lambda options: options["name"],
 )
-def test_a_kill_inside_an_epoch_changes_nothing(tiny, tmp_path, monkeypatch, optimiser):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_kill_inside_an_epoch_changes_nothing(tiny, tmp_path, monkeypatch, optimiser, workers):
     recipe = tiny(
         optimiser=optimiser,
+        workers=workers,
         data={"balance": "sampler"},
         augmentation={"rotate": 5, "flip": 0.5, "flip_vertical": 0.5, "shear": 3},
         phases=[{"epochs": 3, "learning_rate": 1e-2}],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 import torch.distributed
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from xiqa.training.augment import affine_boxes, affine_matrix, augment, warp
 from xiqa.training.targets import Truth, dense_target
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "EpochLoader", "FeatureSet", "Film", "FilmSet", "load_films", "prepare_film"]
 
+AHEAD = 2  # batches that a worker prepares before they are asked for
 STRIDE = 8  # of the evidence map: the finest stage that the pyramid reads
 
 
@@ -174,7 +177,7 @@ class EpochLoader:
         shuffle: False: in the films' order.
         weights: How often each film is drawn, relative to the others, with replacement; None: each once.
         first_epoch: Number of the first epoch, so that later phases draw other changes than the first.
-        workers: Processes that prepare batches; 0: this one.
+        workers: Threads that prepare batches while earlier ones are used; 0: each when it is asked for.
     """
 
     def __init__(
@@ -199,10 +202,7 @@ class EpochLoader:
         if self.served >= len(self):  # the last epoch was served to its end
             self.epoch, self.served = self.epoch + 1, 0
         batches = self._batches(self.epoch)[self.served :]
-        loader: Any = DataLoader(
-            self.films, batch_sampler=batches, collate_fn=_collate, num_workers=self.workers
-        )
-        for batch in loader:
+        for batch in _prepared(self.films, batches, self.workers):
             self.served += 1
             yield batch
 
@@ -230,6 +230,34 @@ class EpochLoader:
         share = np.resize(order, -(-len(order) // world) * world)[rank::world]
         draws = [(epoch if self.shuffle else 0, int(index)) for index in share]
         return [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
+
+
+def _prepared(
+    films: FilmSet | FeatureSet, batches: Sequence[Sequence[tuple[int, int]]], workers: int
+) -> Iterator[Batch]:
+    """The batches of these draws, in their order.
+
+    Decoding and the changes of a film let other threads run, so threads do what processes would, without
+    their start in every epoch and without copying batches between them.
+    """
+
+    def batch(draws: Sequence[tuple[int, int]]) -> Batch:
+        return _collate([films[draw] for draw in draws])
+
+    if not workers:
+        yield from map(batch, batches)
+        return
+    pool = ThreadPoolExecutor(workers, "batches")
+    ahead: deque[Future[Batch]] = deque()
+    try:
+        for draws in batches:
+            ahead.append(pool.submit(batch, draws))
+            if len(ahead) > AHEAD * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:  # also when nobody asks for the rest
+        pool.shutdown(cancel_futures=True)
 
 
 def _collate(items: list[Batch]) -> Batch:
