@@ -11,15 +11,14 @@ from xiqa.models.card import BundleCard, Layers
 from xiqa.models.preprocess import Preprocessing
 
 
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory):
-    """Folder of a small random network."""
+def make_bundle(folder, classes):
+    """A small random network of these classes."""
     card = BundleCard(
         name="tiny",
         created="2025-01-01",
-        architecture=Architecture(backbone="resnet10t"),
+        architecture=Architecture(backbone="resnet10t", classes=len(classes)),
         preprocessing=Preprocessing(size=(64, 64)),
-        classes=("clean", "foreign"),
+        classes=classes,
         poor_class=1,
         temperature=1.0,
         threshold=0.5,
@@ -29,9 +28,14 @@ def bundle(tmp_path_factory):
         **dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "test"),
     )
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("bundle")
     save_bundle(folder, build_network(card.architecture), card)
     return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """Folder of a small random network of two classes."""
+    return make_bundle(tmp_path_factory.mktemp("bundle"), ("clean", "foreign"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from xiqa.errors import ConfigError
 from xiqa.experiments.recipe import Experiment, find_recipe, recipes
+from xiqa.experiments.tables import STATISTICS, VERDICTS
 from xiqa.metrics import get_metric
 from xiqa.saliency.registry import bind
 
@@ -18,7 +19,7 @@ def test_a_shipped_recipe_names_what_exists(path):
     assert one.name == path.stem
     for method in one.methods:
         bind(method)
-    measured = {measure.name for measure in one.measures} | {"AUC", "accuracy", "sensitivity", "specificity"}
+    measured = {measure.name for measure in one.measures} | {*VERDICTS, *STATISTICS, "called"}
     for measure in one.measures:
         assert set(measure.params) <= set(get_metric(measure.metric).params)
     for table in one.tables:

@@ -11,6 +11,7 @@ from xiqa.experiments.render import cell_text, to_csv, to_html, to_latex, to_mar
 from xiqa.experiments.rows import frame_of
 from xiqa.experiments.stats import paired_differences
 from xiqa.experiments.tables import auc, make_table
+from xiqa.report.classifier import classifier_report
 
 PATIENTS = ["p", "p", "q", "r", "s", "t", "u", "v"]
 RNG = np.random.default_rng(0)
@@ -127,3 +128,33 @@ def test_few_patients_are_not_tested(recipe):
     assert not first.significant
     assert cell_text(table.cells[("c",), ("pointing_game",)]) == "2.000"
     assert "No test below 6 patients." in to_markdown(table)
+
+
+def test_a_report_of_classes_is_that_of_the_classifier_report(recipe):
+    rng = np.random.default_rng(1)
+    names = ["bad", "good", "worse"]
+    truth = np.array([0, 1, 2, 0, 1, 2, 2, 0])
+    scores = rng.dirichlet(np.ones(3), size=8)
+    found = [row(image, 1.0, metric="accuracy", method="") for image in range(8)]
+    for image in range(8):
+        for place, name in enumerate(names):
+            about = {"group": names[truth[image]], "class": name, "method": ""}
+            found.append(row(image, scores[image, place], metric="probability", **about))
+            called = float(scores[image].argmax() == place)
+            found.append(row(image, called, metric="called", **about))
+    rows = frame_of([{**one, "group": names[truth[int(one["image"][1:])]]} for one in found])
+    spec = TableSpec(name="t", title="t", rows=["class"], metrics=["precision", "recall", "F1", "AUC"])
+    table = make_table(rows, spec, recipe())
+    report = classifier_report(scores, truth, names)
+    assert [one[0] for one in table.rows] == names
+    for one in report.classes:
+        values = [table.cells[(one.name,), (label,)].interval.value for label in spec.metrics]
+        assert values == pytest.approx([one.precision, one.recall, one.f1, one.auc])
+    shares = TableSpec(name="t", title="t", rows=["group"], columns=["class"], metrics=["called"])
+    confusion = make_table(rows, shares, recipe())
+    for place, counts in zip(names, report.confusion, strict=True):
+        told = [confusion.cells[(place,), (name,)].interval.value for name in names]
+        assert told == pytest.approx(np.array(counts) / sum(counts))
+    # without the key, rows of single classes are not mixed into others
+    plain = make_table(rows, TableSpec(name="t", title="t", rows=["model"]), recipe())
+    assert [column for _, column in plain.cells] == [("accuracy",)]

@@ -80,6 +80,16 @@ def test_region_perturbation_equals_the_replica(fill, region, steps, order):
     assert np.ptp(scores) > 1e-3
 
 
+@pytest.mark.parametrize(("steps", "every"), [(None, 3), (7, 3), (6, 2)])
+def test_a_coarser_curve_scores_every_so_many_regions(steps, every):
+    settings = {"region": 8, "steps": steps, "fill": "uniform", "seed": 4}
+    whole, coarse = (aopc_curve(PROBE, IMAGE, SALIENCY, 1, every=one, **settings) for one in (1, every))
+    assert coarse.share == pytest.approx(whole.share[::every])
+    assert coarse.score == pytest.approx(whole.score[::every], abs=1e-6)
+    value = aopc(PROBE, IMAGE, SALIENCY, 1, every=every, **settings)
+    assert value == pytest.approx(replica.aopc(list(whole.score[::every])), abs=1e-6)
+
+
 class TestFillers:
     def test_what_they_put_there(self):
         fills = {

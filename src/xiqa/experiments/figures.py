@@ -13,6 +13,8 @@ from xiqa.errors import ConfigError
 from xiqa.experiments.recipe import Experiment, FigureSpec, Key
 from xiqa.experiments.stats import bootstrap_means, mean_intervals
 from xiqa.experiments.tables import ResultTable, chosen_rows
+from xiqa.report.classifier import ClassifierReport
+from xiqa.report.classifier_files import draw_history
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +54,8 @@ def draw_figure(
             figure = _intervals(tables[spec.table], plt)
         elif spec.kind == "curves":
             figure = _curves(rows, spec, experiment, plt)
+        elif spec.kind == "history":
+            figure = _histories(experiment, plt)
         else:
             figure = _scatter(rows, spec, experiment, plt)
         figure.suptitle(spec.title, fontsize=10)
@@ -90,6 +94,28 @@ def _intervals(table: ResultTable, plt: Any) -> Figure:
         axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].invert_yaxis()
+    return figure  # type: ignore[no-any-return]
+
+
+def _histories(experiment: Experiment, plt: Any) -> Figure:
+    """A panel a training: recall of every class, epoch by epoch.
+
+    Raises:
+        ConfigError: A bundle has no report of its training beside it.
+    """
+    named = [(one.name, bundle) for one in experiment.models for bundle in one.bundles]
+    figure, axes = plt.subplots(
+        1, len(named), sharey=True, squeeze=False, figsize=(4.6 * len(named), 3.4), layout="constrained"
+    )
+    for axis, (name, bundle) in zip(axes[0], named, strict=True):
+        path = Path(bundle).parent / "report" / "classifier.json"
+        if not path.is_file():
+            raise ConfigError(
+                f"no history of {name}", expected=str(path), todo="name the bundle in its training's folder"
+            )
+        report = ClassifierReport.model_validate_json(path.read_text(encoding="utf-8"))
+        draw_history(axis, report)
+        axis.set_title(name, fontsize=9)
     return figure  # type: ignore[no-any-return]
 
 

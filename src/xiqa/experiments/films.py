@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from xiqa.datasets import COMPACT_KINDS, Sample
 from xiqa.datasets.detect import read_dataset
+from xiqa.datasets.nih_chestxray14 import read_boxes
 from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.datasets.phantoms.chest.scenario import Scenario, scenario_grid
 from xiqa.errors import ConfigError, DatasetError
 from xiqa.experiments.recipe import Films, Objects
 from xiqa.imaging.frame import Frame
+from xiqa.models.lungs import SHIPPED_LUNGS, loaded
 from xiqa.types import Annotation, Box, Image, MaskArray
 
-__all__ = ["Film", "Loaded", "choose_films", "lung_atlas", "truth_of"]
+__all__ = ["Film", "Loaded", "choose_films", "truth_of"]
 
-ATLAS_FILMS, ATLAS_SIDE = 24, 96
+BOX_SIDE = 1024  # of the frame that ChestX-ray14 tells its boxes in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +43,7 @@ class Loaded:
 
     @property
     def lungs(self) -> MaskArray:
-        """Pixels over the lungs: exact on simulated films, an atlas on real ones."""
+        """Pixels over the lungs: exact on simulated films, found by the shipped lung network on real ones."""
         return self.find_lungs()
 
 
@@ -102,18 +104,23 @@ def _from_folder(films: Films) -> list[Film]:
         raise ConfigError("no films", expected="a folder", todo="name it: --data FOLDER")
     collection = read_dataset(Path(films.path))
     wanted = {"all": None, "poor": 1, "good": 0}[films.only]
-    return [
-        Film(
-            sample.key, sample.patient or sample.key, collection.classes[sample.label], partial(_read, sample)
-        )
-        for sample in collection.samples
-        if films.split in ("all", sample.split) and wanted in (None, sample.label)
-    ]
+    boxes = read_boxes(Path(films.path) / films.boxes) if films.boxes else {}
+    found = []
+    for sample in collection.samples:
+        if films.split in ("all", sample.split) and wanted in (None, sample.label):
+            group = collection.classes[sample.label]
+            own = tuple(one for one in boxes.get(f"{sample.path.stem}.png", ()) if one.kind.lower() == group)
+            load = partial(_read, sample, own)
+            found.append(Film(sample.key, sample.patient or sample.key, group, load))
+    return found
 
 
-def _read(sample: Sample) -> Loaded:
+def _read(sample: Sample, boxes: tuple[Annotation, ...] = ()) -> Loaded:
     image = sample.read()
-    return Loaded(image, sample.label, sample.annotations, partial(lung_atlas, image.size))
+    frame = Frame.resize(original=(BOX_SIDE, BOX_SIDE), model=image.size)
+    own = tuple(replace(one, box=frame.box_to_model(one.box)) for one in boxes)
+    lungs = cache(lambda: loaded(SHIPPED_LUNGS)(image))
+    return Loaded(image, sample.label, sample.annotations + own, lungs)
 
 
 def _simulated(films: Films) -> list[Film]:
@@ -140,22 +147,3 @@ def _simulate(films: Films, scenario: Scenario | None, seed: int) -> Loaded:
         raise DatasetError(f"the simulated film {seed} has no lungs")
     # a drawn marker is no object, and the mask of valid pixels is no part of the question
     return Loaded(replace(phantom.image, mask=None), phantom.label, phantom.annotations, lambda: lungs)
-
-
-@lru_cache(maxsize=8)
-def lung_atlas(size: tuple[int, int]) -> MaskArray:
-    """Where at least half of simulated patients have their lungs: a coarse guess for a real frontal film.
-
-    Args:
-        size: (rows, columns) of the film.
-    """
-    return np.asarray(
-        Frame.resize(original=(ATLAS_SIDE, ATLAS_SIDE), model=size).image_to_model(_atlas()) >= 0.5
-    )
-
-
-@cache
-def _atlas() -> np.ndarray:
-    side = (ATLAS_SIDE, ATLAS_SIDE)
-    masks = [simulate_chest(seed, size=side).lung_mask for seed in range(ATLAS_FILMS)]
-    return np.asarray(np.mean([mask for mask in masks if mask is not None], axis=0), dtype=np.float32)

@@ -27,14 +27,18 @@ __all__ = [
 Objects = Literal["thorax", "removable", "compact", "lungs"]
 State = Literal["trained", "imagenet", "semi", "full"]
 Key = Literal[
-    "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "outcome",
-    "count", "size", "place", "metric",
+    "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "class",
+    "outcome", "count", "size", "place", "metric",
 ]  # fmt: skip
 KEYS: tuple[Key, ...] = (
-    "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "outcome",
-    "count", "size", "place", "metric",
+    "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "class",
+    "outcome", "count", "size", "place", "metric",
 )  # fmt: skip
-"""Columns of the rows by which tables may be laid out; count, size, place: parts of a scenario's name."""
+"""Columns of the rows by which tables may be laid out; count, size, place: parts of a scenario's name.
+
+``class`` is the one that a row of a verdict between more than two classes is about; such rows are shown by
+the tables that name it, and by no other.
+"""
 
 
 class _Section(BaseModel):
@@ -54,6 +58,8 @@ class Films(_Section):
         count: Simulated films a scenario, or in all for a ward.
         first: Seed of the first simulated film; the same seed shows the same patient in every scenario.
         size: (rows, columns) of simulated films.
+        boxes: Table of boxes in ChestX-ray14's format (``BBox_List_2017.csv``), by its place in the folder;
+            those of a film's own class become its objects.
     """
 
     source: Literal["folder", "grid", "ward"] = "folder"
@@ -64,6 +70,7 @@ class Films(_Section):
     count: int = Field(default=4, ge=1)
     first: int = Field(default=0, ge=0)
     size: tuple[int, int] = (640, 640)
+    boxes: str = ""
 
 
 class Network(_Section):
@@ -93,7 +100,7 @@ class Alteration(_Section):
         degree: Of the corruption, 0 to 1.
         attack: ``fgsm``, ``pgd`` or ``deepfool``, away from the explained class.
         epsilon: Of ``fgsm`` and ``pgd``, in units of the network's input.
-        mask: ``lungs``: everything beside the lungs becomes the film's mean.
+        mask: ``lungs``: everything beside the lungs becomes the film's mean; ``outside``: the lungs do.
     """
 
     name: str
@@ -101,7 +108,7 @@ class Alteration(_Section):
     degree: float = Field(default=0.5, ge=0, le=1)
     attack: Literal["", "fgsm", "pgd", "deepfool"] = ""
     epsilon: float = Field(default=0.02, gt=0)
-    mask: Literal["", "lungs"] = ""
+    mask: Literal["", "lungs", "outside"] = ""
 
     @model_validator(mode="after")
     def _one(self) -> Alteration:
@@ -121,6 +128,8 @@ class Measure(_Section):
         params: Parameters of the metric that differ from its defaults.
         curve: Keep the whole curve of a perturbation metric beside its value.
         limit: Only on so many of the films, the first in their order; None: all.
+        correct_only: Only on films that the trained network judges rightly. What a random network gets right
+            is luck: it is measured on every film.
     """
 
     metric: str
@@ -129,6 +138,7 @@ class Measure(_Section):
     params: dict[str, Any] = {}
     curve: bool = False
     limit: int | None = Field(default=None, ge=1)
+    correct_only: bool = False
 
     @property
     def name(self) -> str:
@@ -174,7 +184,8 @@ class FigureSpec(_Section):
         name: File name of the figure.
         title: What it shows.
         kind: ``intervals``: every row of ``table`` as a point with its interval; ``curves``: a perturbation
-            curve a method; ``scatter``: one measure against another, a point a method.
+            curve a method; ``scatter``: one measure against another, a point a method; ``history``: recall of
+            every class by epoch, as the training of each trained network left it beside the bundle.
         table: Name of the table, for ``intervals``.
         x: Label of the measure across, for ``scatter``.
         y: Label of the measure up, for ``curves`` and ``scatter``.
@@ -186,7 +197,7 @@ class FigureSpec(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    kind: Literal["intervals", "curves", "scatter"]
+    kind: Literal["intervals", "curves", "scatter", "history"]
     table: str = ""
     x: str = ""
     y: str = ""
@@ -228,7 +239,8 @@ class Experiment(_Section):
         profiles: ``paper`` and ``reference``; the latter always explains the predicted class.
         controls: Whether centre point, random map and edge detector stand beside the methods.
         verdicts: Whether the networks' verdicts are measured too (``AUC``, ``accuracy``, ``sensitivity``,
-            ``specificity``, ``probability``).
+            ``specificity``, ``probability``; of each ``class`` of more than two ``recall``, ``precision``,
+            ``F1`` and ``AUC``, and ``called``, the share of films called so).
         smoothing: Widths of the Gaussian in pixels of the network's input; 0 leaves the map as it is.
         resamples: Bootstrap resamples behind each interval.
     """

@@ -19,6 +19,7 @@ COLUMNS: Mapping[str, Any] = {
     "patient": "",
     "label": 0,
     "group": "",
+    "class": "",
     "outcome": "",
     "model": "",
     "state": "",

@@ -31,6 +31,7 @@ from xiqa.metrics import get_metric
 __all__ = ["SIGNIFICANT", "STATISTICS", "VERDICTS", "Cell", "ResultTable", "chosen_rows", "make_table"]
 
 Floats = NDArray[np.float64]
+Scored = tuple[Floats, Floats]  # values of films, and which of them are positive
 Name = tuple[str, ...]
 
 SIGNIFICANT = 0.05
@@ -100,8 +101,29 @@ def auc(scores: Floats, labels: Floats) -> float:
     return float(below.mean() / (2 * len(negative)))
 
 
-STATISTICS: Mapping[str, tuple[str, Callable[[Floats, Floats], float]]] = {"AUC": ("probability", auc)}
-"""Measures of a whole set: the films' measure that each is made from, and the function of it and labels."""
+def precision(called: Floats, labels: Floats) -> float:
+    """Share of the films called so that are so; 0 where none is called so."""
+    return float((called * labels).sum() / max(called.sum(), 1))
+
+
+def recall(called: Floats, labels: Floats) -> float:
+    """Share of the films that are so that are called so."""
+    return float((called * labels).sum() / labels.sum()) if labels.any() else nan
+
+
+def f1(called: Floats, labels: Floats) -> float:
+    """Harmonic mean of precision and recall."""
+    return float(2 * (called * labels).sum() / (called.sum() + labels.sum())) if labels.any() else nan
+
+
+STATISTICS: Mapping[str, tuple[str, Callable[[Floats, Floats], float]]] = {
+    "AUC": ("probability", auc),
+    "precision": ("called", precision),
+    "recall": ("called", recall),
+    "F1": ("called", f1),
+}
+"""Measures of a whole set: the films' measure that each is made from, and the function of it and of labels:
+1 for the films of the class that the rows are about, or else for the poor ones."""
 
 
 def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> ResultTable:
@@ -116,8 +138,9 @@ def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> R
         ConfigError: Nothing was measured of what the table shows.
     """
     measured = chosen_rows(with_scenarios(rows), spec.where)
-    measured = measured[measured["x"].isna()]
-    films = measured.groupby("image", sort=False)[["patient", "label"]].first()
+    about_classes = "class" in (*spec.rows, *spec.columns)
+    measured = measured[measured["x"].isna() & ((measured["class"] != "") == about_classes)]
+    films = measured.groupby("image", sort=False)[["patient", "label", "group"]].first()
     order = films.index
     found: dict[tuple[Name, Name, str], Floats] = {}
     keys = [*spec.rows, *(key for key in spec.columns if key != "metric"), "metric"]
@@ -222,8 +245,9 @@ class _Layout:
         names = {"\x1f".join((*row, "\x1e", *column)): (row, column) for row, column in mine}
         scores = {name: mine[key] for name, key in names.items()}
         pairs = [(name, other) for name, key in names.items() if (other := self._counterpart(key, names))]
-        intervals = self._intervals(label, scores)
-        differences = self._differences(label, scores, pairs)
+        truths = {name: self._truth(key) for name, key in names.items()}
+        intervals = self._intervals(label, scores, truths)
+        differences = self._differences(label, scores, truths, pairs)
         higher = direction(label, self.experiment)
         cells = {}
         others = dict(pairs)
@@ -252,15 +276,28 @@ class _Layout:
         other = "\x1f".join((*row, "\x1e", *column))
         return other if (row, column) != key and other in names else None
 
-    def _intervals(self, label: str, scores: Mapping[str, Floats]) -> dict[str, Interval]:
+    def _truth(self, key: tuple[Name, Name]) -> Floats:
+        """1 for the films that a statistic of a cell counts as positive, 0 for the others."""
+        named = dict(zip((*self.spec.rows, *self.spec.columns), (*key[0], *key[1]), strict=True))
+        films = self.films
+        positive = films["group"] == named["class"] if "class" in named else films["label"] == 1
+        return np.asarray(positive, dtype=np.float64)
+
+    def _intervals(
+        self, label: str, scores: Mapping[str, Floats], truths: Mapping[str, Floats]
+    ) -> dict[str, Interval]:
         if label not in STATISTICS:
             return mean_intervals(
                 scores, self.patients, resamples=self.experiment.resamples, seed=self.experiment.seed
             )
-        return {name: self._statistic(label, [values]) for name, values in scores.items()}
+        return {name: self._statistic(label, [(values, truths[name])]) for name, values in scores.items()}
 
     def _differences(
-        self, label: str, scores: Mapping[str, Floats], pairs: list[tuple[str, str]]
+        self,
+        label: str,
+        scores: Mapping[str, Floats],
+        truths: Mapping[str, Floats],
+        pairs: list[tuple[str, str]],
     ) -> dict[str, tuple[Interval, float]]:
         if not pairs:
             return {}
@@ -273,22 +310,23 @@ class _Layout:
                 seed=self.experiment.seed,
             )
             return {one.first: (one.mean, one.p_holm) for one in found}
-        intervals = [self._statistic(label, [scores[first], scores[second]]) for first, second in pairs]
-        p = []
-        for (first, second), interval in zip(pairs, intervals, strict=True):
-            p.append(p_value(interval.value, self._draws(label, [scores[first], scores[second]])))
+        both = [[(scores[name], truths[name]) for name in pair] for pair in pairs]
+        intervals = [self._statistic(label, columns) for columns in both]
+        p = [
+            p_value(interval.value, self._draws(label, columns))
+            for columns, interval in zip(both, intervals, strict=True)
+        ]
         return {
             first: (interval, corrected)
             for (first, _), interval, corrected in zip(pairs, intervals, holm(p), strict=True)
         }
 
-    def _value(self, label: str, columns: list[Floats], pick: NDArray[np.intp]) -> float:
+    def _value(self, label: str, columns: list[Scored], pick: NDArray[np.intp]) -> float:
         """The statistic of one column, or of the first less that of the second."""
-        labels = self.films["label"].to_numpy(dtype=float)
-        values = [STATISTICS[label][1](column[pick], labels[pick]) for column in columns]
+        values = [STATISTICS[label][1](scores[pick], truth[pick]) for scores, truth in columns]
         return values[0] - values[1] if len(values) == 2 else values[0]
 
-    def _draws(self, label: str, columns: list[Floats]) -> Floats:
+    def _draws(self, label: str, columns: list[Scored]) -> Floats:
         return statistic_draws(
             lambda pick: self._value(label, columns, pick),
             self.patients,
@@ -296,10 +334,10 @@ class _Layout:
             seed=self.experiment.seed,
         )
 
-    def _statistic(self, label: str, columns: list[Floats]) -> Interval:
+    def _statistic(self, label: str, columns: list[Scored]) -> Interval:
         whole = self._value(label, columns, np.arange(len(self.films)))
         low, high = np.nanquantile(self._draws(label, columns), [0.025, 0.975])
-        return Interval(whole, float(low), float(high), int(np.isfinite(columns[0]).sum()))
+        return Interval(whole, float(low), float(high), int(np.isfinite(columns[0][0]).sum()))
 
     def _consistency(self, label: str) -> dict[tuple[Name, Name], Cell]:
         """The difference of means over the values of one key, with its interval by patient."""

@@ -37,6 +37,7 @@ def aopc_curve(
     *,
     region: int = 9,
     steps: int | None = 100,
+    every: int = 1,
     order: Order = "morf",
     fill: str | float = "uniform",
     strength: float = 0.1,
@@ -47,7 +48,7 @@ def aopc_curve(
     """The scores while one region after another is altered; see `aopc`."""
     turns = region_turns(saliency, region, order, seed)
     regions = int(turns.max()) + 1
-    points = range(min(regions, regions if steps is None else steps) + 1)
+    points = range(0, min(regions, regions if steps is None else steps) + 1, every)
     replace = filler(image, fill, strength=strength, sigma=sigma, seed=seed)
     return curve(probe, replace, turns, points, target, output=output, device=image.device)
 
@@ -68,6 +69,7 @@ def aopc(
     *,
     region: int = 9,
     steps: int | None = 100,
+    every: int = 1,
     order: Order = "morf",
     fill: str | float = "uniform",
     strength: float = 0.1,
@@ -99,6 +101,8 @@ def aopc(
         target: The explained class.
         region: Side of a region, pixels.
         steps: :math:`L`, at most all regions; None: all.
+        every: Score only after so many regions, and average over what was scored: a coarser curve for as many
+            times fewer passes.
         order: ``morf``, ``lerf`` or ``random``.
         fill: What comes where a region is altered.
         strength: Standard deviation of ``gaussian`` noise, in units of the network's input.
@@ -126,6 +130,7 @@ def aopc(
             target,
             region=region,
             steps=steps,
+            every=every,
             order=order,
             fill=fill,
             strength=strength,

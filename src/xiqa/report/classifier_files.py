@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from xiqa.report.classifier import ClassifierReport
 
-__all__ = ["draw_report", "report_page", "write_report"]
+__all__ = ["draw_history", "draw_report", "report_page", "write_report"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
 MARKERS = "os^Dv*Px"
@@ -89,7 +89,7 @@ def draw_report(report: ClassifierReport, path: Path) -> None:
     _draw_confusion(axes[0, 0], report)
     _draw_reliability(axes[0, 1], report)
     _draw_scores(axes[1, 0], report)
-    _draw_history(axes[1, 1], report)
+    draw_history(axes[1, 1], report)
     figure.suptitle(f"{report.name}: {report.films}, {report.images} images")
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
@@ -149,7 +149,7 @@ def _draw_scores(axis: Axes, report: ClassifierReport) -> None:
     axis.legend(fontsize=8, ncols=4, loc="lower center")
 
 
-def _draw_history(axis: Axes, report: ClassifierReport) -> None:
+def draw_history(axis: Axes, report: ClassifierReport) -> None:
     """Recall of each class after every epoch."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
