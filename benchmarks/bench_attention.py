@@ -18,18 +18,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from xiqa.datasets.phantoms.chest import simulate_chest
-from xiqa.models.attention import AttentionNet
+from xiqa.models.attention import AttentionNet, StageNet
 from xiqa.models.backbones import Architecture, build_network
 
 RESULTS = Path(__file__).parent / "results" / "attention.csv"
 SIDE, DRAWS = 256, 2000
-
-
-class Plain(AttentionNet):
-    """The same without attention."""
-
-    def attention(self, features, images):
-        return torch.zeros_like(features[:, 0])
 
 
 def main() -> None:
@@ -46,7 +39,7 @@ def main() -> None:
         name: np.mean(
             [fitted(kind, train, test, seed, options.epochs) for seed in range(options.seeds)], axis=0
         )
-        for name, kind in (("plain", Plain), ("lficam", AttentionNet))
+        for name, kind in (("plain", StageNet), ("lficam", AttentionNet))
     }
     labels = test[2].numpy()
     rows = [["measure", "network", "films", "seeds", "value", "low", "high"]]
@@ -100,7 +93,9 @@ def fitted(kind, train, test, seed, epochs):
 
 
 def logits(network, images, features):
-    return network.classify(features, network.attention(features, images))
+    if isinstance(network, AttentionNet):
+        return network.classify(features, network.attention(features, images))
+    return network(features)
 
 
 def auc(scores, labels):

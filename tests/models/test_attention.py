@@ -7,7 +7,7 @@ from tests.reference import attention as replica
 from torch import nn
 
 from xiqa.errors import ModelError, SaliencyError
-from xiqa.models.attention import AttentionNet, FeatureImportance, unit_range
+from xiqa.models.attention import AttentionNet, FeatureImportance, StageNet, unit_range
 from xiqa.models.backbones import Architecture, build_network
 from xiqa.models.layers import target_layers
 from xiqa.saliency.engine import attribute
@@ -141,3 +141,23 @@ def test_importances_of_any_size_of_image():
     importance = FeatureImportance(3).eval()
     for size in ((5, 9), (1, 1)):
         assert importance(torch.rand(1, 3, *size), torch.rand(1, 3, 40, 33)).shape == (1, 3)
+
+
+def test_without_attention_it_is_the_plain_classifier(network):
+    """`StageNet` with the same weights is the network under a map of zeros."""
+    plain = StageNet(network.body, (4, 6), classes=3).double().eval()
+    plain.head.load_state_dict(network.head.state_dict())
+    images = draw(2, 1, 8, 8)
+    nowhere = torch.zeros(2, 4, 4, dtype=torch.float64)
+    assert torch.allclose(plain(images), network.classify(network.features(images), nowhere))
+
+
+def test_a_plain_head_on_a_stage_is_built_by_name():
+    network = build_network(Architecture(head="stage", stages=(3,), classes=2))
+    images = torch.randn(2, 3, 64, 64)
+    assert isinstance(network, StageNet)
+    assert network.features(images).shape[-2:] == (4, 4)
+    assert len(network.body.blocks) == 5  # of seven: none behind the stage
+    assert target_layers(network).last == "attended"
+    maps = attribute(network.eval(), images, ["cam", "gradcam"], target=1)
+    assert torch.allclose(maps["cam"].relu() / 16, maps["gradcam"], atol=1e-5)

@@ -9,7 +9,8 @@ from xiqa.errors import ConfigError
 from xiqa.training.recipe import Recipe
 
 FOLDER = Path(__file__).parents[2] / "recipes"
-RECIPES = [path for path in sorted(FOLDER.glob("*.toml")) if "kind" not in tomllib.loads(path.read_text())]
+FILES = sorted(FOLDER.glob("*.toml")) + sorted(FOLDER.glob("experiments/training/*.toml"))
+RECIPES = [path for path in FILES if "kind" not in tomllib.loads(path.read_text())]
 QUICK = [path for path in RECIPES if "quick" in tomllib.loads(path.read_text())]
 PAPERS = {
     "object-cxr-resnet34",
@@ -137,6 +138,27 @@ def test_a_wrong_entry_is_told(tmp_path, old, new, told):
     path.write_text(text.replace(old, new))
     with pytest.raises(ConfigError, match=told):
         Recipe.read(path)
+
+
+def test_a_recipe_says_only_what_differs_from_the_one_that_it_extends():
+    training = FOLDER / "experiments" / "training"
+    base, plain, lficam = (
+        Recipe.read(training / f"short-{name}.toml") for name in ("lite0", "plain", "lficam")
+    )
+    assert (base.loss.dense, plain.loss.dense, lficam.loss.dense) == (1.0, 0.0, 0.0)
+    assert lficam.architecture.head == "lficam"
+    assert lficam.phases == base.phases
+    assert lficam.card.training_data == plain.card.training_data != base.card.training_data
+
+
+def test_a_recipe_that_extends_itself_or_nothing_is_told(tmp_path):
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.write_text('extends = "other.toml"')
+    with pytest.raises(ConfigError, match=r"cannot read the recipe .*other\.toml"):
+        Recipe.read(one)
+    other.write_text('extends = "one.toml"')
+    with pytest.raises(ConfigError, match=r"extends itself"):
+        Recipe.read(one)
 
 
 def test_an_absent_recipe_is_told(tmp_path):

@@ -74,13 +74,12 @@ def command(
 
 def _kind(recipe: Path) -> str | None:
     """The recipe's ``kind``; None for a classifier, or where the file cannot be read, which is told there."""
-    import tomllib
-
     from xiqa.errors import ConfigError
+    from xiqa.training.recipe import recipe_entries
 
     try:
-        kind = tomllib.loads(recipe.read_text(encoding="utf-8")).get("kind")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        kind = recipe_entries(recipe).get("kind")
+    except ConfigError:
         return None
     if kind is not None and kind not in KINDS:
         known = ", ".join(sorted(KINDS))

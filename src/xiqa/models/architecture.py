@@ -16,8 +16,9 @@ class Architecture(BaseModel):
         library: Where the backbone comes from.
         backbone: Its name there.
         head: ``pooled``: the library's own head; ``evidence``: `EvidenceNet` (timm only); ``mlp``:
-            `PooledMLP`, max pooling and two dense layers on the last feature map; ``lficam``:
-            `AttentionNet` on the last of ``stages`` (timm only).
+            `PooledMLP`, max pooling and two dense layers on the last feature map; ``stage``: `StageNet`,
+            average pooling of the last of ``stages``; ``lficam``: `AttentionNet`, the same with an
+            attention branch (both timm only).
         classes: Length of the output.
         output_stride: 8, 16 or 32; smaller than 32 dilates the last stages (timm only).
         stages: timm's indices of the stages that the evidence head reads.
@@ -34,7 +35,7 @@ class Architecture(BaseModel):
 
     library: Literal["timm", "torchvision"] = "timm"
     backbone: str = "tf_efficientnet_lite0"
-    head: Literal["pooled", "evidence", "mlp", "lficam"] = "pooled"
+    head: Literal["pooled", "evidence", "mlp", "stage", "lficam"] = "pooled"
     classes: int = Field(default=2, ge=1)
     output_stride: Literal[8, 16, 32] = 32
     stages: tuple[int, ...] = (2, 3, 4)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["AttentionNet", "FeatureImportance", "unit_range"]
+__all__ = ["AttentionNet", "FeatureImportance", "StageNet", "unit_range"]
 
 
 def unit_range(values: Tensor) -> Tensor:
@@ -58,18 +58,10 @@ class FeatureImportance(nn.Module):
         return cast("Tensor", self.mix(unit_range(features) * small)).mean(dim=(2, 3)).softmax(dim=1)
 
 
-class AttentionNet(nn.Module):
-    r"""A backbone, LFI-CAM's attention over its last feature maps, and a linear classifier.
+class StageNet(nn.Module):
+    r"""A backbone, global average pooling of one stage's feature maps, and a linear classifier.
 
-    .. math::
-        M = \mathrm{unit}\Big(\mathrm{ReLU}\Big(\sum_k \alpha_k \hat A_k\Big)\Big), \qquad
-        z = W\,\overline{(1 + M) \circ A} + b
-
-    with :math:`\hat A` and unit as in `unit_range`, a sample at a time. Without attention (:math:`M = 0`) it
-    is the plain classifier with global average pooling. Source: ``lee2021lficam``. Deviations from the
-    authors' code: features and map are stretched a sample at a time, not a batch, so that an image's logits
-    do not depend on its neighbours; the gradient passes through the map, without which the branch learns
-    nothing; the classifier sees :math:`A` itself, whose amplitudes matter, and no dropout.
+    .. math:: z = W\,\overline{A} + b
 
     Args:
         body: Network that returns a list of feature maps, of which the last is used (timm's
@@ -81,14 +73,45 @@ class AttentionNet(nn.Module):
     def __init__(self, body: nn.Module, channels: Sequence[int], classes: int = 2) -> None:
         super().__init__()
         self.body = body
-        self.importance = FeatureImportance(channels[-1])
-        self.attended = nn.Identity()
+        self.attended = nn.Identity()  # what the head sees, as a layer with a name
         self.head = nn.Linear(channels[-1], classes)
 
     def features(self, images: Tensor) -> Tensor:
         """The last feature maps :math:`A`, ``(N, C, h, w)``, of images ``(N, K, H, W)``."""
         stages = self.body(images)
         return cast("Tensor", stages[-1] if isinstance(stages, (list, tuple)) else stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of images ``(N, K, H, W)``."""
+        return self._pooled(self.features(images))
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        """Logits of what the head sees."""
+        return cast("Tensor", self.head(self.attended(features).mean(dim=(2, 3))))
+
+
+class AttentionNet(StageNet):
+    r"""A backbone, LFI-CAM's attention over its last feature maps, and a linear classifier.
+
+    .. math::
+        M = \mathrm{unit}\Big(\mathrm{ReLU}\Big(\sum_k \alpha_k \hat A_k\Big)\Big), \qquad
+        z = W\,\overline{(1 + M) \circ A} + b
+
+    with :math:`\hat A` and unit as in `unit_range`, a sample at a time. Without attention (:math:`M = 0`) it
+    is the plain classifier, `StageNet`. Source: ``lee2021lficam``. Deviations from the
+    authors' code: features and map are stretched a sample at a time, not a batch, so that an image's logits
+    do not depend on its neighbours; the gradient passes through the map, without which the branch learns
+    nothing; the classifier sees :math:`A` itself, whose amplitudes matter, and no dropout.
+
+    Args:
+        body: See `StageNet`.
+        channels: Likewise.
+        classes: Likewise.
+    """
+
+    def __init__(self, body: nn.Module, channels: Sequence[int], classes: int = 2) -> None:
+        super().__init__(body, channels, classes)
+        self.importance = FeatureImportance(channels[-1])
 
     def attention(self, features: Tensor, images: Tensor) -> Tensor:
         """The attention map :math:`M`, ``(N, h, w)`` in [0, 1], of features and their images."""
@@ -101,8 +124,7 @@ class AttentionNet(nn.Module):
 
     def classify(self, features: Tensor, attention: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of features ``(N, C, h, w)`` under a map ``(N, h, w)``."""
-        attended: Tensor = self.attended((1 + attention[:, None]) * features)
-        return cast("Tensor", self.head(attended.mean(dim=(2, 3))))
+        return self._pooled((1 + attention[:, None]) * features)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, K, H, W)``."""

@@ -10,7 +10,7 @@ import torch
 import xiqa._torchvision  # noqa: F401 - lets timm and torchvision load beside a CPU-only torch
 from xiqa.errors import ModelError
 from xiqa.models.architecture import Architecture
-from xiqa.models.attention import AttentionNet
+from xiqa.models.attention import AttentionNet, StageNet
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.heads import OrderedLinear, PooledMLP, replace_last_linear
 from xiqa.models.pretrained import PACKAGES, load_imagenet
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["Architecture", "build_network"]
+
+ONE_STAGE: dict[str, type[StageNet]] = {"stage": StageNet, "lficam": AttentionNet}
+"""Heads that read one of timm's stages."""
 
 
 def build_network(
@@ -32,8 +35,8 @@ def build_network(
             library's hub; ``hub``: of the library's hub; ``none``: random.
 
     Returns:
-        The network; `EvidenceNet` for the evidence head, `PooledMLP` for the mlp head, `AttentionNet` for the
-        lficam head; with an `OrderedLinear` in the end where there are grades.
+        The network; `EvidenceNet` for the evidence head, `PooledMLP` for the mlp head, `StageNet` for the
+        stage head, `AttentionNet` for the lficam head; with an `OrderedLinear` in the end where there are grades.
 
     Raises:
         ModelError: An unknown backbone, an option it does not have, or weights that cannot be had.
@@ -56,6 +59,7 @@ def build_network(
         {} if architecture.output_stride == 32 else {"output_stride": architecture.output_stride}
     )
     pretrained = weights != "none" and not offline
+    kind = ONE_STAGE.get(architecture.head)
     try:
         if architecture.head == "pooled":
             network = timm.create_model(
@@ -74,14 +78,13 @@ def build_network(
                 architecture.backbone,
                 pretrained=pretrained,
                 features_only=True,
-                out_indices=architecture.stages[-1:]
-                if architecture.head == "lficam"
-                else architecture.stages,
+                out_indices=architecture.stages[-1:] if kind else architecture.stages,
                 **options,
             )
             channels = cast("Any", body.feature_info).channels()
-            if architecture.head == "lficam":
-                network = AttentionNet(body, channels, architecture.classes)
+            if kind:
+                _cut(body)
+                network = kind(body, channels, architecture.classes)
             else:
                 network = EvidenceNet(body, channels, architecture.width, architecture.sharpness)
     except (NotImplementedError, TypeError, RuntimeError, AssertionError) as error:
@@ -93,6 +96,15 @@ def build_network(
     if offline:
         _copy_imagenet(architecture.backbone, body)
     return _with_grades(network, architecture).eval()
+
+
+def _cut(body: nn.Module) -> None:
+    """Take away the blocks behind the last wanted stage; timm's EfficientNets would pass through them."""
+    wanted = str(cast("Any", body.feature_info).module_name()[-1])
+    chain, _, place = wanted.rpartition(".")
+    blocks = getattr(body, chain, None)
+    if isinstance(blocks, torch.nn.Sequential) and place.isdigit():
+        setattr(body, chain, blocks[: int(place) + 1])
 
 
 def _check_heads(architecture: Architecture) -> None:
@@ -158,8 +170,8 @@ def _torchvision_network(architecture: Architecture, weights: str) -> nn.Module:
     """A torchvision network with its own head."""
     from torchvision import models  # noqa: PLC0415 - takes a second
 
-    if architecture.head in ("evidence", "lficam") or architecture.output_stride != 32:
-        raise ModelError("only timm backbones take an evidence or lficam head, or an output stride")
+    if architecture.head in ("evidence", *ONE_STAGE) or architecture.output_stride != 32:
+        raise ModelError("only timm backbones take an evidence, stage or lficam head, or an output stride")
     try:
         chosen = None if weights == "none" else "DEFAULT"
         network = models.get_model(architecture.backbone, weights=chosen)

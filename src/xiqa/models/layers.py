@@ -50,7 +50,7 @@ def target_layers(network: nn.Module, images: Tensor | None = None) -> TargetLay
     >>> target_layers(timm.create_model("resnet18")).stages
     ('layer2.0', 'layer3.0', 'layer4.0', 'layer4.1')
     """
-    for family in (_resnet, _evidence, _attention, _efficientnet, _transformer, _features, _timm):
+    for family in (_resnet, _evidence, _stage, _efficientnet, _transformer, _features, _timm):
         layers = family(network)
         if layers is not None:
             return layers
@@ -85,9 +85,9 @@ def _evidence(network: nn.Module) -> TargetLayers | None:
     return TargetLayers("fuse", (*(f"laterals.{number}" for number in range(len(laterals))), "fuse"))
 
 
-def _attention(network: nn.Module) -> TargetLayers | None:
-    """The network with an attention branch: the features as its classifier sees them."""
-    if not callable(getattr(network, "attention_map", None)) or not hasattr(network, "attended"):
+def _stage(network: nn.Module) -> TargetLayers | None:
+    """A linear head on one stage, with an attention branch or without: the features as the head sees them."""
+    if not isinstance(getattr(network, "attended", None), nn.Identity):
         return None
     return TargetLayers("attended", ("attended",))
 

@@ -25,6 +25,7 @@ __all__ = [
     "Phase",
     "Recipe",
     "read_recipe",
+    "recipe_entries",
 ]
 
 
@@ -286,6 +287,9 @@ def read_recipe(
 ) -> _Kind:
     """Read and check a recipe of any kind; see `Recipe.read`.
 
+    A recipe may begin with ``extends = "other.toml"``, a file beside it, whose entries it replaces table by
+    table; so one that differs from another in its backbone alone says no more than that.
+
     Args:
         kind: The model that its entries fill.
         path: A TOML file.
@@ -298,12 +302,7 @@ def read_recipe(
     Raises:
         ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
     """
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML", got=str(error)) from error
+    entries = recipe_entries(path)
     small = entries.pop("quick", None)
     if quick and not isinstance(small, dict):
         raise ConfigError(f"{path} has no quick version", expected="a table [quick]")
@@ -315,6 +314,30 @@ def read_recipe(
         first = error.errors()[0]
         entry = ".".join(map(str, first["loc"]))
         raise ConfigError(f"{path}: {entry}: {first['msg']}", got=repr(first["input"])) from error
+
+
+def recipe_entries(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A recipe's entries, unchecked, in place of those of the recipe that it extends.
+
+    Args:
+        path: A TOML file.
+        extended: The files that led to this one.
+
+    Raises:
+        ConfigError: A file is absent, is not TOML, or extends itself.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML", got=str(error)) from error
+    other = entries.pop("extends", None)
+    if other is None:
+        return entries
+    if path.resolve() in extended:
+        raise ConfigError(f"{path} extends itself", todo="name another recipe in extends, or none")
+    return _replaced(recipe_entries(path.parent / str(other), (*extended, path.resolve())), entries)
 
 
 def _replaced(entries: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
