@@ -96,7 +96,7 @@ class Bench:
         """Everything that the recipe asks of these films, as long rows.
 
         Args:
-            films: Films, each with its place in the experiment's order.
+            films: Films, each with its place in the experiment's draw, by which measures are limited.
         """
         batch = [self._prepare(film) for _, film in films]
         places = [place for place, _ in films]

@@ -127,7 +127,7 @@ class Measure(_Section):
             or the lungs.
         params: Parameters of the metric that differ from its defaults.
         curve: Keep the whole curve of a perturbation metric beside its value.
-        limit: Only on so many of the films, the first in their order; None: all.
+        limit: Only on so many of the films, drawn by the experiment's seed; None: all.
         correct_only: Only on films that the trained network judges rightly. What a random network gets right
             is luck: it is measured on every film.
     """

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xiqa.errors import ConfigError
 from xiqa.experiments.films import Film, choose_films
 from xiqa.experiments.measure import Bench
@@ -44,8 +46,9 @@ class Plan:
 
     @property
     def chunks(self) -> list[list[tuple[int, Film]]]:
-        """The films with their places, in chunks."""
-        placed, size = list(enumerate(self.films)), self.experiment.chunk
+        """The films in chunks, each with its place in a draw by the seed: a measure's limit takes the first."""
+        drawn = np.random.default_rng(self.experiment.seed).permutation(len(self.films)).tolist()
+        placed, size = list(zip(drawn, self.films, strict=True)), self.experiment.chunk
         return [placed[start : start + size] for start in range(0, len(placed), size)]
 
     @property
