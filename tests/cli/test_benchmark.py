@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -103,6 +104,28 @@ def test_a_recipe_becomes_rows_tables_and_figures(monkeypatch, capsys, recipe, b
     assert "--resume" in capsys.readouterr().err
     assert xiqa(monkeypatch, *given, "--resume") == 0
     assert before == {name: (out / name).read_bytes() for name in before}
+
+
+def test_a_run_is_compared_with_an_earlier_one(monkeypatch, capsys, recipe, bundle, tmp_path):
+    first, again = tmp_path / "first", tmp_path / "again"
+    given = ["benchmark", recipe, "--model", f"net={bundle}", "--out"]
+    assert xiqa(monkeypatch, *given, first) == 0
+    assert xiqa(monkeypatch, *given, again, "--against", first) == 0
+    assert "5 of 5 cells in 1 tables" in capsys.readouterr().out
+    table = first / "pointing.csv"
+    table.write_text(table.read_text().replace("trained,gradcam,PG,", "trained,gradcam,PG,1"))
+    assert xiqa(monkeypatch, *given, again, "--resume", "--against", first) == 1
+    told = capsys.readouterr().out
+    assert "pointing: trained gradcam PG: " in told
+    assert "4 of 5 cells" in told
+    assert xiqa(monkeypatch, *given, again, "--resume", "--against", tmp_path) == 2
+
+
+@pytest.mark.long  # a few CPU minutes
+def test_the_committed_scenarios_repeat(monkeypatch, capsys, tmp_path):
+    """The committed recipe gives the committed table again, number by number."""
+    results = Path(__file__).resolve().parents[2] / "docs" / "results" / "scenarios"
+    assert xiqa(monkeypatch, "benchmark", "scenarios", "--out", tmp_path / "out", "--against", results) == 0
 
 
 def test_recipes_are_listed(monkeypatch, capsys):

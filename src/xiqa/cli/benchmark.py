@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from xiqa.experiments.recipe import Experiment
 
 __all__ = ["command"]
@@ -29,6 +31,10 @@ def command(
         typer.Option(
             help="NAME=BUNDLE: bundles of a recipe's network instead of its own; several are its seeds."
         ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an earlier run's tables: tell where numbers differ, exit status 1."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
 ) -> None:
@@ -66,7 +72,24 @@ def command(
         console.print(rich_table(table))
         console.print()
     console.print(f"Rows, tables and figures are in {folder}", soft_wrap=True)
+    if against is not None:
+        _compare(against, folder, console)
     return None
+
+
+def _compare(earlier: Path, folder: Path, console: Console) -> None:
+    """Tell whether the tables are those of an earlier run; exit status 1 where they are not."""
+    from xiqa.experiments.compare import compare_tables
+
+    found = compare_tables(earlier, folder)
+    for change in found.changes:
+        console.print(str(change), soft_wrap=True, markup=False)
+    same = found.cells - len(found.changes)
+    console.print(
+        f"{same} of {found.cells} cells in {found.tables} tables are those of {earlier}", soft_wrap=True
+    )
+    if found.changes:
+        raise typer.Exit(1)
 
 
 def _command(recipe: str, data: Path | None, split: str | None, limit: int | None, models: list[str]) -> str:
