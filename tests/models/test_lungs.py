@@ -15,7 +15,7 @@ from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model, save_bundle
 from xiqa.models.card import BundleCard, Layers
 from xiqa.models.layers import target_layers
-from xiqa.models.lungs import LungMask, LungNet, apply_lung_mask, dice, lung_region
+from xiqa.models.lungs import LungMask, LungNet, apply_lung_mask, dice, doubt, lung_region
 from xiqa.models.preprocess import Preprocessing
 from xiqa.types import Box, Image
 
@@ -151,6 +151,29 @@ def test_the_mask_keeps_two_large_pieces_without_holes():
     wanted = rectangle((320, 320), Box(40, 60, 119, 239)) | rectangle((320, 320), Box(180, 80, 279, 219))
     assert dice(mask, wanted) > 0.99
     assert mask[140, 80]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "why"),
+    [
+        ([Box(20, 30, 59, 129), Box(90, 30, 129, 119)], ""),
+        ([Box(20, 30, 129, 129)], "one lung"),
+        ([], "no lungs"),
+        ([Box(20, 30, 59, 129), Box(90, 30, 129, 49)], "unequal"),
+        ([Box(50, 60, 69, 89), Box(90, 60, 109, 89)], "too small"),
+        ([Box(20, 10, 59, 69), Box(60, 90, 99, 149)], "side by side"),
+        ([Box(20, 30, 59, 129), Box(90, 30, 129, 129), Box(130, 30, 155, 39)], "ragged"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+@pytest.mark.parametrize("scale", [1, 6])
+def test_a_mask_that_can_hardly_be_lungs_is_doubted(boxes, why, scale):
+    mask = np.zeros((160, 160), dtype=bool)
+    for box in boxes:
+        mask |= rectangle(mask.shape, box)
+    told = doubt(np.kron(mask, np.ones((scale, scale), dtype=bool)))
+    assert why in told
+    assert bool(told) == bool(why)
 
 
 def test_windowing_hardly_matters():

@@ -18,6 +18,7 @@ app = typer.Typer(
 
 SHEET_FILMS = 24
 TEST_FILMS = 40
+DOUBTS = 20
 
 
 @app.command()
@@ -105,7 +106,9 @@ def mask(
 ) -> None:
     """Write the lungs of films as masks, and a sheet to look at: lungs bright, the box that is cropped to.
 
-    A film on which no lungs are found gets an empty mask and is named; exit status 1.
+    Films whose masks can hardly be two lungs (one piece, very unequal ones, a ragged outline, ...) are
+    counted and named with the reason: look at these. A film on which no lungs are found gets an empty
+    mask; exit status 1.
     """
     from dataclasses import replace
 
@@ -114,20 +117,21 @@ def mask(
     from xiqa.datasets.masks import write_mask
     from xiqa.imaging import image_files, read_image
     from xiqa.imaging.values import to_grey
-    from xiqa.models.lungs import LungMask, lung_region
+    from xiqa.models.lungs import LungMask, doubt, lung_region
     from xiqa.report.contact_sheet import contact_sheet
     from xiqa.types import Annotation, Image
 
     lungs = LungMask.load(model)
     out.mkdir(parents=True, exist_ok=True)
     shown: list[tuple[Image, str, tuple[Annotation, ...]]] = []
-    without = []
-    for file in track(image_files(images), "Finding lungs", transient=True):
+    doubts: dict[str, str] = {}
+    files = image_files(images)
+    for file in track(files, "Finding lungs", transient=True):
         image = read_image(file)
         found = lungs(image)
         write_mask(found, out / f"{file.stem}_lungs.png")
-        if not found.any():
-            without.append(file.name)
+        if why := doubt(found):
+            doubts[file.name] = why
         if len(shown) < SHEET_FILMS:
             grey = to_grey(image.pixels)
             box = (Annotation(lung_region(found)),) if found.any() else ()
@@ -135,6 +139,8 @@ def mask(
     pictures, captions, boxes = zip(*shown, strict=True)
     contact_sheet(pictures, captions=captions, annotations=boxes).save(out / "contact_sheet.png")
     typer.echo(f"Masks in {out}")
-    if without:
-        typer.echo(f"No lungs found on {len(without)}: {', '.join(without[:10])}")
+    typer.echo(f"{len(files) - len(doubts)} of {len(files)} masks are plausible")
+    for name, why in list(doubts.items())[:DOUBTS]:
+        typer.echo(f"  {name}: {why}")
+    if "no lungs" in doubts.values():
         raise typer.Exit(1)

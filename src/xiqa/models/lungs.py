@@ -26,7 +26,7 @@ from xiqa.types import Box, Image, MaskArray
 if TYPE_CHECKING:
     from xiqa.types import FloatArray
 
-__all__ = ["SHIPPED_LUNGS", "LungMask", "LungNet", "apply_lung_mask", "dice", "lung_region"]
+__all__ = ["SHIPPED_LUNGS", "LungMask", "LungNet", "apply_lung_mask", "dice", "doubt", "lung_region"]
 
 How = Literal["crop", "multiply"]
 SHIPPED_LUNGS = "lungs-1"
@@ -188,6 +188,42 @@ def dice(a: MaskArray, b: MaskArray) -> float:
     """
     total = int(a.sum()) + int(b.sum())
     return 1.0 if total == 0 else 2 * int((a & b).sum()) / total
+
+
+def doubt(mask: MaskArray) -> str:
+    """Why a mask can hardly be two lungs, told without the true ones; empty where nothing speaks against it.
+
+    Lungs are two pieces, neither less than 0.4 of the other, side by side, together 6 to 50 % of a film, and
+    nearly convex: a piece covers at least 0.83 of its convex hull. A mask that runs into a shoulder or the
+    stomach does not. The bounds are loose, so that real lungs of small patients and large hearts pass.
+
+    Args:
+        mask: ``(H, W)`` of a `LungMask`.
+
+    >>> doubt(np.zeros((8, 8), dtype=bool))
+    'no lungs'
+    """
+    from skimage.measure import label as pieces_of  # noqa: PLC0415 - scikit-image loads slowly
+    from skimage.measure import regionprops  # noqa: PLC0415
+
+    step = max(1, max(mask.shape) // (2 * SIDE))  # shapes of a large film are seen in a small one
+    mask = mask[::step, ::step]
+    found = regionprops(pieces_of(mask))  # type: ignore[no-untyped-call]
+    large_enough = [piece for piece in found if piece.area >= LEAST_LUNG * mask.size]
+    pieces = sorted(large_enough, key=lambda piece: piece.area)
+    if len(pieces) != 2:
+        return "one lung" if pieces else "no lungs"
+    small, large = pieces
+    down, across = np.abs(np.subtract(small.centroid, large.centroid)) / mask.shape
+    if small.area < 0.4 * large.area:
+        return "lungs of very unequal size"
+    if not 0.06 <= mask.mean() <= 0.5:
+        return "lungs too small or too large"
+    if down > 0.15 or not 0.15 <= across <= 0.6:
+        return "lungs not side by side"
+    if min(small.solidity, large.solidity) < 0.83:
+        return "a ragged outline"
+    return ""
 
 
 def lung_region(mask: MaskArray, margin: float = 0.05) -> Box:
