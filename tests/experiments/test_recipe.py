@@ -17,7 +17,7 @@ from xiqa.saliency.registry import bind
 def test_a_shipped_recipe_names_what_exists(path):
     one = Experiment.read(path)
     assert one.name == path.stem
-    for method in one.methods:
+    for method in (*one.methods, *(method for model in one.models for method in model.methods)):
         bind(method)
     measured = {measure.name for measure in one.measures} | {*VERDICTS, *STATISTICS, "called"}
     for measure in one.measures:
@@ -64,5 +64,5 @@ def test_the_recipe_in_the_documentation_is_one():
     (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     one = Experiment.model_validate(tomllib.loads(text))
     assert one.name == "small"
-    for method in one.methods:
+    for method in (*one.methods, *(method for model in one.models for method in model.methods)):
         bind(method)

@@ -36,6 +36,15 @@ def test_two_runs_are_equal(recipe, rows, tmp_path):
     assert same(rows, run(plan(recipe()), tmp_path / "twice"))
 
 
+def test_methods_of_one_network_are_measured_on_it_alone(recipe, bundle, tmp_path):
+    own = {"name": "own", "bundles": [str(bundle)], "states": ["trained", "full"], "methods": ["layercam"]}
+    other = {"name": "other", "bundles": [str(bundle)]}
+    rows = run(plan(recipe(models=[own, other])), tmp_path / "own")
+    found = set(map(tuple, rows[["model", "state"]][rows["method"] == "layercam"].to_numpy()))
+    assert found == {("own", "trained")}
+    assert set(rows["method"][rows["model"] == "other"]) >= {"gradcam", "centre"}
+
+
 def test_a_killed_run_goes_on_where_it_stopped(recipe, rows, tmp_path, monkeypatch):
     measured, real = [], Bench.rows
 

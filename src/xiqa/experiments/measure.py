@@ -81,14 +81,20 @@ class Bench:
     def __post_init__(self) -> None:
         self.hash = network_hash(self.model)
         self._layers = layers_of(self.model)
+        self._of = next(one for one in self.experiment.models if one.name == self.subject.model)
         self._measures = [(measure, get_metric(measure.metric)) for measure in self.experiment.measures]
         card = self.model.card
         names = (card.layers.last, *card.layers.multi)
         quick = folded(self.model.network, names, len(card.preprocessing.mean)) or self.model.network
         self.probe = TorchProbe(quick)
         exact = any(info.kind == "randomisation" for _, info in self._measures)
-        exact = exact or not all(_may_fold(bind(text)) for text in self.experiment.methods)
+        exact = exact or not all(_may_fold(bind(text)) for text in self.methods)
         self.network = self.model.network if exact else quick
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The experiment's methods, and those of this network alone."""
+        return self.experiment.methods + (self._of.methods if self.subject.state == "trained" else ())
 
     # --- one batch
 
@@ -175,8 +181,7 @@ class Bench:
 
     def _first_state(self) -> str:
         """The state beside which controls are measured where there is no trained network."""
-        states = next(one.states for one in self.experiment.models if one.name == self.subject.model)
-        return "trained" if "trained" in states else states[0]
+        return "trained" if "trained" in self._of.states else self._of.states[0]
 
     def _target(self, batch: list[Prepared], profile: str) -> Target:
         wanted = "predicted" if profile == "reference" else self.experiment.target
@@ -186,12 +191,10 @@ class Bench:
         return torch.tensor([card.poor_class if wanted == "poor" else true_class(card, one) for one in batch])
 
     def _explain_profile(self, images: Tensor, batch: list[Prepared], profile: str) -> list[_Explained]:
-        if not self.experiment.methods:
+        if not self.methods:
             return []
         network, target = self.network, self._target(batch, profile)
-        written = {
-            str(in_profile(text, profile)): str(Method.parse(text)) for text in self.experiment.methods
-        }
+        written = {str(in_profile(text, profile)): str(Method.parse(text)) for text in self.methods}
         maps = explain(network, images, list(written), target=target, layers=self._layers)
         found = []
         for text, shown in written.items():

@@ -83,12 +83,14 @@ class Network(_Section):
             backbone under a random head; ``full``: the same architecture with random weights everywhere.
             Batch norm of a random network is fitted to simulated films, or its outputs would vanish.
         seeds: Of the random weights.
+        methods: Further methods, of the trained network alone: those that were trained with it or for it.
     """
 
     name: str
     bundles: tuple[str, ...] = ("cxr-foreign-objects",)
     states: tuple[State, ...] = Field(default=("trained",), min_length=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    methods: tuple[str, ...] = ()
 
 
 class Alteration(_Section):
