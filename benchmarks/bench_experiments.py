@@ -19,7 +19,7 @@ from unittest import mock
 import torch
 
 from xiqa.experiments import films as film_room
-from xiqa.experiments import measure
+from xiqa.experiments import measure, scored
 from xiqa.experiments.measure import Bench
 from xiqa.experiments.recipe import Experiment
 from xiqa.experiments.run import plan
@@ -71,7 +71,7 @@ def timed_parts(clock, bench):
         with (
             mock.patch.object(torch.autograd, "grad", clock.wrap("backward passes", torch.autograd.grad)),
             mock.patch.object(measure, "explain", clock.wrap("maps from layers", measure.explain)),
-            mock.patch.object(measure, "on_original", clock.wrap("placing", measure.on_original)),
+            mock.patch.object(scored, "on_original", clock.wrap("placing", scored.on_original)),
             mock.patch.object(film_room, "_read", clock.wrap("reading", film_room._read)),
             mock.patch.object(LoadedModel, "prepare", clock.wrap("preparing", LoadedModel.prepare)),
         ):

@@ -1,7 +1,8 @@
 r"""A layer's map on the grid of the original film, smoothed on the way, in one product.
 
 Enlarging to the network's input, the Gaussian and the way back through the frame are linear along each axis,
-so together they are two matrices, :math:`A M B^\top`, which films of one size share.
+so together they are two matrices, :math:`A M B^\top`, which films of one size share. A pixel takes from few
+cells: the matrices are sparse.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from xiqa.imaging.frame import Frame
 from xiqa.saliency.maps import smooth, upsample
@@ -16,7 +18,7 @@ from xiqa.types import Box, FloatArray
 
 __all__ = ["on_input", "on_original"]
 
-SMALL = 128  # up to this side matrices are cheaper than going step by step
+SMALL = 128  # up to this side a map is smoothed by the matrices too
 
 
 def on_input(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatArray:
@@ -38,11 +40,12 @@ def on_original(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatAr
     >>> bool(np.isclose(on_original(np.ones((2, 2), np.float32), frame), 1).all())
     True
     """
-    if max(values.shape) > SMALL:
-        return frame.map_to_original(on_input(values, frame, sigma))
+    if max(values.shape) > SMALL and sigma > 0:
+        values, sigma = on_input(values, frame, sigma), 0.0
     rows = _axis(frame, values.shape[0], sigma, across=False)
     columns = _axis(frame, values.shape[1], sigma, across=True)
-    return np.asarray(rows @ values.astype(np.float32) @ columns.T)
+    across = columns @ np.ascontiguousarray(values.T, dtype=np.float32)
+    return np.asarray(rows @ np.ascontiguousarray(across.T))
 
 
 def _window(sigma: float) -> int:
@@ -50,7 +53,7 @@ def _window(sigma: float) -> int:
 
 
 @lru_cache(maxsize=64)
-def _axis(frame: Frame, cells: int, sigma: float, *, across: bool) -> FloatArray:
+def _axis(frame: Frame, cells: int, sigma: float, *, across: bool) -> csr_array:
     """What `on_original` does to one axis of a map of so many cells, as ``(pixels, cells)``.
 
     Measured on the map's own basis, with a frame that leaves the other axis alone.
@@ -67,9 +70,7 @@ def _axis(frame: Frame, cells: int, sigma: float, *, across: bool) -> FloatArray
         region=Box(0, first, cells - 1, last),
         window=Box(0, low, cells - 1, high),
     )
-    matrix = alone.map_to_original(large)
-    matrix.setflags(write=False)
-    return matrix
+    return csr_array(alone.map_to_original(large))
 
 
 def _smooth_columns(large: FloatArray, sigma: float) -> FloatArray:

@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def chunks(self) -> list[list[tuple[int, Film]]]:
-        """The films in chunks, each with its place in a draw by the seed: a measure's limit takes the first."""
+        """The films in chunks, each with its place in a draw by the seed, by which measures are limited."""
         drawn = np.random.default_rng(self.experiment.seed).permutation(len(self.films)).tolist()
         placed, size = list(zip(drawn, self.films, strict=True)), self.experiment.chunk
         return [placed[start : start + size] for start in range(0, len(placed), size)]

@@ -76,8 +76,8 @@ def gradcampp(layer: LayerRecord) -> Tensor:
     Returns:
         ``(N, h, w)``, not negative. Source: chattopadhay2018gradcampp, eqs. 5, 6 and 19.
     """
-    mass = layer.output.sum(dim=(2, 3), keepdim=True)
-    weights = _divide(layer.grad.relu(), 2 + layer.grad * mass).sum(dim=(2, 3))
+    below = layer.grad * layer.output.sum(dim=(2, 3), keepdim=True) + 2
+    weights = torch.where(below == 0, 0, layer.grad.relu() / below).sum(dim=(2, 3))
     return weighted_sum(weights, layer.output)
 
 
