@@ -161,6 +161,14 @@ def test_a_chunk_may_be_of_any_size(recipe, rows, tmp_path):
     np.testing.assert_allclose(a.value, b.value)
 
 
+def test_a_limited_measure_draws_its_films_by_the_seed(recipe, tmp_path):
+    limited = {"measures": [{"metric": "entropy", "limit": 2}], "methods": [], "tables": []}
+    found = [run(plan(recipe(seed=seed, **limited)), tmp_path / str(seed)) for seed in (0, 1)]
+    picked = [set(one.image) for one in found]
+    assert [len(one) for one in picked] == [2, 2]
+    assert picked[0] != picked[1]
+
+
 def test_bundles_are_looked_up_before_any_work(recipe, tmp_path):
     with pytest.raises(Exception, match="no bundle"):
         plan(recipe(models=[{"name": "tiny", "bundles": [str(tmp_path / "absent")]}]))
