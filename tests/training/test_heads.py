@@ -373,7 +373,7 @@ def test_a_head_of_degrees_learns_and_its_bundle_names_the_problem(tiny, tmp_pat
     import xiqa
     from xiqa.training import train as train_module
 
-    recipe = tiny(**changes, phases=[{"epochs": 12, "learning_rate": 2e-2}], batch_size=8)
+    recipe = tiny(**changes, phases=[{"epochs": 30, "learning_rate": 2e-2}], batch_size=8)
     samples = problem_samples(recipe, 48, "train") + problem_samples(recipe, 24, "val", first=100)
     monkeypatch.setattr(train_module, "read_samples", lambda recipe, data: samples)
     card = train(recipe, tmp_path, tmp_path / "run", progress=False)
@@ -383,7 +383,7 @@ def test_a_head_of_degrees_learns_and_its_bundle_names_the_problem(tiny, tmp_pat
     report = json.loads((tmp_path / "run" / "report" / "classifier.json").read_text())
     assert [row["name"] for row in report["classes"]] == ["blur", "noise"]
     assert [row["name"] for row in report["degrees"]] == ["blur", "noise"]
-    assert len(report["history"]) == 12
+    assert len(report["history"]) == 30
     again = report_bundle(model, tmp_path, "val", progress=False)
     assert again.films == "validation"
     assert [row.recall for row in again.classes] == [row["recall"] for row in report["classes"]]
