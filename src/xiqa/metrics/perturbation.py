@@ -19,7 +19,7 @@ from xiqa.errors import MetricError
 from xiqa.metrics.impute import impute
 from xiqa.metrics.peaks import Map
 from xiqa.saliency.perturb import baseline, chunks
-from xiqa.saliency.probe import Probe, class_score
+from xiqa.saliency.probe import Probe, class_score, incremental
 
 __all__ = ["Curve", "Order", "Replace", "curve", "filler", "is_usable", "pixel_turns", "region_turns"]
 
@@ -172,7 +172,7 @@ def curve(
     output: str = "probability",
     device: torch.device | str = "cpu",
 ) -> Curve:
-    """Scores after so many turns, in batches.
+    """Scores after so many turns, in batches; of a network only what a turn changes passes its early layers.
 
     Args:
         probe: Scores batches.
@@ -185,9 +185,10 @@ def curve(
     """
     order = torch.as_tensor(np.ascontiguousarray(turns), device=device)
     limits = torch.as_tensor(list(points), dtype=order.dtype, device=device)
+    steps = incremental(probe)
     scores = [
-        class_score(probe(replace(order < limits[part, None, None])), target, output=output)
-        for part in chunks(len(limits), (turns.shape[0], turns.shape[1]))
+        class_score(steps(replace(order < limits[part, None, None])), target, output=output)
+        for part in chunks(len(limits), (turns.shape[0], turns.shape[1]), several=steps is not probe)
     ]
     total = int(turns.max()) + 1
     return Curve(np.asarray(points, float) / total, torch.cat(scores).double().cpu().numpy())

@@ -2,6 +2,7 @@ r"""Occlusion: how far the score falls when a sliding window hides a part of the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from xiqa.errors import SaliencyError
 from xiqa.saliency.arrays import Array, library, like, to_numpy
 from xiqa.saliency.perturb import baseline as hidden_image
 from xiqa.saliency.perturb import chunks, score_of
+from xiqa.saliency.probe import incremental
 from xiqa.saliency.registry import probe_method
 
 if TYPE_CHECKING:
@@ -31,7 +33,13 @@ def starts(side: int, window: int, stride: int) -> list[int]:
 
 
 def occlude(
-    score: Score, image: Array, hidden: Array, *, window: tuple[int, int], stride: tuple[int, int]
+    score: Score,
+    image: Array,
+    hidden: Array,
+    *,
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    several: bool = False,
 ) -> Array:
     r"""The mean drop of the score over the windows that hide a pixel.
 
@@ -44,6 +52,7 @@ def occlude(
         window: (rows, columns) of the window.
         stride: Its steps, (down, right). The last window of a row or column is flush with the border, so that
             every pixel is hidden at least once (the source leaves the border open).
+        several: See `xiqa.saliency.perturb.chunks`.
 
     Returns:
         ``(H, W)``, positive where hiding lowers the score. Source: zeiler2014visualizing, section 4.2.
@@ -53,7 +62,7 @@ def occlude(
     corners = [(y, x) for y in starts(rows, tall, stride[0]) for x in starts(columns, wide, stride[1])]
     whole = to_numpy(score(image[None])).astype(np.float64)
     drops, cover = np.zeros((rows, columns)), np.zeros((rows, columns))
-    for part in chunks(len(corners), (rows, columns)):
+    for part in chunks(len(corners), (rows, columns), several=several):
         copies = library(image).tile(image, (len(corners[part]), 1, 1, 1))
         for copy, (y, x) in zip(copies, corners[part], strict=True):
             copy[:, y : y + tall, x : x + wide] = hidden[:, y : y + tall, x : x + wide]
@@ -85,7 +94,8 @@ def occlusion(
 
     .. math:: S(\lambda) = \frac{1}{|W_\lambda|} \sum_{w \in W_\lambda} p_c(x) - p_c(x_{\setminus w})
 
-    It sees nothing but scores, so it explains any model.
+    It sees nothing but scores, so it explains any model. Of a PyTorch network only what a window changes
+    passes the early layers (nakandala2019incremental), which gives the same scores.
 
     Args:
         sample: The image and its scores.
@@ -100,5 +110,12 @@ def occlusion(
     image = sample.image
     side = int(min(image.shape[-2:]))
     length, step = _pixels(window, side), _pixels(stride, side)
-    score = score_of(sample, output)
-    return occlude(score, image, hidden_image(image, baseline), window=(length, length), stride=(step, step))
+    near = incremental(sample.probe, image)
+    return occlude(
+        score_of(replace(sample, probe=near), output),
+        image,
+        hidden_image(image, baseline),
+        window=(length, length),
+        stride=(step, step),
+        several=near is not sample.probe,
+    )

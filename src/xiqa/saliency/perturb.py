@@ -29,6 +29,7 @@ __all__ = ["Score", "baseline", "blend", "chunks", "generator", "score_all", "sc
 Score = Callable[["Tensor"], "Tensor"]  # or from a NumPy array to one
 
 _CHUNK_PIXELS = 4 * 600 * 600  # pixels that pass at once, whatever the image's size
+_SEVERAL_PIXELS = 2**23  # where images pass in windows
 
 
 def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -43,13 +44,20 @@ def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def chunks(total: int, size: tuple[int, int]) -> Iterator[slice]:
+def chunks(total: int, size: tuple[int, int], *, several: bool = False) -> Iterator[slice]:
     """Slices of ``range(total)`` that bound the pixels in memory at once for images of one size.
+
+    Args:
+        total: How many images.
+        size: Their rows and columns.
+        several: Larger slices, for an `xiqa.saliency.probe.incremental` probe: of many images at once, few
+            of them whole.
 
     >>> [(part.start, part.stop) for part in chunks(3, (1200, 1200))]
     [(0, 1), (1, 2), (2, 3)]
     """
-    step = max(1, min(64, _CHUNK_PIXELS // (size[0] * size[1])))
+    pixels = _SEVERAL_PIXELS if several else _CHUNK_PIXELS
+    step = max(1, min(64, pixels // (size[0] * size[1])))
     for start in range(0, total, step):
         yield slice(start, min(start + step, total))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from xiqa.saliency.capture import LayerRecord
 
-__all__ = ["Probe", "ProbeRecord", "TorchProbe", "class_score"]
+__all__ = ["Probe", "ProbeRecord", "TorchProbe", "class_score", "incremental"]
 
 
 CACHED = 2**18
@@ -95,18 +95,38 @@ class TorchProbe:
             for module in training:
                 module.training = False
             with torch.inference_mode():
-                parts = [self.model(chunk) for chunk in images.split(self._step(images))]
+                parts = [self.model(chunk) for chunk in images.split(self.step(images))]
         finally:
             for module in training:
                 module.training = True
         return (torch.cat(parts) if len(parts) > 1 else parts[0]).clone()
 
-    def _step(self, images: Tensor) -> int:
+    def step(self, images: Tensor) -> int:
+        """How many of these images pass at once."""
         if self.batch_size is not None:
             return self.batch_size
         if images.device.type != "cpu":
             return 32
         return max(1, min(64, CACHED // (images.shape[-2] * images.shape[-1])))
+
+
+def incremental(probe: Probe, image: Array | None = None) -> Probe:
+    """A probe for images of which each differs in a small window from another; a network's is faster.
+
+    Args:
+        probe: Any probe.
+        image: What all images of a call are changed from, ``(C, H, W)``; without it each is compared with
+            the one before it.
+
+    Returns:
+        Of a `TorchProbe` one that passes only what changes through the network's early layers
+        (`xiqa.saliency.incremental.passes`), with the same logits up to rounding; else the probe itself.
+    """
+    if not isinstance(probe, TorchProbe):
+        return probe
+    from xiqa.saliency.incremental.passes import IncrementalProbe  # noqa: PLC0415 - other probes need no torch
+
+    return IncrementalProbe(probe, image)
 
 
 def class_score(logits: A, target: Array | int, *, output: str = "probability") -> A:

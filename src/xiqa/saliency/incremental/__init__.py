@@ -1,0 +1,1 @@
+"""Passes of images of which each differs little from another: `IncrementalProbe`."""
