@@ -59,7 +59,7 @@ def saved(tmp_path):
 
 def test_a_residual_generator_starts_as_the_identity():
     images = draw(2, 1, 13, 22)
-    assert torch.equal(UNet(4, 2)(images), images)
+    assert torch.equal(UNet(4, 2, "residual")(images), images)
 
 
 def test_a_pair_has_one_start():
@@ -70,7 +70,7 @@ def test_a_pair_has_one_start():
     assert Generators(1, 4, 2)(draw(1, 1, 16, 16)).similar is None
 
 
-@pytest.mark.parametrize("output", ["residual", "direct"])
+@pytest.mark.parametrize("output", ["painted", "residual", "direct"])
 @pytest.mark.parametrize("size", [(16, 16), (5, 9), (1, 1), (33, 24)])
 def test_any_size_stays_in_the_grey_range(output, size):
     images = draw(2, 1, *size)
@@ -85,6 +85,37 @@ def test_an_image_does_not_depend_on_its_neighbours():
     together = network(images)
     alone = torch.cat([network(image[None]) for image in images])
     assert torch.allclose(together, alone, rtol=1e-12, atol=1e-12)
+
+
+def test_a_part_is_painted_as_it_is_in_the_whole():
+    network, whole = stirred(UNet(4, 1)).double(), draw(1, 1, 240, 200).double()
+    part = whole[..., 40:200, 40:160]
+    inner = slice(70, -70), slice(50, -50)  # what the border reaches is left out
+    painted = network(part)[0, 0][inner]
+    assert torch.allclose(painted, network(whole)[0, 0, 40:200, 40:160][inner], rtol=1e-9, atol=1e-12)
+    assert not torch.allclose(painted, part[0, 0][inner], atol=1e-3)
+
+
+def test_a_painted_image_is_the_film_where_the_gate_is_shut_and_the_paint_where_it_is_open():
+    network, images = stirred(UNet(4, 2)), draw(2, 1, 20, 18)
+    image, gate, paint = network.draw(images)
+    assert torch.allclose(image, (1 - gate) * images + gate * paint, atol=1e-6)
+    with torch.no_grad():
+        for bias, expected in ((-40.0, images), (40.0, None)):
+            network.head.weight[1], network.head.bias[1] = 0.0, bias
+            image, _, paint = network.draw(images)
+            assert torch.allclose(image, paint if expected is None else expected, atol=1e-6)
+
+
+def test_the_paint_starts_near_the_local_mean_and_the_image_near_the_film():
+    images = draw(1, 1, 64, 64)
+    start = UNet(8, 2)
+    with torch.no_grad():
+        start.head.weight.zero_()
+    image, gate, paint = start.draw(images)
+    assert float(gate.max()) < 0.05
+    assert float((image - images).abs().mean()) < 0.02
+    assert abs(float(paint[0, 0, 32, 32]) - float(images[0, 0, 17:48, 17:48].mean())) < 0.02
 
 
 def test_what_left_the_range_can_come_back():
@@ -132,7 +163,7 @@ def test_changed_files_are_refused(saved):
     (folder / "generators.json").write_text(json.dumps(entries | {"explained": 0}))
     with pytest.raises(BundleError, match=r"generators\.json was changed"):
         load_generators(folder)
-    (folder / "generators.json").write_text(json.dumps(entries | {"format": 2}))
+    (folder / "generators.json").write_text(json.dumps(entries | {"format": 1}))
     with pytest.raises(BundleError, match="format"):
         load_generators(folder)
 

@@ -29,13 +29,36 @@ def margin(logits, c, limit):
     return math.log(p / (1 - p)) - limit
 
 
-def loss(x, similar, adversarial, kept, turned, verdict, weights):
+def edges_within(image, gate):
+    total = 0.0
+    for y, x in pixels(image):
+        for v, u in ((y + 1, x), (y, x + 1)):
+            if v < len(image) and u < len(image[0]):
+                total += (gate[y][x] + gate[v][u]) / 2 * abs(image[v][u] - image[y][x])
+    return total / len(pixels(image))
+
+
+def loss(x, similar, adversarial, kept, turned, verdict, weights, turns=True, gate=None, factor=1.0):
     """Of one image; ``kept`` and ``turned`` are the margins of the two generated ones."""
     start = x if similar is None else similar
-    total = math.log(1 + math.exp(verdict * turned))
-    total += weights["adversarial"] * distance(x, adversarial)
-    total += weights["variation"] * variation(start, adversarial)
+    total = turns * math.log(1 + math.exp(weights["beyond"] + verdict * turned))
+    close = weights["adversarial"] * distance(x, adversarial)
+    close += weights["variation"] * variation(start, adversarial)
     if similar is not None:
         total += math.log(1 + math.exp(-verdict * kept))
-        total += weights["similar"] * distance(x, similar) + weights["pair"] * distance(similar, adversarial)
-    return total
+        close += weights["similar"] * distance(x, similar) + weights["pair"] * distance(similar, adversarial)
+    if gate is not None:
+        close += weights["area"] * sum(map(sum, gate)) / len(pixels(gate))
+        close += weights["edges"] * edges_within(adversarial, gate)
+    return total + factor * close
+
+
+def balance(shares, goal, pace, start, least, most):
+    """The factor after each step in which a share of the verdicts turned."""
+    running, factor, factors = 0.0, start, []
+    for share in shares:
+        running = 0.95 * running + 0.05 * share
+        room = 1 - goal if running > goal else goal
+        factor = min(max(factor * math.exp(pace * (running - goal) / room), least), most)
+        factors.append(factor)
+    return factors

@@ -15,21 +15,28 @@ from xiqa.errors import BundleError, ConfigError, DatasetError
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model, save_bundle
 from xiqa.models.generator_bundle import load_generators
-from xiqa.models.generators import Generated, Generators
+from xiqa.models.generators import Drawn, Generated, Generators
 from xiqa.models.preprocess import Preprocessing
 from xiqa.saliency.twogenerator import difference
 from xiqa.training import generators as training
 from xiqa.training.data import EpochLoader, Film, FilmSet
 from xiqa.training.generators import (
+    Aim,
+    Balance,
     Classifier,
     FilmParts,
     GeneratorLoss,
     GeneratorModule,
     GeneratorRecipe,
     classifier_of,
+    edges_within,
+    erasing_loss,
     fit_generators,
+    gaussian_blur,
     generator_loss,
+    lay_shapes,
     total_variation,
+    unsteady,
 )
 from xiqa.training.targets import Truth
 from xiqa.types import Box
@@ -69,11 +76,10 @@ def make_recipe(**changes):
         "kind": "twogenerator",
         "name": "toy",
         "size": (SIDE, SIDE),
-        "networks": {"width": 8, "depth": 2},
+        "networks": {"width": 8, "depth": 2, "output": "residual"},
         "epochs": 6,
         "batch_size": 16,
         "learning_rate": 1e-2,
-        "ramp": 0.0,
         "jitter": 0,
         "noise": 0.0,
         "augmentation": {
@@ -127,13 +133,18 @@ def draw(*shape, seed=0):
 
 
 @pytest.mark.parametrize("pair", [True, False], ids=["two", "one"])
-def test_the_loss_is_the_loops(pair):
-    weights = GeneratorLoss(similar=2.0, adversarial=3.0, pair=0.5, variation=0.7)
-    grey, similar, adversarial = (draw(3, 1, 4, 5, seed=seed) for seed in range(3))
-    kept, turned = 4 * draw(3, seed=3) - 2, 4 * draw(3, seed=4) - 2
+@pytest.mark.parametrize("painted", [True, False], ids=["painted", "drawn"])
+def test_the_loss_is_the_loops(pair, painted):
+    weights = GeneratorLoss(
+        beyond=0.4, similar=2.0, adversarial=3.0, pair=0.5, variation=0.7, area=0.6, edges=0.9
+    )
+    grey, similar, adversarial, gate = (draw(3, 1, 4, 5, seed=seed) for seed in range(4))
+    kept, turned = 4 * draw(3, seed=4) - 2, 4 * draw(3, seed=5) - 2
     verdict = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
+    turns = verdict > 0
     generated = Generated(similar if pair else None, adversarial)
-    found = generator_loss(grey, generated, (kept if pair else None, turned), verdict, weights)
+    options = {"turns": turns, "gate": gate, "factor": 0.3} if painted else {}
+    found = generator_loss(grey, generated, (kept if pair else None, turned), verdict, weights, **options)
     expected = np.mean(
         [
             replica.loss(
@@ -144,11 +155,89 @@ def test_the_loss_is_the_loops(pair):
                 float(turned[k]),
                 float(verdict[k]),
                 weights.model_dump(),
+                turns=bool(turns[k]) or not painted,
+                gate=gate[k, 0].tolist() if painted else None,
+                factor=0.3 if painted else 1.0,
             )
             for k in range(3)
         ]
     )
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_open_gate_has_all_edges_and_a_shut_one_none():
+    image = draw(2, 1, 5, 4)
+    assert edges_within(image, torch.ones_like(image)).tolist() == total_variation(image).tolist()
+    assert edges_within(image, torch.zeros_like(image)).tolist() == [0, 0]
+
+
+def test_the_factor_is_the_loops_and_stays_in_its_bounds():
+    aim = Aim(share=0.6, pace=0.5, start=0.3, least=0.1, most=2.0)
+    turned = [draw(4, seed=k) < (0.1 if k < 30 else 0.9) for k in range(90)]
+    balance, factors = Balance(aim), []
+    for one in turned:
+        balance.update(one)
+        factors.append(balance.factor)
+    shares = [float(one.double().mean()) for one in turned]
+    expected = replica.balance(shares, aim.share, aim.pace, aim.start, aim.least, aim.most)
+    assert factors == pytest.approx(expected, rel=1e-9)
+    assert min(factors) == pytest.approx(0.1)  # few turn: distances cost less
+    assert max(factors) == pytest.approx(2.0)
+    balance.update(torch.ones(0, dtype=torch.bool))
+    assert balance.factor == factors[-1]
+    alone = Balance(None)
+    alone.update(turned[0])
+    assert alone.factor == 1
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.5])
+def test_the_blur_is_scipys(sigma):
+    from scipy.ndimage import gaussian_filter
+
+    image = draw(1, 1, 14, 11)
+    expected = gaussian_filter(image[0, 0].numpy(), sigma, mode="mirror", radius=int(3 * sigma + 0.5))
+    np.testing.assert_allclose(gaussian_blur(image, sigma)[0, 0], expected, rtol=1e-9)
+
+
+def test_what_is_unsteady_is_the_same_again_and_nothing_by_itself():
+    image = draw(2, 1, 16, 12)
+    assert torch.equal(unsteady(image, torch.Generator()), image)
+
+    def shown(seed):
+        draws = torch.Generator().manual_seed(seed)
+        return unsteady(image, draws, jitter=2, zoom=0.2, blur=1.0, noise=0.01)
+
+    assert torch.equal(shown(1), shown(1))
+    assert len({tuple(shown(seed).shape[-2:]) for seed in range(5)}) > 2
+    moved = unsteady(image, torch.Generator().manual_seed(3), jitter=2)
+    assert sorted(moved.flatten().tolist()) == sorted(image.flatten().tolist())
+
+
+def test_shapes_cover_what_they_change_and_nothing_else():
+    films = 0.3 + 0.2 * torch.rand(6, 1, 48, 40, generator=torch.Generator().manual_seed(0))
+    laid, covered = lay_shapes(films, torch.Generator().manual_seed(1))
+    again, _ = lay_shapes(films, torch.Generator().manual_seed(1))
+    assert torch.equal(laid, again)
+    assert (laid - films).abs()[covered < 1e-4].max() < 1e-3
+    changed = (laid - films).abs()[covered > 0.9]
+    assert len(changed) > 50
+    assert float((changed > 0.02).float().mean()) > 0.9
+    assert 0.005 < float(covered.mean()) < 0.3
+    assert 0 <= laid.min() <= laid.max() <= 1
+
+
+def test_the_price_of_what_was_not_erased_is_the_loops():
+    film, image, gate, paint, covered = (draw(1, 1, 3, 4, seed=seed) for seed in range(5))
+    rows = zip(*(one.flatten().tolist() for one in (film, image, gate, paint, covered)), strict=True)
+    expected = np.mean(
+        [
+            -c * np.log(m) - (1 - c) * np.log(1 - m) + 5 * (c + 0.05) * abs(p - x) + 2 * abs(g - x)
+            for x, g, m, p, c in rows
+        ]
+    )
+    assert float(erasing_loss(film, Drawn(image, gate, paint), covered)) == pytest.approx(expected)
+    drawn = float(erasing_loss(film, Drawn(image), covered))
+    assert drawn == pytest.approx(2 * float((image - film).abs().mean()))
 
 
 def test_total_variation_is_the_loops_and_one_edge_counts_once():
@@ -215,6 +304,32 @@ def test_generators_move_exactly_the_blob_that_decides(tmp_path):
     left, right = shares(generators, "two")
     assert left > 0.9
     assert right < 0.02
+
+
+@pytest.mark.long
+def test_a_gate_opens_exactly_where_the_blob_that_decides_is_taken_away(tmp_path):
+    """Only poor images have to turn; the weights of distances find themselves."""
+    recipe = make_recipe(
+        networks={"width": 8, "depth": 2, "output": "painted"},
+        warmup=4,
+        epochs=12,
+        turn="poor",
+        aim={"share": 0.9, "start": 0.3, "pace": 0.05},
+        loss={"similar": 10, "adversarial": 10, "pair": 10, "variation": 5, "area": 1, "edges": 3},
+    )
+    generators, achieved = fitted(recipe, tmp_path)
+    assert achieved.kept >= 0.95
+    assert achieved.flipped_poor >= 0.9
+    left, right = shares(generators, "two")
+    assert left > 0.9
+    assert right < 0.02
+    grey = torch.from_numpy(np.stack(blobs(32, 9)))[:, None].float() / 255
+    poor = CLASSIFIER.margin(grey) >= 0
+    with torch.no_grad():
+        gate = generators.adversarial.draw(grey).gate
+        taken = (grey - generators.adversarial(grey))[poor][..., torch.from_numpy(LEFT)]
+    assert gate[poor][..., torch.from_numpy(LEFT)].mean() > 10 * gate[~poor].mean()
+    assert taken.mean() > 0.2  # the blob is darker there, and no image without it is painted on
 
 
 @pytest.mark.long
@@ -301,23 +416,11 @@ def test_parts_lie_around_objects_as_often_as_wanted():
     assert 0 < seen[0.0] < 0.6
 
 
-def test_the_weights_rise_from_a_tenth():
-    recipe = make_recipe(ramp=0.5, loss={"similar": 4.0, "variation": 1.0})
-    module = GeneratorModule(Generators(1, 4, 1), CLASSIFIER, recipe, 100)
-    for step, share in ((0, 0.1), (25, 0.55), (50, 1.0), (99, 1.0)):
-        type(module).global_step = property(lambda self, step=step: step)
-        assert module._weights().similar == pytest.approx(4 * share)
-        assert module._weights().variation == pytest.approx(share)
-    del type(module).global_step
-    flat = GeneratorModule(Generators(1, 4, 1), CLASSIFIER, make_recipe(ramp=0.0), 100)
-    assert flat._weights() == flat.recipe.loss
-
-
 def test_the_classifier_stays_out_of_the_checkpoint_and_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(training.fit, "STEPS_BETWEEN_CHECKPOINTS", 3)
     fitted(make_recipe(epochs=1), tmp_path)
     state = torch.load(tmp_path / "fit" / "last.ckpt", weights_only=True)["state_dict"]
-    assert all(name.startswith("generators.") for name in state)
+    assert {name.split(".")[0] for name in state} == {"generators", "balance"}
     assert torch.equal(CLASSIFIER.network.disc, LeftBlob().disc)
 
 

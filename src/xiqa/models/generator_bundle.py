@@ -48,15 +48,16 @@ class Networks(_Section):
 
     Attributes:
         count: 2: a similar and an adversarial one; 1: the adversarial one alone.
-        width: Channels at full resolution.
-        depth: How often the resolution is halved.
-        output: ``residual``: the change is drawn; ``direct``: the whole image is.
+        width: Channels at the finest level.
+        depth: How often the resolution is halved from there.
+        output: ``painted``: over what a gate leaves open; ``residual``: the change is drawn; ``direct``: the
+            whole image is.
     """
 
     count: Literal[1, 2] = 2
     width: int = Field(default=12, ge=1)
     depth: int = Field(default=3, ge=1, le=6)
-    output: Literal["residual", "direct"] = "residual"
+    output: Literal["painted", "residual", "direct"] = "painted"
 
 
 class Achieved(_Section):
@@ -95,7 +96,7 @@ class GeneratorCard(SealedCard):
         versions: Packages that the training ran on.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     created: str
     classifier: str

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import ConfigError
+from xiqa.models.fold import fold_batch_norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,9 +69,12 @@ def classifier_of(model: LoadedModel, explained: int | None = None) -> Classifie
     limit = 0.0
     if len(card.classes) == 2 and chosen == card.poor_class:
         limit = _odds_at(card.threshold, lambda odds: _probability(model, odds))
-    network = model.network.eval().requires_grad_(False)
+    model.network.eval().requires_grad_(False)
+    mean, std, size = card.preprocessing.mean, card.preprocessing.std, card.preprocessing.size
+    # folded and channels-last: the same function and gradient in half the time
+    network = fold_batch_norm(model.network, torch.zeros(1, len(mean), *size))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Classifier(network, chosen, limit, card.preprocessing.mean, card.preprocessing.std)
+    return Classifier(network, chosen, limit, mean, std)
 
 
 def _probability(model: LoadedModel, odds: float) -> float:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import torch
 
+from xiqa.training.generators.balance import Balance
 from xiqa.training.generators.loss import generator_loss
-from xiqa.training.generators.recipe import GeneratorLoss
+from xiqa.training.generators.shapes import erasing_loss, lay_shapes
+from xiqa.training.generators.unsteady import unsteady
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +34,7 @@ class GeneratorModule(lightning.LightningModule):
         classifier: What they explain.
         recipe: The recipe.
         steps: Optimiser steps in all.
-        drawing: Whether the generator only learns to give the film back (the warm-up).
+        drawing: Whether a generator only learns to give back films over which shapes were laid (the warm-up).
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class GeneratorModule(lightning.LightningModule):
         self.generators = generators
         self.recipe, self.steps, self.drawing = recipe, steps, drawing
         self._classifier = (classifier,)  # in a tuple: no submodule
+        self.balance = Balance(recipe.aim)
         self._seen: list[Tensor] = []
 
     @property
@@ -63,26 +66,34 @@ class GeneratorModule(lightning.LightningModule):
         """One step."""
         grey = batch.images
         if self.drawing:
-            loss: Tensor = (grey - self.generators.adversarial(grey)).abs().mean()
-            self.log("train_drawing", loss.detach(), prog_bar=True)
+            laid, covered = lay_shapes(grey, self._draws())
+            loss = erasing_loss(grey, self.generators.adversarial.draw(laid), covered)
+            self.log("train_erasing", loss.detach(), prog_bar=True)
             return loss
-        generated = self.generators(grey)
-        parts = self._parts(grey, generated)
-        self.log_dict({f"train_{name}": part.detach() for name, part in parts.items()}, prog_bar=True)
+        generated, gate = self.generators.draw(grey)
+        margin = self.classifier.margin
+        with torch.no_grad():
+            poor = margin(grey) >= 0
+        similar = None if generated.similar is None else margin(self._unsteady(generated.similar))
+        turned = margin(self._unsteady(generated.adversarial))
+        parts = self._loss(grey, generated, (similar, turned), poor, gate)
+        told = {name: part.detach() for name, part in parts.items()} | {"factor": self.balance.factor}
+        self.log_dict({f"train_{name}": part for name, part in told.items()}, prog_bar=True)
+        turns = self._turns(poor)
+        self.balance.update(((turned >= 0) != poor)[turns])
         return parts["loss"]
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Score one batch."""
         grey, margin = batch.images, self.classifier.margin
-        generated = self.generators(grey)
+        generated, gate = self.generators.draw(grey)
         verdict, turned = margin(grey) >= 0, margin(generated.adversarial)
         similar = None if generated.similar is None else margin(generated.similar)
         start = grey if generated.similar is None else generated.similar
         kept = torch.ones_like(verdict) if similar is None else (similar >= 0) == verdict
         change = (start - generated.adversarial).abs().mean(dim=(1, 2, 3))
         self._seen.append(torch.stack([verdict, kept, (turned >= 0) != verdict, change], dim=1))
-        signs = torch.where(verdict, 1.0, -1.0)
-        parts = generator_loss(grey, generated, (similar, turned), signs, self.recipe.loss)
+        parts = self._loss(grey, generated, (similar, turned), verdict, gate)
         self.log("val_loss", parts["loss"], batch_size=len(grey))
 
     def on_validation_epoch_end(self) -> None:
@@ -98,32 +109,38 @@ class GeneratorModule(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=self.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _parts(self, grey: Tensor, generated: Generated) -> dict[str, Tensor]:
-        """The loss, with generated images as the classifier is shown them: unsteadily."""
-        margin = self.classifier.margin
-        with torch.no_grad():
-            verdict = torch.where(margin(grey) >= 0, 1.0, -1.0)
-        similar = None if generated.similar is None else margin(self._unsteady(generated.similar))
-        margins = similar, margin(self._unsteady(generated.adversarial))
-        return generator_loss(grey, generated, margins, verdict, self._weights())
+    def _turns(self, poor: Tensor) -> Tensor:
+        """Which verdicts the adversarial image shall turn."""
+        return poor if self.recipe.turn == "poor" else torch.ones_like(poor)
 
-    def _weights(self) -> GeneratorLoss:
-        """The weights of the present step; they rise over the first part of the training."""
-        rising = self.recipe.ramp * self.steps
-        share = min(1.0, 0.1 + 0.9 * self.global_step / rising) if rising else 1.0
-        full = self.recipe.loss.model_dump()
-        return GeneratorLoss(**{name: share * weight for name, weight in full.items()})
+    def _loss(
+        self,
+        grey: Tensor,
+        generated: Generated,
+        margins: tuple[Tensor | None, Tensor],
+        poor: Tensor,
+        gate: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """The loss with the recipe's weights as they stand."""
+        signs = torch.where(poor, 1.0, -1.0)
+        options = {"turns": self._turns(poor), "gate": gate, "factor": self.balance.factor}
+        return generator_loss(grey, generated, margins, signs, self.recipe.loss, **options)
 
     def _unsteady(self, images: Tensor) -> Tensor:
-        """Images shifted and with noise, alike for both generators; the step decides how."""
+        """Images as the classifier is shown them, alike for both generators; the step decides how."""
         recipe = self.recipe
-        draws = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.global_step)
-        if recipe.jitter:
-            shift = torch.randint(-recipe.jitter, recipe.jitter + 1, (2,), generator=draws)
-            images = images.roll((int(shift[0]), int(shift[1])), dims=(-2, -1))
-        if recipe.noise:
-            images = images + recipe.noise * torch.randn(images.shape, generator=draws).to(images)
-        return images
+        return unsteady(
+            images,
+            self._draws(),
+            jitter=recipe.jitter,
+            zoom=recipe.zoom,
+            blur=recipe.blur,
+            noise=recipe.noise,
+        )
+
+    def _draws(self) -> torch.Generator:
+        """What is random in this step, the same after a restart."""
+        return torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
 
 
 def _shares(seen: Tensor) -> dict[str, Tensor]:

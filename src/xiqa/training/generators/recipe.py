@@ -13,7 +13,7 @@ from xiqa.training.recipe import Augmentation, Recipe, read_recipe
 if TYPE_CHECKING:
     from xiqa.models.preprocess import Preprocessing
 
-__all__ = ["GeneratorLoss", "GeneratorRecipe"]
+__all__ = ["Aim", "GeneratorLoss", "GeneratorRecipe"]
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
@@ -26,17 +26,42 @@ class GeneratorLoss(_Section):
     r"""Weights of the loss's parts; grey values lie in [0, 1].
 
     Attributes:
+        beyond: :math:`b`, log-odds beyond the limit to which a verdict shall turn: about as far as films that
+            get this verdict lie.
         similar: :math:`\lambda_s`, of the similar image's distance from the film.
         adversarial: :math:`\lambda_a`, of the adversarial image's.
         pair: :math:`\lambda_p`, of their distance from each other.
         variation: :math:`\lambda_v`, of the total variation of what they differ in: a change of few, whole
             places instead of a pattern of single pixels, which turns many a verdict unseen.
+        area: :math:`\lambda_m`, of the share of the film over which the adversarial image is painted.
+        edges: :math:`\lambda_e`, of edges in what is painted, so that it fills a place in smoothly.
     """
 
+    beyond: float = Field(default=0.0, ge=0)
     similar: float = Field(default=10.0, ge=0)
     adversarial: float = Field(default=10.0, ge=0)
     pair: float = Field(default=10.0, ge=0)
     variation: float = Field(default=1.0, ge=0)
+    area: float = Field(default=0.0, ge=0)
+    edges: float = Field(default=0.0, ge=0)
+
+
+class Aim(_Section):
+    """What share of verdicts shall turn; the weights of distances follow, see `Balance`.
+
+    Attributes:
+        share: The share.
+        pace: How fast they follow: the logarithm's change a step, where none of the verdicts turns or all.
+        start: Their factor at first.
+        least: The factor never falls below this.
+        most: Nor does it rise above this.
+    """
+
+    share: float = Field(default=0.9, gt=0, lt=1)
+    pace: float = Field(default=0.03, gt=0)
+    start: float = Field(default=0.05, gt=0)
+    least: float = Field(default=0.02, gt=0)
+    most: float = Field(default=100.0, gt=0)
 
 
 class GeneratorRecipe(_Section):
@@ -54,15 +79,19 @@ class GeneratorRecipe(_Section):
             anywhere.
         explained: The class whose verdict is turned; None: the poor-quality class.
         networks: How the generators are built.
-        warmup: Epochs in which one generator learns to draw the films before it becomes the start of both
-            (``output = "direct"``; the residual one starts as the identity).
+        warmup: Epochs in which one generator, without the classifier, learns to give back films over which
+            random shapes were laid, before it becomes the start of both; see `lay_shapes`.
         epochs: After that.
         batch_size: Films a step.
         learning_rate: Of AdamW, at the peak of a one-cycle schedule.
-        ramp: Share of the steps during which the weights of distances and variation rise from a tenth to what
-            they are in the end: verdicts turn first, then the change becomes small.
+        turn: Which verdicts the adversarial image has to turn: ``both``, as published, or those called
+            ``poor``: then it takes objects away, and on other films it only has to stay close.
+        aim: The share of them that shall turn, by which the weights of distances find themselves; None: the
+            weights are what ``loss`` says.
         jitter: The classifier sees generated images shifted by up to this many pixels, so that a pattern
             that works at one place only turns no verdict.
+        zoom: And enlarged by up to this share.
+        blur: And blurred by a Gaussian of up to this many pixels.
         noise: Standard deviation of the noise that it sees on them, grey values.
         simulated: How many simulated radiographs to add, each fourth for validation.
         augmentation: Their random changes; the source finds the geometric ones a useful regularisation.
@@ -82,8 +111,11 @@ class GeneratorRecipe(_Section):
     epochs: int = Field(default=4, ge=1)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
-    ramp: float = Field(default=0.5, ge=0, le=1)
+    turn: Literal["both", "poor"] = "both"
+    aim: Aim | None = None
     jitter: int = Field(default=2, ge=0)
+    zoom: float = Field(default=0.0, ge=0, le=1)
+    blur: float = Field(default=0.0, ge=0, le=4)
     noise: float = Field(default=0.02, ge=0)
     simulated: int = Field(default=0, ge=0)
     augmentation: Augmentation | Literal[False] = Augmentation()
