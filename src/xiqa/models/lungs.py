@@ -32,7 +32,7 @@ How = Literal["crop", "multiply"]
 SHIPPED_LUNGS = "lungs-1"
 WIDTHS = (16, 24, 40, 64)
 SIDE = 160
-BRIDGE = 3.5  # pixels of the network's grid, half the width
+BRIDGE = 6.0  # pixels of the network's grid, half the width
 LEAST_LUNG = 0.01  # of the image: a smaller piece is a pocket of gas, not a lung
 
 
@@ -172,12 +172,13 @@ def standardise(grey: FloatArray) -> FloatArray:
 
 def _lungs(found: MaskArray) -> MaskArray:
     """The two largest pieces that are not tiny, holes filled; what hangs on by a thin bridge is cut off."""
-    wide = distance_transform_edt(found) > BRIDGE
+    whole = binary_fill_holes(found)
+    wide = distance_transform_edt(whole) > BRIDGE
     grown = distance_transform_edt(~wide) <= 2 * BRIDGE
-    pieces, count = label(found & grown)
+    pieces, count = label(whole & grown)
     areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     largest = [k + 1 for k in np.argsort(-areas)[:2] if areas[k] >= LEAST_LUNG * found.size]
-    return np.asarray(binary_fill_holes(np.isin(pieces, largest)), dtype=np.bool_)
+    return np.asarray(np.isin(pieces, largest), dtype=np.bool_)
 
 
 def dice(a: MaskArray, b: MaskArray) -> float:
