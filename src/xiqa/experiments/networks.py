@@ -114,6 +114,8 @@ def _films(model: LoadedModel) -> Tensor:
 def fit_batch_norm(network: nn.Module, images: Tensor) -> None:
     """Let batch norm see how large a random network's features are; without it they vanish layer by layer.
 
+    Measured in double precision, so that the statistics do not depend on how many threads sum them.
+
     Args:
         network: Its running statistics become those of the images.
         images: ``(N, C, H, W)``.
@@ -126,8 +128,9 @@ def fit_batch_norm(network: nn.Module, images: Tensor) -> None:
         norm.train()
     try:
         with torch.no_grad():
-            network(images)
+            network.double()(images.double())
     finally:
+        network.float()
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.eval()
