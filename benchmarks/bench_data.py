@@ -1,13 +1,20 @@
 """How quickly films become batches, from disk and from memory, and how long a training step waits for them.
 
-python -m benchmarks.bench_data            # writes results/data.csv; about two CPU minutes
+python -m benchmarks.bench_data            # writes results/data.csv; about a CPU minute
 
 Films are simulated, 640 x 640, 8-bit PNG, with boxes. A batch has 8 of them, randomly turned, resized,
 shifted and changed in contrast, at 256 x 256, with the dense targets of the evidence head. The step trains
-EfficientNet-Lite0 with that head. Jobs alternate. `images_per_second` is wall time (medians of rounds, so it
-depends on what else runs); `cpu_ms_per_image` is processor time of this process and its workers, which does
-not. `waiting` is the part of a training epoch's wall time, the first batch apart (the start of the workers is
-told as `start_seconds`), in which the step had no batch.
+EfficientNet-Lite0 with that head. Jobs alternate, numbers are medians of rounds.
+
+Processor time does not depend on what else runs: `cpu_ms_per_image` is what a batch costs all threads,
+`step_ms_per_image` what the step costs, `asking_ms_per_image` what the training thread itself spends on
+getting its batches. `waiting` is told from them for a machine with a free core a worker: the step waits for
+what its own thread does, and for a worker that takes longer than the step.
+
+    waiting = w / (w + step),    w = asking + max(0, (cpu - asking) / workers - step)
+
+`images_per_second` and `waiting_now` are wall time as it was: the part of a training epoch's time, the first
+batch apart (`start_seconds`), in which the step had no batch.
 """
 
 import argparse
@@ -17,11 +24,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import resource
 import statistics
 import tempfile
 import time
-import warnings
 from pathlib import Path
 
 import torch
@@ -37,8 +42,19 @@ from xiqa.training.module import QualityModule
 from xiqa.training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "data.csv"
-FILMS, SIZE, BATCH, ROUNDS = 48, 256, 8, 3
+FILMS, SIZE, BATCH, ROUNDS = 24, 256, 8, 3
 WORKERS = (0, 1, 2)
+COLUMNS = (
+    "films_from",
+    "workers",
+    "images_per_second",
+    "start_seconds",
+    "cpu_ms_per_image",
+    "asking_ms_per_image",
+    "step_ms_per_image",
+    "waiting",
+    "waiting_now",
+)
 TEXT = dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "a benchmark")
 RECIPE = Recipe.model_validate(
     {
@@ -53,40 +69,46 @@ RECIPE = Recipe.model_validate(
 )
 
 
-def cpu():
-    """Processor seconds of this process and of the workers that have ended."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
-
-
 def loader(films, workers):
     part = FilmSet(films, RECIPE, (SIZE, SIZE), training=True)
     return EpochLoader(part, BATCH, workers=workers)
 
 
 def feed(films, workers):
-    """Images a second of wall time after the first batch, CPU ms an image, seconds to the first batch."""
-    batches, start, used = iter(loader(films, workers)), time.perf_counter(), cpu()
+    """Images a second of wall time after the first batch, seconds to the first batch; CPU ms an image."""
+    start, used = time.perf_counter(), time.process_time()
+    batches = iter(loader(films, workers))
     next(batches)
     first = time.perf_counter()
     for _ in batches:
         pass
     rate = (len(films) - BATCH) / (time.perf_counter() - first)
-    return rate, 1e3 * (cpu() - used) / len(films), first - start
+    return rate, first - start, 1e3 * (time.process_time() - used) / len(films)
 
 
 def train(films, workers, step):
-    """Part of the time after the first batch in which the step waits."""
+    """CPU ms an image of the training thread while it asks and while it steps; part of the time it waits."""
     batches, waited = iter(loader(films, workers)), 0.0
     step(next(batches))
+    asking = stepping = 0.0
     begun = time.perf_counter()
     while True:
-        asked = time.perf_counter()
+        asked, used = time.perf_counter(), time.thread_time()
         batch = next(batches, None)
         waited += time.perf_counter() - asked
+        asking += time.thread_time() - used
         if batch is None:
-            return waited / (time.perf_counter() - begun)
+            scale = 1e3 / (len(films) - BATCH)
+            return scale * asking, scale * stepping, waited / (time.perf_counter() - begun)
+        used = time.thread_time()
         step(batch)
+        stepping += time.thread_time() - used
+
+
+def waiting(used, asking, step, workers):
+    """Part of the time that a step waits, from processor times an image; see above."""
+    late = max(0.0, (used - asking) / workers - step) if workers else 0.0
+    return (asking + late) / (asking + late + step)
 
 
 def make_step():
@@ -107,7 +129,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     rounds = parser.parse_args().rounds
-    warnings.filterwarnings("ignore", module="torch.utils.data")
     with tempfile.TemporaryDirectory() as folder:
         with PhantomFolder(Path(folder) / "films") as out:
             for seed in range(FILMS):
@@ -117,22 +138,21 @@ def main():
         kept = {"disk": FilmsOnDisk(samples, larger), "memory": load_films(samples, larger)}
         jobs = [(name, workers) for name in kept for workers in WORKERS]
         step = make_step()
-        fed, waits = ({job: [] for job in jobs} for _ in range(2))
-        for number in range(rounds + 1):
+        fed, trained = ({job: [] for job in jobs} for _ in range(2))
+        step(next(iter(loader(kept["memory"], 0))))  # warms up
+        for _ in range(rounds):
             for job in jobs:
-                told = feed(kept[job[0]], job[1]), train(kept[job[0]], job[1], step) if number else 0
-                if number:
-                    fed[job].append(told[0])
-                    waits[job].append(told[1])
+                fed[job].append(feed(kept[job[0]], job[1]))
+                trained[job].append(train(kept[job[0]], job[1], step))
     with RESULTS.open("w", newline="") as lines:
         table = csv.writer(lines, lineterminator="\n")
-        table.writerow(
-            ["films_from", "workers", "images_per_second", "cpu_ms_per_image", "start_seconds", "waiting"]
-        )
+        table.writerow(COLUMNS)
         for job in jobs:
-            rate, used, start = (statistics.median(values) for values in zip(*fed[job], strict=True))
-            waiting = statistics.median(waits[job])
-            table.writerow([*job, f"{rate:.1f}", f"{used:.1f}", f"{start:.2f}", f"{waiting:.3f}"])
+            rate, start, used = map(statistics.median, zip(*fed[job], strict=True))
+            asking, stepping, now = map(statistics.median, zip(*trained[job], strict=True))
+            share = waiting(used, asking, stepping, job[1])
+            times = [f"{value:.1f}" for value in (used, asking, stepping)]
+            table.writerow([*job, f"{rate:.1f}", f"{start:.2f}", *times, f"{share:.3f}", f"{now:.3f}"])
     print(RESULTS.read_text())
 
 

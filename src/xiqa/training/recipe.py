@@ -67,7 +67,7 @@ class Data(_Section):
         films: How many films a simulated layout makes; every fourth validates.
         least_degree: Smallest degree of the problems that ``corrupted`` puts in.
         keep: Where films lie while training: in ``memory``, read once, or on the ``disk``, read in every
-            epoch (for data sets that do not fit into memory; give ``workers``).
+            epoch (for data sets that do not fit into memory).
         simulated: How many simulated films to train on as well (two classes only).
         inserted: How many copies of clean training films to train on, with simulated objects put into them.
     """
@@ -199,6 +199,7 @@ class Recipe(_Section):
         he_head: Draw the last linear layer by He's rule (``he2015delving``).
         best_by: Which epoch of a phase is kept. ``score``: the best AUC (and place, for the evidence head);
             ``accuracy``; ``recall:CLASS``; ``loss``. Of equal epochs the first.
+        workers: Threads that prepare batches while the network computes; 0: each batch when it is asked for.
         average: How many of the last phases' best weights are averaged in the end (``wortsman2022soups``).
         sensitivity: Wanted on the validation split; the threshold follows from it.
         review_band: Half-width, in log-odds, of the band around the threshold that a person looks at.
@@ -217,7 +218,7 @@ class Recipe(_Section):
     he_head: bool = False
     best_by: str = Field(default="score", pattern=r"^(score|accuracy|loss|recall:.+)$")
     batch_size: int = Field(default=8, ge=1)
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=0)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     average: int = Field(default=1, ge=1)
     sensitivity: float = Field(default=0.95, gt=0, le=1)
