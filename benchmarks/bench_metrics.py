@@ -1,12 +1,14 @@
 """Metrics against Quantus, against their own bare forward passes, and the bootstrap against the clock.
 
-    python benchmarks/bench_metrics.py [--rounds 3] [--networks lenet,tf_efficientnet_lite0]
+    python benchmarks/bench_metrics.py [--rounds 1] [--networks lenet,resnet18,tf_efficientnet_lite0,shipped]
 
 Same images, maps and steps for both; every pair of jobs runs alternately in one process, and a figure is
 the ratio of the medians of their process CPU-seconds. `lenet` is a network of the size of Quantus' own
-examples (28 x 28 grey pixels), where the work around the passes shows; the others are timm names at 128 x
-128, where both spend most of their time in the same passes; `folded` is then the same network with folded
-batch norm and channels-last weights. Writes benchmarks/results/metrics.csv.
+examples (28 x 28 grey pixels), where the work around the passes shows; the others, a timm network at 224 x
+224 or 512 x 512 and the shipped model, take nearly all the time in their passes. There a curve has 32 steps.
+`folded` is the same network with folded batch norm and channels-last weights. The bare passes are those of
+whole images, which a curve whose steps change a window each does not need (`bench_incremental.py`). Writes
+benchmarks/results/metrics.csv, the lines of other networks left as they are.
 """
 
 import os
@@ -38,6 +40,7 @@ from xiqa.metrics.insertion_deletion import deletion_curve
 from xiqa.metrics.perturbation import filler, pixel_turns, region_turns
 from xiqa.metrics.pointing_game import pointing_game
 from xiqa.metrics.road import road
+from xiqa.models import load_model
 from xiqa.saliency.perturb import chunks
 from xiqa.saliency.probe import TorchProbe, class_score
 from xiqa.types import Annotation, Box
@@ -45,6 +48,8 @@ from xiqa.types import Annotation, Box
 RESULTS = Path(__file__).parent / "results" / "metrics.csv"
 QUIET = {"normalise": False, "abs": False, "disable_warnings": True, "display_progressbar": False}
 IMAGES = 2
+SIZES = {"resnet18": 224, "resnet34": 600, "tf_efficientnet_lite0": 512}
+ORDER = ["lenet", *SIZES, "shipped", ""]
 
 
 def compare(jobs, rounds):
@@ -74,34 +79,45 @@ def lenet():
     )
 
 
+def calibrated(name, size):
+    """A timm network whose batch norms have statistics: with those of a new one the logits would vanish."""
+    network = timm.create_model(name, num_classes=2, in_chans=1)
+    with torch.no_grad():
+        for _ in range(10):
+            network(torch.randn(4, 1, size // 4, size // 4))
+    return network
+
+
 def scene(name):
-    """(network, images, maps, targets, region side)."""
+    """(network, images, maps, targets, region side, steps of a curve)."""
     torch.manual_seed(0)
     if name == "lenet":
-        network, shape = lenet(), (1, 28, 28)
+        network, shape, side = lenet(), (1, 28, 28), 4
+    elif name == "shipped":
+        model = load_model()
+        network, shape, side = model.network, (3, *model.card.preprocessing.size), 32
     else:
-        network, shape = timm.create_model(name, num_classes=2, in_chans=1), (1, 128, 128)
-    network.requires_grad_(False)
-    images = torch.randn(IMAGES, *shape)
-    for _ in range(20):  # with random weights and batch norms that saw nothing the logits would vanish
-        network(torch.randn(8, *shape))
-    network.eval()
-    maps = np.random.default_rng(0).random((IMAGES, *shape[1:]))
-    return network, images, maps, np.arange(IMAGES) % 2, 4 if name == "lenet" else 16
+        size = SIZES[name]
+        network, shape, side = calibrated(name, size), (1, size, size), 32
+    network.requires_grad_(False).eval()
+    images = torch.randn(IMAGES if name == "lenet" else 1, *shape)
+    maps = np.random.default_rng(0).random((len(images), *shape[1:]))
+    steps = (shape[1] // side) ** 2 if name == "lenet" else 32
+    return network, images, maps, np.ones(len(images), int), side, steps
 
 
 def pairs(name):
     """(what, our job, what it is compared with, its job, the aim for theirs / ours or ours / bare)."""
-    network, images, maps, targets, side = scene(name)
-    probe, rows = TorchProbe(network), images.shape[-1]
+    network, images, maps, targets, side, steps = scene(name)
+    probe, (rows, columns) = TorchProbe(network), images.shape[-2:]
     every = list(zip(images, maps, map(int, targets), strict=True))
     arguments = {"model": network, "x_batch": images.numpy(), "y_batch": targets, "device": "cpu"}
     arguments["a_batch"] = maps[:, None]
-    regions = (rows // side) ** 2
-    masks = np.zeros((IMAGES, *images.shape[1:]))
+    masks = np.zeros((len(images), 1, rows, columns))
     masks[..., 5:20, 5:20] = 1
     truth = [Annotation(Box(5, 5, 19, 19))]
     percentages = (10, 30, 50, 70, 90)
+    few = rows if name == "lenet" else rows * columns // steps
 
     def altered(turns, points):
         """The copies that a curve scores: a pass takes longer over them than over one image many times."""
@@ -110,38 +126,50 @@ def pairs(name):
 
     def bare(copies):
         for _ in every:
-            for part in chunks(len(copies), (rows, rows)):
+            for part in chunks(len(copies), (rows, columns)):
                 class_score(probe(copies[part]), 1)
 
-    by_region = altered(region_turns(maps[0], side), range(regions + 1))
-    by_pixel = altered(pixel_turns(maps[0]), range(0, rows * rows + 1, rows))
+    by_region = altered(region_turns(maps[0], side), range(steps + 1))
+    by_pixel = altered(pixel_turns(maps[0]), range(0, rows * columns + 1, few))
     region = quantus.RegionPerturbation(
-        patch_size=side, regions_evaluation=regions, perturb_baseline=0.0, **QUIET
+        patch_size=side, regions_evaluation=steps, perturb_baseline=0.0, **QUIET
     )
-    flipping = quantus.PixelFlipping(features_in_step=rows, perturb_baseline=0.0, **QUIET)
+    flipping = quantus.PixelFlipping(features_in_step=few, perturb_baseline=0.0, **QUIET)
     removal = quantus.ROAD(percentages=list(percentages), noise=0.0, **QUIET)
     pointing = quantus.PointingGame(**QUIET)
 
     def our_regions(probe=probe):
-        curves = [aopc_curve(probe, x, s, t, region=side, steps=None, fill=0.0).score for x, s, t in every]
+        curves = [aopc_curve(probe, x, s, t, region=side, steps=steps, fill=0.0).score for x, s, t in every]
         return np.stack([scores[0] - scores[1:] for scores in curves])
 
-    def our_pixels(probe=probe, step=rows):
+    def our_pixels(probe=probe, step=few):
         return np.stack([deletion_curve(probe, x, s, t, step=step).score[1:] for x, s, t in every])
 
     def our_removal():
         values = [road(probe, x, s, t, percentages=percentages, noise=0.0) for x, s, t in every]
         return np.mean(values)
 
-    fast = TorchProbe(folded(network, (), 1) or network)
+    fast = TorchProbe(folded(network, (), len(images[0])) or network)
     single = []
     if name == "lenet":  # as Quantus does it unless told otherwise; a pass a pixel is too long for the others
         one = quantus.PixelFlipping(features_in_step=1, perturb_baseline=0.0, **QUIET)
-        by_one = altered(pixel_turns(maps[0]), range(rows * rows + 1))
+        by_one = altered(pixel_turns(maps[0]), range(rows * columns + 1))
         ours = partial(our_pixels, step=1)
         single = [
             ("pixel flipping, single pixels", ours, "quantus", lambda: one(**arguments, softmax=True), 5),
             ("pixel flipping, single pixels", ours, "bare passes", lambda: bare(by_one), 1.15),
+        ]
+    flipped = []
+    if len(images[0]) == 1:  # of a coloured image Quantus flips single channels of pixels
+        flipped = [
+            ("pixel flipping", our_pixels, "quantus", lambda: flipping(**arguments, softmax=True), 5),
+            (
+                "pixel flipping, folded",
+                lambda: our_pixels(fast),
+                "quantus",
+                lambda: flipping(**arguments, softmax=True),
+                5,
+            ),
         ]
     return [
         *single,
@@ -153,22 +181,21 @@ def pairs(name):
             lambda: region(**arguments, softmax=True),
             2,
         ),
-        (
-            "pixel flipping, folded",
-            lambda: our_pixels(fast),
-            "quantus",
-            lambda: flipping(**arguments, softmax=True),
-            5,
-        ),
         ("region perturbation", our_regions, "bare passes", lambda: bare(by_region), 1.15),
-        ("pixel flipping", our_pixels, "quantus", lambda: flipping(**arguments, softmax=True), 5),
         ("pixel flipping", our_pixels, "bare passes", lambda: bare(by_pixel), 1.15),
-        (
-            "ROAD",
-            our_removal,
-            "quantus",
-            lambda: np.mean(list(removal(**arguments, softmax=True).values())),
-            None,
+        *flipped,
+        *(
+            []  # the imputation and not the network takes the time there
+            if rows > 224
+            else [
+                (
+                    "ROAD",
+                    our_removal,
+                    "quantus",
+                    lambda: np.mean(list(removal(**arguments, softmax=True).values())),
+                    None,
+                )
+            ]
         ),
         (
             "Pointing Game",
@@ -208,8 +235,8 @@ def bootstrap_rows():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--networks", default="lenet,tf_efficientnet_lite0")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--networks", default="lenet,resnet18,tf_efficientnet_lite0,shipped")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = []
@@ -222,14 +249,22 @@ def main():
                 difference = float(np.abs(a - b).max())
             rows.append(row(what, name, other, seconds["ours"], seconds["theirs"], aim, difference))
             print(*rows[-1].values(), sep="\t", flush=True)
-    for line in bootstrap_rows():
-        rows.append(line)
-        print(*line.values(), sep="\t", flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
+    if "lenet" in options.networks:
+        for line in bootstrap_rows():
+            rows.append(line)
+            print(*line.values(), sep="\t", flush=True)
+    write(rows)
+
+
+def write(rows):
+    """Put lines in the place of those of the same networks."""
+    measured = {line["network"] for line in rows}
+    with RESULTS.open(newline="") as file:
+        kept = [line for line in csv.DictReader(file) if line["network"] not in measured]
     with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(sorted([*kept, *rows], key=lambda line: ORDER.index(line["network"])))
 
 
 if __name__ == "__main__":

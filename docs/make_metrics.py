@@ -28,6 +28,8 @@ CASES = {
     "ties": "ties",
     "non_finite": "NaN or infinity in the map",
 }
+REFERENCE_CASES = {"no_truth": "reference of zeros", "full_truth": "reference of ones"}
+SCORES_CASES = {"non_finite": "NaN or infinity among the scores"}
 INTRODUCTION = """\
 # Metrics
 
@@ -95,7 +97,9 @@ def number(value: float) -> str:
 def entry(info: MetricInfo) -> str:
     better = {True: "higher is better", False: "lower is better", None: "neither end is better"}
     low, high = map(number, info.bounds)
-    edges = "; ".join(f"{CASES[case]}: {answer}" for case, answer in info.answers.items())
+    cases = CASES | (REFERENCE_CASES if info.truth == "map" else {})
+    cases |= SCORES_CASES if info.kind == "consistency" else {}
+    edges = "; ".join(f"{cases[case]}: {answer}" for case, answer in info.answers.items())
     params = ", ".join(
         f"`{name}`" if default is inspect.Parameter.empty else f"`{name}={default!r}`"
         for name, default in info.params.items()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tests.metrics.networks import picture, small_network
-from tests.metrics.test_registry import call
+from tests.metrics.test_registry import call, same
 from tests.metrics.test_robustness import gradient_map
 from tests.metrics.truths import BOX, FULL, OBJECTS, SIZE, random_map
 from tests.reference.metrics import faithfulness, localisation, maps, pointing
@@ -288,7 +288,44 @@ def belongs_to_the_region(name):
     return ours, maps.dice_of_level(a.tolist(), b.tolist(), 30)
 
 
+def is_told_by_a_uniform_reference(name):
+    replica = {"kl_divergence": maps.kl, "similarity": maps.similarity}[name]
+    saliency, everywhere = MAPS["noise"], np.ones(SIZE)
+    return get_metric(name).function(saliency, everywhere), replica(saliency.tolist(), everywhere.tolist())
+
+
+def never_changes(name):
+    zeros, level = (lambda images, v=v: torch.full((len(images), *SIZE), v) for v in (0.0, -0.3))
+    assert math.isnan(get_metric(name).function(zeros, IMAGE))
+    return get_metric(name).function(level, IMAGE), 0.0
+
+
+def costs_the_same(name):
+    """The seconds differ from run to run, so that of them only the sign is asked."""
+
+    def cost(level):
+        def explain(images):
+            NETWORK(images)
+            return torch.full((len(images), *SIZE), level)
+
+        found = get_metric(name).function(NETWORK, explain, IMAGE)
+        return float(found > 0) if name == "seconds" else found
+
+    assert cost(math.nan) == cost(0.3)
+    return cost(math.nan), {"seconds": 1.0, "forward_passes": 1.0, "backward_passes": 0.0}[name]
+
+
+def is_left_out(name):
+    function = get_metric(name).function
+    assert math.isnan(function([[math.nan, math.inf], [0.5]]))
+    return function([[0.75, math.nan], [0.25, math.inf]]), 0.5
+
+
 TOLD = {
+    "the uniform distribution is the reference": is_told_by_a_uniform_reference,
+    "0, for it never changes; NaN for a map of zeros": never_changes,
+    "costs what any other does": costs_the_same,
+    "is no score and left out; NaN where an architecture has no other": is_left_out,
     "a random order": is_a_random_order,
     "in random order": is_a_random_order,
     "in random order: exactly the asked share is removed": is_a_random_order,
@@ -339,6 +376,35 @@ def test_a_method_that_gives_broken_maps_has_no_robustness(info, bad):
     required = {key: given[key] for key in given if key in info.params and info.kind == "robustness"}
     arguments = (explain, IMAGE) if info.kind == "robustness" else (NETWORK, explain, IMAGE)
     assert math.isnan(info.function(*arguments, **required))
+
+
+@pytest.mark.parametrize("info", BROKEN, ids=[info.name for info in BROKEN])
+def test_a_method_that_gives_constant_maps_is_answered_as_declared(info):
+    def explain(images):
+        return torch.full((len(images), *SIZE), 0.3)
+
+    given = {"network": NETWORK, "target": 1}
+    required = {key: given[key] for key in given if key in info.params and info.kind == "robustness"}
+    arguments = (explain, IMAGE) if info.kind == "robustness" else (NETWORK, explain, IMAGE)
+    value, declared = info.function(*arguments, **required), info.cases["constant"]
+    if isinstance(declared, float):
+        assert same(value, declared)
+
+
+REFERRED = [info for info in metrics() if info.truth == "map"]
+
+
+@pytest.mark.parametrize("info", REFERRED, ids=[info.name for info in REFERRED])
+def test_an_empty_a_full_and_a_broken_reference_are_answered_as_declared(info):
+    saliency = random_map(3)
+    for case, level in (("no_truth", 0.0), ("full_truth", 1.0)):
+        declared, value = info.cases[case], info.function(saliency, np.full(SIZE, level))
+        if isinstance(declared, float):
+            assert same(value, declared), case
+    for bad in (math.nan, math.inf):
+        reference = random_map(7)
+        reference[5, 6] = bad
+        assert math.isnan(info.function(saliency, reference))
 
 
 LOCALISATION = [info for info in metrics() if info.truth == "objects"]

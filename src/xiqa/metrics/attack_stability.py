@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Literal
 
 import torch
@@ -33,7 +34,14 @@ def attacked(network: nn.Module, image: Tensor, target: int, attack: Attack, eps
     raise MetricError("unknown attack", expected="'fgsm', 'pgd' or 'deepfool'", got=repr(attack))
 
 
-@metric("attack_stability", "robustness", higher_is_better=True, bounds=(-1, 1), cite="ghorbani2019fragile")
+@metric(
+    "attack_stability",
+    "robustness",
+    higher_is_better=True,
+    bounds=(-1, 1),
+    cite="ghorbani2019fragile",
+    cases={"constant": nan},
+)
 def attack_stability(
     explain: Explain,
     image: Tensor,

@@ -13,7 +13,7 @@ from xiqa.metrics.registry import Cases, metric
 
 __all__ = ["pearson", "same_grid", "spearman"]
 
-_CASES: Cases = {"constant": nan}
+_CASES: Cases = {"constant": nan, "no_truth": nan, "full_truth": nan}
 
 
 def same_grid(a: Map, b: Map) -> None:

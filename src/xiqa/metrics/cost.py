@@ -13,10 +13,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from xiqa.metrics.registry import metric
+from xiqa.metrics.registry import Cases, metric
 from xiqa.metrics.sensitivity import Explain
 
 __all__ = ["Passes", "backward_passes", "counting_passes", "forward_passes", "seconds"]
+
+_CASES: Cases = {"non_finite": "costs what any other does", "constant": "costs what any other does"}
 
 
 @dataclass
@@ -54,7 +56,7 @@ def counting_passes(network: nn.Module) -> Iterator[Passes]:
         handle.remove()
 
 
-@metric("forward_passes", "cost", higher_is_better=False, bounds=(0, inf))
+@metric("forward_passes", "cost", higher_is_better=False, bounds=(0, inf), cases=_CASES)
 def forward_passes(network: nn.Module, explain: Explain, image: Tensor) -> float:
     """How many images go through the whole network for one map.
 
@@ -76,7 +78,7 @@ def forward_passes(network: nn.Module, explain: Explain, image: Tensor) -> float
     return float(passes.forward)
 
 
-@metric("backward_passes", "cost", higher_is_better=False, bounds=(0, inf))
+@metric("backward_passes", "cost", higher_is_better=False, bounds=(0, inf), cases=_CASES)
 def backward_passes(network: nn.Module, explain: Explain, image: Tensor) -> float:
     """How many gradients go back from the logits for one map.
 
@@ -98,7 +100,7 @@ def backward_passes(network: nn.Module, explain: Explain, image: Tensor) -> floa
     return float(passes.backward)
 
 
-@metric("seconds", "cost", higher_is_better=False, bounds=(0, inf))
+@metric("seconds", "cost", higher_is_better=False, bounds=(0, inf), cases=_CASES)
 def seconds(
     network: nn.Module,
     explain: Explain,

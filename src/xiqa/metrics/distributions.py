@@ -8,7 +8,7 @@ import numpy as np
 
 from xiqa.metrics.correlation import same_grid
 from xiqa.metrics.peaks import Map
-from xiqa.metrics.registry import metric
+from xiqa.metrics.registry import Cases, metric
 
 __all__ = ["as_distribution", "kl_divergence", "similarity"]
 
@@ -26,6 +26,13 @@ def as_distribution(saliency: Map) -> Map | None:
     return positive / total if np.isfinite(saliency).all() and total > 0 else None
 
 
+_CASES: Cases = {
+    "constant": "that of the uniform distribution; NaN for a map without positive values",
+    "no_truth": nan,
+    "full_truth": "the uniform distribution is the reference",
+}
+
+
 @metric(
     "similarity",
     "agreement",
@@ -33,7 +40,7 @@ def as_distribution(saliency: Map) -> Map | None:
     bounds=(0, 1),
     truth="map",
     cite="bylinskii2019metrics",
-    cases={"constant": "that of the uniform distribution; NaN for a map without positive values"},
+    cases=_CASES,
 )
 def similarity(a: Map, b: Map) -> float:
     r"""How much of two maps' attention is shared, called SIM or histogram intersection.
@@ -71,7 +78,7 @@ def similarity(a: Map, b: Map) -> float:
     bounds=(0, inf),
     truth="map",
     cite="bylinskii2019metrics",
-    cases={"constant": "that of the uniform distribution; NaN for a map without positive values"},
+    cases=_CASES,
 )
 def kl_divergence(a: Map, b: Map) -> float:
     r"""The information lost when the map stands for the reference.

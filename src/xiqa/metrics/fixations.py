@@ -20,7 +20,7 @@ __all__ = ["auc_judd", "nss"]
     bounds=(0, 1),
     truth="map",
     cite="bylinskii2019metrics",
-    cases={"constant": 0.5, "ties": "count one half"},
+    cases={"constant": 0.5, "ties": "count one half", "no_truth": nan, "full_truth": nan},
 )
 def auc_judd(a: Map, b: Map) -> float:
     r"""Area under the ROC curve of the map as a detector of fixations, read at the fixations' levels.
@@ -42,7 +42,8 @@ def auc_judd(a: Map, b: Map) -> float:
         b: ``(H, W)``, positive at fixated pixels.
 
     Returns:
-        In [0, 1], 0.5 for a constant map; NaN without fixations, or without other pixels, or not finite.
+        In [0, 1], 0.5 for a constant map; NaN without fixations, without other pixels, or where either array
+        is not finite.
 
     Raises:
         MetricError: The arrays have different sizes.
@@ -50,7 +51,7 @@ def auc_judd(a: Map, b: Map) -> float:
     same_grid(a, b)
     fixated = np.asarray(b) > 0
     count, others = int(fixated.sum()), int((~fixated).sum())
-    if not np.isfinite(a).all() or not count or not others:
+    if not (np.isfinite(a).all() and np.isfinite(b).all() and count and others):
         return nan
     levels = np.unique(a[fixated])[::-1]
     inside, outside = np.sort(a[fixated]), np.sort(a[~fixated])
@@ -66,7 +67,7 @@ def auc_judd(a: Map, b: Map) -> float:
     bounds=(-inf, inf),
     truth="map",
     cite="bylinskii2019metrics",
-    cases={"constant": nan},
+    cases={"constant": nan, "no_truth": nan, "full_truth": 0.0},
 )
 def nss(a: Map, b: Map) -> float:
     r"""How many standard deviations above its mean the map is at fixations.
@@ -93,7 +94,7 @@ def nss(a: Map, b: Map) -> float:
     """
     same_grid(a, b)
     weights = np.maximum(np.asarray(b, float), 0)
-    if not says_something(a) or not weights.sum() > 0:
+    if not says_something(a) or not 0 < weights.sum() < inf:
         return nan
     z = (a.astype(float) - a.mean(dtype=float)) / a.std(dtype=float)
     return float((z * weights).sum() / weights.sum())

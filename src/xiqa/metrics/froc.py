@@ -112,7 +112,13 @@ def froc_curve(found: Sequence[Sequence[Candidate]], truths: Sequence[Truth]) ->
     truth="objects",
     cite="objectcxr2020",
     scope="set",
-    cases={"no_truth": nan, "constant": 0.0, "non_finite": 0.0, "ties": "keep the order of the images"},
+    cases={
+        "no_truth": nan,
+        "full_truth": 1.0,
+        "constant": 0.0,
+        "non_finite": 0.0,
+        "ties": "keep the order of the images",
+    },
 )
 def froc(
     found: Sequence[Sequence[Candidate]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 from typing import Literal
 
 import numpy as np
@@ -72,6 +73,7 @@ def _map(explain: Explain, image: Tensor, absolute: bool) -> np.ndarray:
     higher_is_better=False,
     bounds=(-1, 1),
     cite="adebayo2018sanity",
+    cases={"constant": nan},
 )
 def parameter_randomisation(
     network: nn.Module,
@@ -131,4 +133,4 @@ def parameter_randomisation(
     )
     values = np.asarray(list(curve.values()))
     known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+    return float(known.mean()) if known.size else nan

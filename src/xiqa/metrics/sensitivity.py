@@ -17,7 +17,14 @@ __all__ = ["Explain", "local_lipschitz", "max_sensitivity"]
 Explain = Callable[[Tensor], Tensor]
 
 
-@metric("max_sensitivity", "robustness", higher_is_better=False, bounds=(0, inf), cite="yeh2019infidelity")
+@metric(
+    "max_sensitivity",
+    "robustness",
+    higher_is_better=False,
+    bounds=(0, inf),
+    cite="yeh2019infidelity",
+    cases={"constant": "0, for it never changes; NaN for a map of zeros"},
+)
 def max_sensitivity(
     explain: Explain,
     image: Tensor,
@@ -61,6 +68,7 @@ def max_sensitivity(
     higher_is_better=False,
     bounds=(0, inf),
     cite="alvarezmelis2018robustness",
+    cases={"constant": 0.0},
 )
 def local_lipschitz(
     explain: Explain, image: Tensor, *, radius: float = 0.02, samples: int = 10, seed: int = 0

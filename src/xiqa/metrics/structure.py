@@ -13,7 +13,7 @@ from xiqa.metrics.threshold import Threshold, binarise
 
 __all__ = ["map_dice", "ssim"]
 
-_CASES: Cases = {"constant": nan}
+_CASES: Cases = {"constant": nan, "no_truth": nan, "full_truth": nan}
 
 #: The window of the source: 11 x 11 pixels, which is 3.5 standard deviations of 1.5 pixels each way.
 _WINDOW = 11
