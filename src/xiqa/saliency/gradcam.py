@@ -67,8 +67,9 @@ def gradcampp(layer: LayerRecord) -> Tensor:
        \alpha_k(u) = \frac{g_k(u)^2}{2 g_k(u)^2 + \sum_v A_k(v)\, g_k(u)^3}
        = \frac{1}{2 + g_k(u) \sum_v A_k(v)}
 
-    The last form takes half the time, and no power of a small gradient underflows in it. The second and third derivatives are those of :math:`e^{z_c}` on a piecewise linear network. Its common
-    factor :math:`e^{z_c}` in w is left out: it scales the map, and overflows.
+    The last form takes half the time, and no power of a small gradient underflows in it. The second and third
+    derivatives are those of :math:`e^{z_c}` on a piecewise linear network. Its common factor :math:`e^{z_c}`
+    in w is left out: it scales the map, and overflows.
 
     Args:
         layer: Output A and gradient g, ``(N, C, h, w)``.
