@@ -50,7 +50,7 @@ def loss(x, similar, adversarial, kept, turned, verdict, weights, turns=True, ga
     if gate is not None:
         close += weights["area"] * sum(map(sum, gate)) / len(pixels(gate))
         close += weights["edges"] * edges_within(adversarial, gate)
-    return total + factor * close
+    return total + factor * (1.0 if turns else weights["untouched"]) * close
 
 
 def balance(shares, goal, pace, start, least, most):

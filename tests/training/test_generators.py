@@ -136,7 +136,7 @@ def draw(*shape, seed=0):
 @pytest.mark.parametrize("painted", [True, False], ids=["painted", "drawn"])
 def test_the_loss_is_the_loops(pair, painted):
     weights = GeneratorLoss(
-        beyond=0.4, similar=2.0, adversarial=3.0, pair=0.5, variation=0.7, area=0.6, edges=0.9
+        beyond=0.4, similar=2.0, adversarial=3.0, pair=0.5, variation=0.7, area=0.6, edges=0.9, untouched=3.0
     )
     grey, similar, adversarial, gate = (draw(3, 1, 4, 5, seed=seed) for seed in range(4))
     kept, turned = 4 * draw(3, seed=4) - 2, 4 * draw(3, seed=5) - 2
@@ -228,13 +228,9 @@ def test_shapes_cover_what_they_change_and_nothing_else():
 
 def test_the_price_of_what_was_not_erased_is_the_loops():
     film, image, gate, paint, covered = (draw(1, 1, 3, 4, seed=seed) for seed in range(5))
-    rows = zip(*(one.flatten().tolist() for one in (film, image, gate, paint, covered)), strict=True)
-    expected = np.mean(
-        [
-            -c * np.log(m) - (1 - c) * np.log(1 - m) + 5 * (c + 0.05) * abs(p - x) + 2 * abs(g - x)
-            for x, g, m, p, c in rows
-        ]
-    )
+    rows = list(zip(*(one.flatten().tolist() for one in (film, image, gate, paint, covered)), strict=True))
+    expected = np.mean([-c * np.log(m) - (1 - c) * np.log(1 - m) + 2 * abs(g - x) for x, g, m, _, c in rows])
+    expected += 2 * sum(c * abs(p - x) for x, _, _, p, c in rows) / (1 + sum(c for *_, c in rows))
     assert float(erasing_loss(film, Drawn(image, gate, paint), covered)) == pytest.approx(expected)
     drawn = float(erasing_loss(film, Drawn(image), covered))
     assert drawn == pytest.approx(2 * float((image - film).abs().mean()))

@@ -7,12 +7,14 @@ adversarial image shall turn it, 0 where it shall only stay close, both generato
 .. math::
     L(x) &= \underbrace{\log(1 + e^{-s\,m(g_s(x))})}_{\text{kept}} +
             \underbrace{t \log(1 + e^{b + s\,m(g_a(x))})}_{\text{turned}} \\
-         &+ \lambda\,\big(\lambda_s\, d(x, g_s(x)) + \lambda_a\, d(x, g_a(x)) +
+         &+ \lambda\,u^{1-t}\,\big(\lambda_s\, d(x, g_s(x)) + \lambda_a\, d(x, g_a(x)) +
             \lambda_p\, d(g_s(x), g_a(x)) \\
          &+ \lambda_v\, \mathrm{TV}(g_s(x) - g_a(x)) + \lambda_m \overline{M} + \lambda_e E(M, g_a(x))\big)
 
 with :math:`d` the mean absolute difference of the grey values, :math:`M` the adversarial image's gate and
-:math:`E` the edges within it. Source: ``charachon2020combining``; its adversarial image turns every verdict.
+:math:`E` the edges within it. The factor :math:`\lambda` is that of `Balance`; films whose verdict need not
+turn teach what is to be left as it is, and have :math:`u` times the weight in that. Source:
+``charachon2020combining``; its adversarial image turns every verdict, and its weights are fixed.
 """
 
 from __future__ import annotations
@@ -90,18 +92,26 @@ def generator_loss(
     similar, adversarial = generated
     start = grey if similar is None else similar
     turns = torch.ones_like(verdict, dtype=torch.bool) if turns is None else turns
-    verdicts = {"turned": (turns * F.softplus(weights.beyond + verdict * margins[1])).mean()}
+    verdicts = {"turned": turns * F.softplus(weights.beyond + verdict * margins[1])}
     distances = {
-        "adversarial": (grey - adversarial).abs().mean(),
-        "variation": total_variation(start - adversarial).mean(),
+        "adversarial": _distance(grey, adversarial),
+        "variation": total_variation(start - adversarial),
     }
     if similar is not None and margins[0] is not None:
-        verdicts["kept"] = F.softplus(-verdict * margins[0]).mean()
-        distances["similar"] = (grey - similar).abs().mean()
-        distances["pair"] = (similar - adversarial).abs().mean()
+        verdicts["kept"] = F.softplus(-verdict * margins[0])
+        distances["similar"] = _distance(grey, similar)
+        distances["pair"] = _distance(similar, adversarial)
     if gate is not None:
-        distances["area"] = gate.mean()
-        distances["edges"] = edges_within(adversarial, gate).mean()
-    close = torch.stack([getattr(weights, name) * part for name, part in distances.items()]).sum()
-    total = torch.stack(list(verdicts.values())).sum() + factor * close
-    return {**verdicts, **distances, "loss": total}
+        distances["area"] = gate.mean(dim=(1, 2, 3))
+        distances["edges"] = edges_within(adversarial, gate)
+    close = torch.stack([getattr(weights, name) * part for name, part in distances.items()]).sum(dim=0)
+    films = (
+        torch.stack(list(verdicts.values())).sum(dim=0)
+        + factor * torch.where(turns, 1.0, weights.untouched).to(grey) * close
+    )
+    return {name: part.mean() for name, part in ({"loss": films} | verdicts | distances).items()}
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of the grey values, ``(N,)``."""
+    return (a - b).abs().mean(dim=(1, 2, 3))

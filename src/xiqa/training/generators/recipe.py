@@ -33,6 +33,7 @@ class GeneratorLoss(_Section):
         pair: :math:`\lambda_p`, of their distance from each other.
         variation: :math:`\lambda_v`, of the total variation of what they differ in: a change of few, whole
             places instead of a pattern of single pixels, which turns many a verdict unseen.
+        untouched: :math:`u`, how many times as dear all changes are on films whose verdict need not turn.
         area: :math:`\lambda_m`, of the share of the film over which the adversarial image is painted.
         edges: :math:`\lambda_e`, of edges in what is painted, so that it fills a place in smoothly.
     """
@@ -42,6 +43,7 @@ class GeneratorLoss(_Section):
     adversarial: float = Field(default=10.0, ge=0)
     pair: float = Field(default=10.0, ge=0)
     variation: float = Field(default=1.0, ge=0)
+    untouched: float = Field(default=1.0, gt=0)
     area: float = Field(default=0.0, ge=0)
     edges: float = Field(default=0.0, ge=0)
 

@@ -60,17 +60,19 @@ def erasing_loss(films: Tensor, drawn: Drawn, covered: Tensor) -> Tensor:
     r"""How badly a painting generator takes shapes away.
 
     .. math:: L_0 = -\overline{c \log M + (1 - c) \log(1 - M)} +
-       5\,\overline{(c + \tfrac{1}{20})\,\lvert P - x \rvert} + 2\,\overline{\lvert g - x \rvert}
+       2\,\frac{\sum_u c_u\,\lvert P_u - x_u \rvert}{1 + \sum_u c_u} + 2\,\overline{\lvert g - x \rvert}
 
-    Without gate and paint only the last part is left.
+    The paint is judged only where a shape lies, so that elsewhere too it shows what could lie behind and is
+    no copy of the film. Without gate and paint only the last part is left.
 
     Args:
         films: :math:`x`, ``(N, 1, H, W)``, without the shapes.
         drawn: :math:`g`, :math:`M` and :math:`P`, of the films with shapes.
-        covered: :math:`c`, where these lie.
+        covered: :math:`c`, how far these lie over each pixel.
     """
     loss = 2 * (drawn.image - films).abs().mean()
     if drawn.gate is None or drawn.paint is None:
         return loss
     gate = F.binary_cross_entropy(drawn.gate.clamp(1e-6, 1 - 1e-6), covered)
-    return loss + gate + 5 * ((drawn.paint - films).abs() * (covered + 0.05)).mean()
+    paint = (covered * (drawn.paint - films).abs()).sum() / (1 + covered.sum())
+    return loss + gate + 2 * paint
