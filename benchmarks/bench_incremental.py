@@ -1,8 +1,8 @@
 """What passing only what changes spares: a chain of small changes, and occlusion, against whole images.
 
-    python -m benchmarks.bench_incremental [--rounds 2] [--networks resnet18,tf_efficientnet_lite0,shipped]
+    python -m benchmarks.bench_incremental [--rounds 1] [--networks resnet18,tf_efficientnet_lite0,shipped]
 
-A chain is 64 images of which each differs from the one before it in a window, as the next region of a
+A chain is 32 images of which each differs from the one before it in a window, as the next region of a
 perturbation curve does: 34 x 34 pixels (Lamprou), 9 x 9 (Samek) or one. Occlusion hides windows of an
 eighth of the side at random places. Both are passed by the same network, whole and in windows, and then by
 its copy with folded batch norm and channels-last weights; they take turns, and a figure is the ratio of the
@@ -33,7 +33,7 @@ from xiqa.saliency.probe import TorchProbe, incremental
 
 RESULTS = Path(__file__).parent / "results" / "incremental.csv"
 SIZES = {"resnet18": 224, "resnet34": 600, "tf_efficientnet_lite0": 512, "shipped": 512}
-IMAGES = 64
+IMAGES = 32
 
 
 def network_of(name):
@@ -96,7 +96,7 @@ def lines(name, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--networks", default="resnet18,tf_efficientnet_lite0,shipped")
     options = parser.parse_args()
     names = options.networks.split(",")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 from torch.nn import functional
@@ -9,6 +10,7 @@ from torch.nn import functional
 from xiqa.metrics.aopc import aopc_curve
 from xiqa.metrics.insertion_deletion import deletion_curve, insertion_curve
 from xiqa.saliency.engine import attribute
+from xiqa.saliency.incremental import passes
 from xiqa.saliency.incremental.passes import IncrementalProbe
 from xiqa.saliency.incremental.windows import ChangingMap, Sliding, Windows, differences, united
 from xiqa.saliency.probe import TorchProbe, incremental
@@ -172,6 +174,29 @@ class TestLogits:
         assert [module.training for module in (network, network.head)] == [True, False]
         assert torch.equal(images, before)
         assert all(weight.grad is None and weight.requires_grad for weight in network.parameters())
+
+
+LONG = [
+    pytest.param(name, marks=pytest.mark.long) for name in ("densenet121", "convnext_atto", "inception_v3")
+]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "mobilenetv3_small_050", *LONG])
+def test_published_networks(name, monkeypatch):
+    monkeypatch.setattr(passes, "_LEAST_SHARE", 0.0)  # windows wherever they can pass, worth it or not
+    size = (128, 96)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = timm.create_model(name, num_classes=3)
+        with torch.no_grad():
+            network(torch.randn(4, 3, *size))
+    network = network.eval().double()
+    images, probe = copies(9, CORNERS, size), Counting(network)
+    found = incremental(probe)(images)
+    assert probe.whole == 1
+    expected = TorchProbe(network)(images)
+    assert torch.allclose(found, expected, rtol=1e-10, atol=1e-10)
+    assert (expected - expected[0]).abs().max() > 1e-6
 
 
 class TestWholeImagesPass:
