@@ -1,8 +1,12 @@
 """``xiqa train`` in a process of its own, as a user starts it."""
 
+import signal
 import subprocess
 import sys
+import time
 
+import pytest
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from xiqa.cli.models import app
@@ -65,3 +69,45 @@ def test_a_recipe_of_data_and_one_without_a_quick_version_say_what_to_do(tmp_pat
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert (done.returncode, done.stderr.count("Traceback")) == (2, 0)
         assert told in done.stderr
+
+
+KILLED = """
+name = "killed"
+classes = ["without_lvot", "with_lvot"]
+pretrained = false
+batch_size = 2
+workers = 2
+data = { layout = "simulated_cardiac", films = 80 }
+architecture = { backbone = "test_resnet" }
+preprocessing = { size = [48, 48] }
+phases = [{ epochs = 3, learning_rate = 1e-3 }]
+[card]
+intended_use = ""
+limits = ""
+not_for = ""
+training_data = ""
+licence = ""
+"""
+
+
+@pytest.mark.long
+def test_a_process_that_is_killed_inside_an_epoch_and_resumed_gives_the_same_weights(tmp_path):
+    recipe = tmp_path / "killed.toml"
+    recipe.write_text(KILLED)
+
+    def command(out, *options):
+        return [sys.executable, "-m", "xiqa", "train", str(recipe), "--out", str(tmp_path / out), *options]
+
+    subprocess.run(command("whole"), check=True, capture_output=True, timeout=300)
+    process = subprocess.Popen(command("part"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "part" / "phase-1" / "last.ckpt"  # after 25 of 90 steps
+    deadline = time.monotonic() + 200
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "part" / "phase-1" / "done").exists()
+    subprocess.run(command("part", "--resume"), check=True, capture_output=True, timeout=300)
+    whole, part = (load_file(tmp_path / out / "bundle" / "model.safetensors") for out in ("whole", "part"))
+    assert whole.keys() == part.keys()
+    assert all(whole[name].equal(part[name]) for name in whole)
