@@ -67,9 +67,11 @@ class IncrementalProbe:
     def _in_windows(self, images: Tensor) -> Tensor | None:
         """Logits by windows, or None where that is not possible or spares nothing."""
         cumulative = self.image is None
-        windows = differences(images, cumulative=cumulative)
-        if windows.share((images.shape[-2], images.shape[-1])) > _LARGEST / 2:
-            return None
+        grid = (images.shape[-2], images.shape[-1])
+        for some in (images[:2], images):  # where all differ widely the first two tell it
+            windows = differences(some, cumulative=cumulative)
+            if windows.share(grid) > _LARGEST / 2:
+                return None
         with evaluating(self.probe.model), torch.inference_mode(False), torch.no_grad():
             graph = _traced(self.probe.model, images[0])
         if graph is None:
