@@ -1,5 +1,9 @@
-"""Write docs/metrics.md from the register of metrics and their docstrings: python docs/make_metrics.py."""
+"""Write docs/metrics.md from the register of metrics, their docstrings and the benchmarks' results.
 
+python docs/make_metrics.py
+"""
+
+import csv
 import inspect
 import re
 import textwrap
@@ -9,6 +13,7 @@ from xiqa.metrics.registry import MetricInfo, metrics
 
 HERE = Path(__file__).parent
 PAGE = HERE / "metrics.md"
+RESULTS = HERE.parent / "benchmarks" / "results"
 KEYS = set(re.findall(r"^@\w+\{([^,]+),", (HERE / "references.bib").read_text(), re.MULTILINE))
 
 KINDS = {
@@ -64,7 +69,40 @@ that tie are put in random order by the seed, so that no map profits from the or
 To add a metric, write one file in `src/xiqa/metrics/` with a decorated function; the command line, this
 page and the contract tests find it.
 
+## What a curve costs
+
+A perturbation curve passes the network once a step, and from step to step the image changes in one region
+only. On the processor only what changes then passes the early layers, a window in each that grows by what
+its kernel sees, and whole maps pass the rest ({cite:t}`nakandala2019incremental`, the exact form:
+`xiqa.saliency.probe.incremental`). `aopc`, `deletion`, `insertion` and the method `occlusion` do so by
+themselves with a `TorchProbe`. The scores are those of whole passes up to rounding. From the first
+operation on that mixes all places (squeeze and excitation, say) or that has no rule, whole maps pass. Whole
+images pass where the pixels of a step lie scattered over the image (many pixels a step), where that would
+spare less than a fifth of the multiplications, where the network cannot be traced, and on other devices. The
+first passes of a network take up to a few seconds longer, in which it is traced.
+
+Processor time of whole images over that of windows, 32 images (`python -m benchmarks.bench_incremental`;
+folded: with batch norm folded into the convolutions and weights in channels-last order, as
+`xiqa benchmark` passes a bundle):
+
+INCREMENTAL
+
+Against Quantus, same images, maps and steps, equal values (`python benchmarks/bench_metrics.py`; LeNet at
+28 x 28 pixels; ResNet-18 at 224 and EfficientNet-Lite0 at 512 pixels with one channel, 32 steps):
+
+QUANTUS
+
+Pixel flipping in steps of many scattered pixels makes as many whole passes as Quantus does, so that on a
+large network nothing but the folding is left to win.
+
 """
+NETWORKS = {
+    "lenet": "LeNet",
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "tf_efficientnet_lite0": "EfficientNet-Lite0",
+    "shipped": "the shipped model",
+}
 
 
 def markdown(text: str) -> str:
@@ -114,8 +152,45 @@ def entry(info: MetricInfo) -> str:
     return f"### {info.name}\n\n{body(info)}\n\n" + "\n".join(f"- {fact}" for fact in facts) + "\n"
 
 
+def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def results(name: str) -> list[dict[str, str]]:
+    with (RESULTS / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def incremental() -> str:
+    """Factors of windows over whole images, a network and its folded copy a line."""
+    lines = results("incremental")
+    whats = tuple(dict.fromkeys(line["what"] for line in lines))
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    for line in lines:
+        found.setdefault((line["network"], line["pixels"], line["weights"]), {})[line["what"]] = line["ratio"]
+    rows = [
+        (
+            f"{NETWORKS[network]}, {pixels} px{', folded' if weights else ''}",
+            *(ratios[what] for what in whats),
+        )
+        for (network, pixels, weights), ratios in found.items()
+    ]
+    return table(("network", *whats), rows)
+
+
+def quantus() -> str:
+    """How many times longer Quantus takes."""
+    rows = [
+        (line["metric"], NETWORKS[line["network"]], line["ratio"], line["largest_difference"])
+        for line in results("metrics")
+        if line["against"] == "quantus"
+    ]
+    return table(("metric", "network", "Quantus' time over ours", "largest difference"), rows)
+
+
 def page() -> str:
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION.replace("INCREMENTAL", incremental()).replace("QUANTUS", quantus())]
     for kind, question in KINDS.items():
         parts.append(f"## {kind.capitalize()}\n\n{question}\n")
         parts += [entry(info) for info in metrics() if info.kind == kind]
