@@ -61,7 +61,8 @@ def forward_passes(network: nn.Module, explain: Explain, image: Tensor) -> float
     """How many images go through the whole network for one map.
 
     **Pitfalls.** Methods that run only a part of the network again (after a layer), or only what changes in
-    the image through its early layers (occlusion), are not counted for that part; `seconds` counts everything.
+    the image through its early layers (occlusion), are not counted for that part; the first time such a
+    network is traced, with 8 images that are counted. `seconds` counts everything.
 
     **Variants.** `counting_passes` counts over any piece of code.
 
