@@ -158,3 +158,16 @@ def test_a_report_of_classes_is_that_of_the_classifier_report(recipe):
     # without the key, rows of single classes are not mixed into others
     plain = make_table(rows, TableSpec(name="t", title="t", rows=["model"]), recipe())
     assert [column for _, column in plain.cells] == [("accuracy",)]
+
+
+def test_a_statistic_leaves_out_films_that_were_not_measured(recipe):
+    scores = [0.1, 0.9, 0.2, 0.3, 0.4, 0.8, 0.1, 0.2]
+    found = [row(image, scores[image], metric="probability", method="") for image in range(7)]
+    found += [row(image, scores[image], metric="probability", method="", state="full") for image in range(8)]
+    spec = TableSpec(name="t", title="t", rows=["state"], metrics=["AUC"])
+    table = make_table(frame_of(found), spec, recipe())
+    few, many = (table.cells[(state,), ("AUC",)].interval for state in ("trained", "full"))
+    labels = np.arange(8) % 2
+    assert few.value == pytest.approx(auc(np.array(scores[:7]), labels[:7]))
+    assert many.value == pytest.approx(auc(np.array(scores), labels))
+    assert few.value != many.value

@@ -323,7 +323,10 @@ class _Layout:
 
     def _value(self, label: str, columns: list[Scored], pick: NDArray[np.intp]) -> float:
         """The statistic of one column, or of the first less that of the second."""
-        values = [STATISTICS[label][1](scores[pick], truth[pick]) for scores, truth in columns]
+        values = []
+        for scores, truth in columns:
+            known = pick[np.isfinite(scores[pick])]
+            values.append(STATISTICS[label][1](scores[known], truth[known]))
         return values[0] - values[1] if len(values) == 2 else values[0]
 
     def _draws(self, label: str, columns: list[Scored]) -> Floats:
