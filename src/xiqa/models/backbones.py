@@ -36,7 +36,8 @@ def build_network(
 
     Returns:
         The network; `EvidenceNet` for the evidence head, `PooledMLP` for the mlp head, `StageNet` for the
-        stage head, `AttentionNet` for the lficam head; with an `OrderedLinear` in the end where there are grades.
+        stage head, `AttentionNet` for the lficam head; with an `OrderedLinear` in the end where there are
+        grades.
 
     Raises:
         ModelError: An unknown backbone, an option it does not have, or weights that cannot be had.
