@@ -135,10 +135,10 @@ class UNet(nn.Module):
 
     def _features(self, seen: Tensor) -> Tensor:
         """``(N, width, h, w)``, at the finest level, of the film and its local contrast."""
-        levels = [self.stem(seen)]
+        levels: list[Tensor] = [self.stem(seen)]
         for step in self.down:
             levels.append(step(levels[-1]))
-        features = levels.pop()
+        features: Tensor = levels.pop()
         for step in self.up:
             finer = levels.pop()
             features = step(torch.cat([_enlarge(features, finer), finer], dim=1))

@@ -123,8 +123,16 @@ class GeneratorModule(lightning.LightningModule):
     ) -> dict[str, Tensor]:
         """The loss with the recipe's weights as they stand."""
         signs = torch.where(poor, 1.0, -1.0)
-        options = {"turns": self._turns(poor), "gate": gate, "factor": self.balance.factor}
-        return generator_loss(grey, generated, margins, signs, self.recipe.loss, **options)
+        return generator_loss(
+            grey,
+            generated,
+            margins,
+            signs,
+            self.recipe.loss,
+            turns=self._turns(poor),
+            gate=gate,
+            factor=self.balance.factor,
+        )
 
     def _unsteady(self, images: Tensor) -> Tensor:
         """Images as the classifier is shown them, alike for both generators; the step decides how."""
