@@ -12,7 +12,7 @@ from xiqa.errors import ConfigError
 __all__ = ["Change", "Comparison", "compare_tables"]
 
 NUMBERS = ("value", "low", "high")
-CLOSE = 1e-5  # tables are written with six digits
+CLOSE = 5e-4  # half of the last digit that tables show
 
 
 @dataclass(frozen=True, slots=True)
