@@ -356,10 +356,12 @@ class Stop(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("output", ["residual", "direct"])
+@pytest.mark.parametrize("output", ["painted", "residual", "direct"])
 def test_training_that_is_killed_ends_with_the_same_weights(tmp_path, monkeypatch, output):
     networks = {"width": 4, "depth": 1, "output": output}
-    recipe = make_recipe(epochs=2, networks=networks, warmup=int(output == "direct"), noise=0.02, jitter=2)
+    options = {"warmup": int(output != "residual"), "noise": 0.02, "jitter": 2, "blur": 1.0, "zoom": 0.1}
+    aim = {"pace": 0.2} if output == "painted" else None  # its share and factor go on, too
+    recipe = make_recipe(epochs=2, networks=networks, aim=aim, **options)
     monkeypatch.setattr(training.fit, "STEPS_BETWEEN_CHECKPOINTS", 3)
     whole, expected = fitted(recipe, tmp_path / "whole", BRIGHT)
     step, stop = GeneratorModule.training_step, 14
