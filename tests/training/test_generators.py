@@ -24,11 +24,13 @@ from xiqa.training.generators import (
     Aim,
     Balance,
     Classifier,
+    ErasingParts,
     FilmParts,
     GeneratorLoss,
     GeneratorModule,
     GeneratorRecipe,
     classifier_of,
+    covering,
     edges_within,
     erasing_loss,
     fit_generators,
@@ -414,6 +416,23 @@ def test_parts_lie_around_objects_as_often_as_wanted():
     assert 0 < seen[0.0] < 0.6
 
 
+def test_a_part_with_an_object_and_without_differ_in_the_object_alone():
+    films = make_recipe(augmentation={"noise": 0.05, "rotate": 5}).films(Preprocessing(size=(64, 64)))
+    clean = np.tile(np.arange(64, dtype=np.uint8) + 60, (64, 1))
+    laid = clean.copy()
+    laid[28:36, 28:36] += 40
+    truth = Truth(Box(28, 28, 35, 35), True)
+    pair = Film(laid, (truth,), 1, True), Film(clean, (), 0, True)
+    parts = ErasingParts([pair], films, (24, 24))
+    for epoch in range(5):
+        batch = parts[epoch, 0]
+        covered = covering(batch.images, batch.target)
+        assert 40 < float((covered > 0.5).sum()) < 90  # of the object's 64 pixels, a little turned and scaled
+        assert float((covered == 0).float().mean()) > 0.8  # changed alike elsewhere, noise included
+    assert torch.equal(parts[1, 0].target, parts[1, 0].target)
+    assert not torch.equal(parts[1, 0].target, parts[2, 0].target)
+
+
 def test_the_classifier_stays_out_of_the_checkpoint_and_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(training.fit, "STEPS_BETWEEN_CHECKPOINTS", 3)
     fitted(make_recipe(epochs=1), tmp_path)
@@ -445,7 +464,7 @@ def write_recipe(folder, **changes):
 
 
 def test_a_recipe_becomes_a_bundle_that_explains(tmp_path, model):
-    recipe = write_recipe(tmp_path)
+    recipe = write_recipe(tmp_path, warmup=1, inserted=3)
     told = training.run(recipe, None, tmp_path / "run", model=str(model), resume=False, seed=5)
     assert f"twogenerator:bundle={tmp_path / 'run' / 'bundle'}" in told
     assert "On 2 validation films" in told

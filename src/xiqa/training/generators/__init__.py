@@ -2,13 +2,13 @@
 
 from xiqa.training.generators.balance import Balance
 from xiqa.training.generators.classifier import Classifier, classifier_of
-from xiqa.training.generators.films import FilmParts
+from xiqa.training.generators.films import ErasingParts, FilmParts
 from xiqa.training.generators.fit import fit_generators
 from xiqa.training.generators.loss import edges_within, generator_loss, total_variation
 from xiqa.training.generators.module import GeneratorModule
 from xiqa.training.generators.pictures import write_pictures
 from xiqa.training.generators.recipe import Aim, GeneratorLoss, GeneratorRecipe
-from xiqa.training.generators.shapes import erasing_loss, lay_shapes
+from xiqa.training.generators.shapes import covering, erasing_loss, lay_shapes
 from xiqa.training.generators.train import run, train_generators
 from xiqa.training.generators.unsteady import gaussian_blur, unsteady
 
@@ -16,11 +16,13 @@ __all__ = [
     "Aim",
     "Balance",
     "Classifier",
+    "ErasingParts",
     "FilmParts",
     "GeneratorLoss",
     "GeneratorModule",
     "GeneratorRecipe",
     "classifier_of",
+    "covering",
     "edges_within",
     "erasing_loss",
     "fit_generators",

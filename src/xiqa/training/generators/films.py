@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from xiqa.datasets.phantoms.chest import insert_objects
 from xiqa.training.augment import affine_matrix, augment, warp
-from xiqa.training.data import Batch, EpochLoader, FilmSet, load_films
+from xiqa.training.data import Batch, EpochLoader, FilmSet, load_films, prepare_film
+from xiqa.training.explainers import SEEDS_A_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from xiqa.datasets import Sample
+    from xiqa.models.preprocess import Preprocessing
     from xiqa.training.data import Film
     from xiqa.training.generators.recipe import GeneratorRecipe
     from xiqa.training.recipe import Recipe
 
-__all__ = ["FilmParts", "film_loaders"]
+__all__ = ["ErasingParts", "FilmParts", "erasing_loader", "film_loaders"]
 
+FIRST_INSERTED = 6_000_000  # seeds of objects put into films
 MARGIN = 1.25  # training films are kept this much larger than the input, so that zooming in stays sharp
 
 
@@ -40,9 +48,13 @@ class FilmParts(FilmSet):
         self.focus = focus
 
     def __getitem__(self, draw: tuple[int, int]) -> Batch:
-        epoch, index = draw
-        film, options = self.films[index], self.recipe.augmentation or None
-        rng = np.random.default_rng((self.recipe.seed, epoch, index, 1))
+        film, rng = self.films[draw[1]], np.random.default_rng((self.recipe.seed, *draw, 1))
+        (grey,) = self._part(film, [film.grey], rng)
+        return _batch(grey, film)
+
+    def _part(self, film: Film, greys: Sequence[NDArray[np.uint8]], rng: np.random.Generator) -> list[Tensor]:
+        """One part of several versions of a film, all changed alike; ``(1, 1, H, W)`` each."""
+        options = self.recipe.augmentation or None
         # a little more than is wanted, so that a turned part has no black corners
         sides = [
             min(round(side * MARGIN), whole) for side, whole in zip(self.size, film.grey.shape, strict=True)
@@ -56,15 +68,65 @@ class FilmParts(FilmSet):
                 int(np.clip(middle - side / 2 + off, 0, most))
                 for middle, side, off, most in zip((centre.y, centre.x), sides, shift, free, strict=True)
             )
-        grey = film.grey[y : y + sides[0], x : x + sides[1]].astype(np.float32) / np.float32(255)
         matrix = affine_matrix(self.size, self.size, options, rng)  # one pixel stays about one pixel
         matrix[:, 2] += (sides[1] - self.size[1]) // 2, (sides[0] - self.size[0]) // 2
-        grey = warp(grey, matrix, self.size)
-        if options is not None:
-            grey = augment(grey, options, rng)
-        nothing = torch.zeros(0)
-        images = torch.from_numpy(self.recipe.preprocessing.normalise(grey))
-        return Batch(images, torch.tensor(film.label), nothing, nothing, nothing, nothing)
+        parts = []
+        for grey in greys:
+            part = warp(
+                grey[y : y + sides[0], x : x + sides[1]].astype(np.float32) / np.float32(255),
+                matrix,
+                self.size,
+            )
+            if options is not None:
+                part = augment(part, options, copy.deepcopy(rng))
+            parts.append(torch.from_numpy(self.recipe.preprocessing.normalise(part)))
+        return parts
+
+
+class ErasingParts(FilmParts):
+    """Parts of clean films with simulated objects put into them, and, as ``target``, without.
+
+    Args:
+        pairs: The same film with the objects and without.
+        recipe: See `FilmParts`.
+        size: Likewise.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Film, Film]], recipe: Recipe, size: tuple[int, int]) -> None:
+        super().__init__([laid for laid, _ in pairs], recipe, size, focus=1.0)
+        self.clean = [clean for _, clean in pairs]
+
+    def __getitem__(self, draw: tuple[int, int]) -> Batch:
+        laid, rng = self.films[draw[1]], np.random.default_rng((self.recipe.seed, *draw, 1))
+        with_objects, without = self._part(laid, [laid.grey, self.clean[draw[1]].grey], rng)
+        return _batch(with_objects, laid)._replace(target=without)
+
+
+def _batch(images: Tensor, film: Film) -> Batch:
+    """One part; nothing but the image is learned from."""
+    nothing = torch.zeros(0)
+    return Batch(images, torch.tensor(film.label), nothing, nothing, nothing, nothing)
+
+
+def erasing_loader(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Sample]) -> EpochLoader | None:
+    """Batches of clean training films with simulated objects; None where the recipe inserts none.
+
+    Args:
+        recipe: The recipe.
+        films: What `GeneratorRecipe.films` made of it.
+        samples: Training films; the poor ones among them are left out.
+    """
+    clean = [sample for sample in samples if sample.label == 0]
+    if not recipe.inserted or not clean:
+        return None
+    grid, pairs = films.preprocessing, []
+    for number in range(recipe.inserted):
+        image = clean[number % len(clean)].read()
+        phantom = insert_objects(image, FIRST_INSERTED + SEEDS_A_RUN * recipe.seed + number)
+        laid = prepare_film(phantom.image, phantom.annotations, phantom.label, grid)
+        pairs.append((laid, prepare_film(image, (), 0, grid)))
+    size = _part_size(recipe, grid)
+    return EpochLoader(ErasingParts(pairs, films, size), recipe.batch_size, seed=recipe.seed)
 
 
 def film_loaders(
@@ -90,8 +152,13 @@ def _training_set(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Samp
     """The training films, whole (and kept a little larger) or in parts."""
     grid = films.preprocessing
     if recipe.crop is not None:
-        rows, columns = (min(pair) for pair in zip(recipe.crop, grid.size, strict=True))
-        return FilmParts(load_films(samples, grid), films, (rows, columns), recipe.focus)
+        return FilmParts(load_films(samples, grid), films, _part_size(recipe, grid), recipe.focus)
     larger = (round(grid.size[0] * MARGIN), round(grid.size[1] * MARGIN))
     kept = load_films(samples, grid.model_copy(update={"size": larger}))
     return FilmSet(kept, films, grid.size, training=True)
+
+
+def _part_size(recipe: GeneratorRecipe, grid: Preprocessing) -> tuple[int, int]:
+    """(rows, columns) of what a step sees; of no more than there is."""
+    rows, columns = (min(pair) for pair in zip(recipe.crop or grid.size, grid.size, strict=True))
+    return rows, columns

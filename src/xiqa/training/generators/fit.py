@@ -32,6 +32,7 @@ def fit_generators(
     loaders: tuple[EpochLoader, EpochLoader],
     out: Path,
     *,
+    erasing: EpochLoader | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> Achieved:
@@ -45,6 +46,7 @@ def fit_generators(
         recipe: The recipe.
         loaders: Training and validation films, of one grey channel in [0, 1].
         out: Folder for checkpoints.
+        erasing: Films for the warm-up; None: the training films.
         resume: Go on from the last checkpoint in ``out``.
         progress: Whether to show progress bars.
 
@@ -53,8 +55,9 @@ def fit_generators(
     """
     train, val = loaders
     if recipe.warmup:
-        module = GeneratorModule(generators, classifier, recipe, recipe.warmup * len(train), drawing=True)
-        _fit(module, train, None, out / "warmup", recipe.warmup, resume=resume, progress=progress)
+        first = erasing or train
+        module = GeneratorModule(generators, classifier, recipe, recipe.warmup * len(first), drawing=True)
+        _fit(module, first, None, out / "warmup", recipe.warmup, resume=resume, progress=progress)
         if generators.similar is not None:
             generators.similar.load_state_dict(generators.adversarial.state_dict())
         train.epoch, train.served = recipe.warmup, 0

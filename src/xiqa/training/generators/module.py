@@ -9,7 +9,7 @@ import torch
 
 from xiqa.training.generators.balance import Balance
 from xiqa.training.generators.loss import generator_loss
-from xiqa.training.generators.shapes import erasing_loss, lay_shapes
+from xiqa.training.generators.shapes import covering, erasing_loss, lay_shapes
 from xiqa.training.generators.unsteady import unsteady
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class GeneratorModule(lightning.LightningModule):
         classifier: What they explain.
         recipe: The recipe.
         steps: Optimiser steps in all.
-        drawing: Whether a generator only learns to give back films over which shapes were laid (the warm-up).
+        drawing: Whether a generator only learns to give back films over which shapes were laid or into which
+            objects were put (the warm-up).
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class GeneratorModule(lightning.LightningModule):
         """One step."""
         grey = batch.images
         if self.drawing:
-            laid, covered = lay_shapes(grey, self._draws())
-            loss = erasing_loss(grey, self.generators.adversarial.draw(laid), covered)
+            pairs = bool(batch.target.numel())
+            film = batch.target if pairs else grey
+            laid, covered = (grey, covering(grey, film)) if pairs else lay_shapes(film, self._draws())
+            loss = erasing_loss(film, self.generators.adversarial.draw(laid), covered)
             self.log("train_erasing", loss.detach(), prog_bar=True)
             return loss
         generated, gate = self.generators.draw(grey)
@@ -105,6 +108,8 @@ class GeneratorModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW under a one-cycle schedule."""
         rate = self.recipe.learning_rate
+        if self.drawing and self.recipe.warmup_rate is not None:
+            rate = self.recipe.warmup_rate
         optimiser = torch.optim.AdamW(self.generators.parameters(), lr=rate, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=self.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

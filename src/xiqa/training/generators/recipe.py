@@ -83,9 +83,12 @@ class GeneratorRecipe(_Section):
         networks: How the generators are built.
         warmup: Epochs in which one generator, without the classifier, learns to give back films over which
             random shapes were laid, before it becomes the start of both; see `lay_shapes`.
+        inserted: How many clean training films get simulated objects put into them, to be taken away in the
+            warm-up instead of random shapes; 0: none.
         epochs: After that.
         batch_size: Films a step.
         learning_rate: Of AdamW, at the peak of a one-cycle schedule.
+        warmup_rate: The same in the warm-up; None: no other.
         turn: Which verdicts the adversarial image has to turn: ``both``, as published, or those called
             ``poor``: then it takes objects away, and on other films it only has to stay close.
         aim: The share of them that shall turn, by which the weights of distances find themselves; None: the
@@ -110,9 +113,11 @@ class GeneratorRecipe(_Section):
     explained: int | None = Field(default=None, ge=0)
     networks: Networks = Networks()
     warmup: int = Field(default=0, ge=0)
+    inserted: int = Field(default=0, ge=0)
     epochs: int = Field(default=4, ge=1)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
+    warmup_rate: float | None = Field(default=None, gt=0)
     turn: Literal["both", "poor"] = "both"
     aim: Aim | None = None
     jitter: int = Field(default=2, ge=0)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from xiqa.models.generators import Drawn
 
-__all__ = ["erasing_loss", "lay_shapes"]
+__all__ = ["covering", "erasing_loss", "lay_shapes"]
 
 MOST = 5  # shapes a film
+FULL = 0.04  # change of grey value from which a pixel counts as covered whole
 
 
 def lay_shapes(images: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -54,6 +55,15 @@ def lay_shapes(images: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
         laid = laid + sign * between(math.log(0.03), math.log(0.4)).exp() * cover
         covered = torch.maximum(covered, cover)
     return laid.clamp(0, 1), covered
+
+
+def covering(laid: Tensor, films: Tensor) -> Tensor:
+    r"""How far what was put into films covers each pixel, from 0 to 1: :math:`\min(1, |l - x| / 0.04)`.
+
+    >>> covering(torch.tensor([0.5, 0.52, 0.9]), torch.full((3,), 0.5)).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return ((laid - films).abs() / FULL).clamp(max=1)
 
 
 def erasing_loss(films: Tensor, drawn: Drawn, covered: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from xiqa.models.generator_bundle import GeneratorCard, save_generators
 from xiqa.models.generators import Generators, network_hash
 from xiqa.training.explainers import SEEDS_A_RUN, read_plan, simulated_films
 from xiqa.training.generators.classifier import classifier_of
-from xiqa.training.generators.films import film_loaders
+from xiqa.training.generators.films import erasing_loader, film_loaders
 from xiqa.training.generators.fit import fit_generators
 from xiqa.training.generators.pictures import write_pictures
 from xiqa.training.generators.recipe import GeneratorRecipe
@@ -81,7 +81,10 @@ def train_generators(
     torch.manual_seed(recipe.seed)
     networks = recipe.networks
     generators = Generators(networks.count, networks.width, networks.depth, networks.output)
-    achieved = fit_generators(generators, classifier, recipe, loaders, out, resume=resume, progress=progress)
+    erasing = erasing_loader(recipe, films, parts[0]) if recipe.warmup else None
+    achieved = fit_generators(
+        generators, classifier, recipe, loaders, out, erasing=erasing, resume=resume, progress=progress
+    )
     if recipe.pictures:
         write_pictures(generators, classifier, loaders[1], recipe.pictures, out / "pictures.png")
     card = GeneratorCard(
