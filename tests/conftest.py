@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import xiqa._torchvision  # noqa: F401
 
@@ -11,6 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The one reason for which a test may be skipped in continuous integration.
 DATA_ABSENT = "REAL DATA ABSENT"
+
+
+# How fast a machine draws examples is no property of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)
