@@ -60,8 +60,8 @@ def lay_shapes(images: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
 def covering(laid: Tensor, films: Tensor) -> Tensor:
     r"""How far what was put into films covers each pixel, from 0 to 1: :math:`\min(1, |l - x| / 0.04)`.
 
-    >>> covering(torch.tensor([0.5, 0.52, 0.9]), torch.full((3,), 0.5)).tolist()
-    [0.0, 0.5, 1.0]
+    >>> covering(torch.tensor([0.5, 0.52, 0.9]), torch.full((3,), 0.5))
+    tensor([0.0000, 0.5000, 1.0000])
     """
     return ((laid - films).abs() / FULL).clamp(max=1)
 
