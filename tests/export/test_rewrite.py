@@ -9,13 +9,18 @@ from xiqa.export.trace import trace
 SIZE = (12, 12)
 
 
+@pytest.fixture(autouse=True)
+def same_weights():
+    torch.manual_seed(0)
+
+
 def traced(function):
     """The operations of the traced program, whose answer is the function's on a batch that was not traced."""
-    torch.manual_seed(0)
     program = trace(function, torch.zeros(1, 4, *SIZE))
     images = torch.randn(3, 4, *SIZE)
     for got, wanted in zip(program.module()(images), function(images), strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+        largest = float(wanted.abs().max())  # sums in another order, where terms cancel
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6 * max(10, largest))
     return [str(node.target) for node in program.graph.nodes if node.op == "call_function"], program
 
 

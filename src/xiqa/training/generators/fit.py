@@ -46,7 +46,8 @@ def fit_generators(
         recipe: The recipe.
         loaders: Training and validation films, of one grey channel in [0, 1].
         out: Folder for checkpoints.
-        erasing: Films for the warm-up; None: the training films.
+        erasing: Films with objects and without, for the warm-up; None: shapes are laid over the training
+            films.
         resume: Go on from the last checkpoint in ``out``.
         progress: Whether to show progress bars.
 
@@ -56,7 +57,13 @@ def fit_generators(
     train, val = loaders
     if recipe.warmup:
         first = erasing or train
-        module = GeneratorModule(generators, classifier, recipe, recipe.warmup * len(first), drawing=True)
+        module = GeneratorModule(
+            generators,
+            classifier,
+            recipe,
+            recipe.warmup * len(first),
+            erasing="shapes" if erasing is None else "objects",
+        )
         _fit(module, first, None, out / "warmup", recipe.warmup, resume=resume, progress=progress)
         if generators.similar is not None:
             generators.similar.load_state_dict(generators.adversarial.state_dict())

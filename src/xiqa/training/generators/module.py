@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning
 import torch
@@ -34,8 +34,8 @@ class GeneratorModule(lightning.LightningModule):
         classifier: What they explain.
         recipe: The recipe.
         steps: Optimiser steps in all.
-        drawing: Whether a generator only learns to give back films over which shapes were laid or into which
-            objects were put (the warm-up).
+        erasing: In the warm-up, what a generator learns to take away: ``"shapes"`` laid over the films, or
+            ``"objects"`` put into them, where a batch's ``target`` is the film without. None: it explains.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class GeneratorModule(lightning.LightningModule):
         recipe: GeneratorRecipe,
         steps: int,
         *,
-        drawing: bool = False,
+        erasing: Literal["shapes", "objects"] | None = None,
     ) -> None:
         super().__init__()
         self.generators = generators
-        self.recipe, self.steps, self.drawing = recipe, steps, drawing
+        self.recipe, self.steps, self.erasing = recipe, steps, erasing
         self._classifier = (classifier,)  # in a tuple: no submodule
         self.balance = Balance(recipe.aim)
         self._seen: list[Tensor] = []
@@ -66,13 +66,8 @@ class GeneratorModule(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """One step."""
         grey = batch.images
-        if self.drawing:
-            pairs = bool(batch.target.numel())
-            film = batch.target if pairs else grey
-            laid, covered = (grey, covering(grey, film)) if pairs else lay_shapes(film, self._draws())
-            loss = erasing_loss(film, self.generators.adversarial.draw(laid), covered)
-            self.log("train_erasing", loss.detach(), prog_bar=True)
-            return loss
+        if self.erasing is not None:
+            return self._erase(batch)
         generated, gate = self.generators.draw(grey)
         margin = self.classifier.margin
         with torch.no_grad():
@@ -108,11 +103,23 @@ class GeneratorModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW under a one-cycle schedule."""
         rate = self.recipe.learning_rate
-        if self.drawing and self.recipe.warmup_rate is not None:
+        if self.erasing is not None and self.recipe.warmup_rate is not None:
             rate = self.recipe.warmup_rate
         optimiser = torch.optim.AdamW(self.generators.parameters(), lr=rate, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=self.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _erase(self, batch: Batch) -> Tensor:
+        """A step of the warm-up."""
+        if self.erasing == "objects":
+            film, laid = batch.target, batch.images
+            covered = covering(laid, film)
+        else:
+            film = batch.images
+            laid, covered = lay_shapes(film, self._draws())
+        loss = erasing_loss(film, self.generators.adversarial.draw(laid), covered)
+        self.log("train_erasing", loss.detach(), prog_bar=True)
+        return loss
 
     def _turns(self, poor: Tensor) -> Tensor:
         """Which verdicts the adversarial image shall turn."""
