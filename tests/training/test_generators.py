@@ -10,6 +10,7 @@ from torch import nn
 from tests.models.test_bundle import make_card
 from tests.reference import generators as replica
 from xiqa.cli import main
+from xiqa.datasets import Sample
 from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import BundleError, ConfigError, DatasetError
 from xiqa.models.backbones import build_network
@@ -40,8 +41,9 @@ from xiqa.training.generators import (
     total_variation,
     unsteady,
 )
+from xiqa.training.generators.films import erasing_loader, letters_beside
 from xiqa.training.targets import Truth
-from xiqa.types import Box
+from xiqa.types import Box, Image
 
 SIDE = 32
 Y, X = np.mgrid[:SIDE, :SIDE]
@@ -431,6 +433,24 @@ def test_a_part_with_an_object_and_without_differ_in_the_object_alone():
         assert float((covered == 0).float().mean()) > 0.8  # changed alike elsewhere, noise included
     assert torch.equal(parts[1, 0].target, parts[1, 0].target)
     assert not torch.equal(parts[1, 0].target, parts[2, 0].target)
+
+
+def test_letters_lie_near_objects_and_stay():
+    boxes = [Box(150, 150, 170, 170)]
+    inks = [letters_beside((320, 320), boxes, np.random.default_rng(seed)) for seed in range(12)]
+    drawn = [ink for ink in inks if ink.any()]
+    assert 0 < len(drawn) < len(inks)
+    for ink in drawn:
+        rows, columns = np.nonzero(ink > 0.5)
+        assert np.hypot(rows - 160, columns - 160).min() < 0.2 * 320
+    assert not letters_beside((320, 320), (), np.random.default_rng(0)).any()
+
+    recipe = make_recipe(size=(160, 160), augmentation=False, inserted=6, crop=(96, 96), batch_size=1)
+    films = recipe.films(Preprocessing(size=(160, 160)))
+    dark = Image(np.full((160, 160), 0.2, np.float32))
+    sample = Sample("dark", Path(), 0, "train", source=lambda: dark)
+    white = [(batch.images > 0.9) & (batch.target > 0.9) for batch in erasing_loader(recipe, films, [sample])]
+    assert any(letters.any() for letters in white)  # with the objects and without
 
 
 def test_the_classifier_stays_out_of_the_checkpoint_and_as_it_was(tmp_path, monkeypatch):

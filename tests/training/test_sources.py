@@ -118,10 +118,12 @@ def test_simulated_films_are_new_ones_and_split(make_recipe, layout):
     assert next(simulated_samples(other, None, (64, 64))).patient == str(2 * FIRST_SEED)
 
 
-def test_simulated_hearts_are_seen_without_and_with_the_tract(make_recipe):
-    recipe = make_recipe(
-        data={"layout": "simulated_cardiac", "films": 12}, classes=("without_lvot", "with_lvot")
-    )
+@pytest.mark.parametrize(
+    ("layout", "classes"),
+    [("simulated_cardiac", ("without_lvot", "with_lvot")), ("simulated_chest", ("clean", "foreign"))],
+)
+def test_each_simulated_patient_is_seen_without_and_with(make_recipe, layout, classes):
+    recipe = make_recipe(data={"layout": layout, "films": 12}, classes=classes)
     samples = list(simulated_samples(recipe, None, (64, 64)))
     for without, with_ in zip(samples[::2], samples[1::2], strict=True):
         assert (without.patient, without.split) == (with_.patient, with_.split)

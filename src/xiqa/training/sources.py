@@ -152,9 +152,11 @@ def simulated_samples(
 def _chests(
     first: int, splits: Sequence[Split], size: tuple[int, int]
 ) -> Iterator[tuple[int, Split, Phantom]]:
-    """Simulated radiographs, each of another patient."""
-    for seed, split in enumerate(splits, start=first):
-        yield seed, split, simulate_chest(seed, size=size)
+    """Two films of every patient, without objects and with some: it is all that they can be told apart by."""
+    clean, foreign = Scenario(count="none"), Scenario(count="different", size="large")
+    for place in range(len(splits)):
+        seed, objects = first + place // 2, foreign if place % 2 else clean
+        yield seed, splits[place - place % 2], simulate_chest(seed, size=size, objects=objects)
 
 
 def _hearts(

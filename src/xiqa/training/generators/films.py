@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from xiqa.datasets.phantoms.chest import insert_objects
+from xiqa.datasets.phantoms.chest.markers import draw_marker
 from xiqa.training.augment import affine_matrix, augment, warp
 from xiqa.training.data import Batch, EpochLoader, FilmSet, load_films, prepare_film
 from xiqa.training.explainers import SEEDS_A_RUN
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from xiqa.training.data import Film
     from xiqa.training.generators.recipe import GeneratorRecipe
     from xiqa.training.recipe import Recipe
+    from xiqa.types import Box, Image
 
-__all__ = ["ErasingParts", "FilmParts", "erasing_loader", "film_loaders"]
+__all__ = ["ErasingParts", "FilmParts", "erasing_loader", "film_loaders", "letters_beside"]
 
 FIRST_INSERTED = 6_000_000  # seeds of objects put into films
 MARGIN = 1.25  # training films are kept this much larger than the input, so that zooming in stays sharp
@@ -109,7 +112,7 @@ def _batch(images: Tensor, film: Film) -> Batch:
 
 
 def erasing_loader(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Sample]) -> EpochLoader | None:
-    """Batches of clean training films with simulated objects; None where the recipe inserts none.
+    """Batches of clean training films with simulated objects among letters; None where none are inserted.
 
     Args:
         recipe: The recipe.
@@ -122,11 +125,43 @@ def erasing_loader(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Sam
     grid, pairs = films.preprocessing, []
     for number in range(recipe.inserted):
         image = clean[number % len(clean)].read()
-        phantom = insert_objects(image, FIRST_INSERTED + SEEDS_A_RUN * recipe.seed + number)
-        laid = prepare_film(phantom.image, phantom.annotations, phantom.label, grid)
-        pairs.append((laid, prepare_film(image, (), 0, grid)))
+        seed = FIRST_INSERTED + SEEDS_A_RUN * recipe.seed + number
+        phantom = insert_objects(image, seed)
+        boxes = [annotation.box for annotation in phantom.annotations]
+        ink = letters_beside(image.size, boxes, np.random.default_rng([seed, 78]))
+        with_objects, without = (_lettered(film, ink) for film in (phantom.image, image))
+        laid = prepare_film(with_objects, phantom.annotations, phantom.label, grid)
+        pairs.append((laid, prepare_film(without, (), 0, grid)))
     size = _part_size(recipe, grid)
     return EpochLoader(ErasingParts(pairs, films, size), recipe.batch_size, seed=recipe.seed)
+
+
+def letters_beside(
+    size: tuple[int, int], boxes: Sequence[Box], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """A side marker near every second object, ``(H, W)`` from 0 (film) to 1 (white).
+
+    Markers are as bright as metal and lie in corners, where a part around an object seldom reaches. Near
+    objects, with them and without, they teach that letters stay.
+
+    Args:
+        size: Rows and columns of the film.
+        boxes: Where the objects are.
+        rng: Decides place and look.
+    """
+    ink = np.zeros(size, np.float32)
+    for box in boxes:
+        if rng.random() < 0.5:
+            marker = draw_marker(size, bool(rng.random() < 0.5), rng)
+            y, x = (box.centre.y, box.centre.x) + rng.uniform(-0.12, 0.12, 2) * size
+            shift = round(y - marker.place[1]), round(x - marker.place[0])
+            ink = np.maximum(ink, np.roll(marker.ink, shift, axis=(0, 1)))
+    return ink
+
+
+def _lettered(image: Image, ink: NDArray[np.float32]) -> Image:
+    """The image under burned-in letters."""
+    return replace(image, pixels=image.pixels + (1 - image.pixels) * ink)
 
 
 def film_loaders(
