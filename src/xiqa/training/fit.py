@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 
 from xiqa.datasets.balance import label_weights
 from xiqa.models.heads import PooledMLP
 from xiqa.training.data import EpochLoader, FeatureSet, FilmSet
 from xiqa.training.disk import FilmsOnDisk
+from xiqa.training.loop import make_trainer
 from xiqa.training.module import QualityModule
 
 if TYPE_CHECKING:
@@ -144,30 +143,19 @@ def _fit_phase(
     steps = phase.epochs * -(-len(train) // devices)
     weighed = torch.as_tensor(weights, dtype=torch.float32) if balance == "weights" else None
     module = QualityModule(network, recipe, phase, steps, weighed).train()
-    last = ModelCheckpoint(
-        folder,
-        filename="last",
-        every_n_train_steps=STEPS_BETWEEN_CHECKPOINTS,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,
-    )
     best = ModelCheckpoint(
         folder, filename="best", monitor="val_score", mode="max", enable_version_counter=False
     )
-    trainer = lightning.Trainer(
-        max_epochs=phase.epochs,
+    trainer = make_trainer(
+        folder,
+        epochs=phase.epochs,
+        steps_between_checkpoints=STEPS_BETWEEN_CHECKPOINTS,
+        progress=progress,
+        callbacks=[best],
         devices=devices,
-        accelerator="auto",
         strategy="ddp" if devices > 1 else "auto",
         precision=recipe.precision,
-        callbacks=[last, best],
-        logger=CSVLogger(folder, name="", version="log"),
-        log_every_n_steps=10,
         gradient_clip_val=recipe.optimiser.clip or None,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
     )
     checkpoint = folder / "last.ckpt"
     going_on = resume and checkpoint.exists()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 
 from xiqa.models.generator_bundle import Achieved
 from xiqa.training.generators.module import GeneratorModule
+from xiqa.training.loop import make_trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,27 +90,14 @@ def _fit(
 ) -> dict[str, float]:
     """Run Lightning's loop; a finished one is only read again."""
     done, checkpoint = folder / "done.ckpt", folder / "last.ckpt"
-    trainer = lightning.Trainer(
-        max_epochs=epochs,
+    trainer = make_trainer(
+        folder,
+        epochs=epochs,
+        steps_between_checkpoints=STEPS_BETWEEN_CHECKPOINTS,
+        progress=progress,
         devices=1,
-        accelerator="auto",
-        callbacks=[
-            ModelCheckpoint(
-                folder,
-                filename="last",
-                every_n_train_steps=STEPS_BETWEEN_CHECKPOINTS,
-                enable_version_counter=False,
-                save_on_train_epoch_end=False,
-            )
-        ],
-        logger=CSVLogger(folder, name="", version="log"),
-        log_every_n_steps=10,
         gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
         check_val_every_n_epoch=epochs,
-        use_distributed_sampler=False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
     )
     if resume and done.exists():
         state = torch.load(done, map_location="cpu", weights_only=True)
