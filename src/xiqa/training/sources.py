@@ -32,6 +32,9 @@ __all__ = ["FIRST_SEED", "balanced", "read_samples", "simulated_samples"]
 FIRST_SEED = 1_000_000
 """Training uses simulations from this seed on, so that the small seeds stay unseen for evaluation."""
 
+SEEN_IN_SMALL = ("necklace", "zip")
+"""Objects that are still seen on a chest of a hundred pixels, where a button is two pixels."""
+
 
 def read_samples(recipe: Recipe, data: Path) -> list[Sample]:
     """The samples of the data set that a recipe names, labelled as its head learns them.
@@ -152,8 +155,9 @@ def simulated_samples(
 def _chests(
     first: int, splits: Sequence[Split], size: tuple[int, int]
 ) -> Iterator[tuple[int, Split, Phantom]]:
-    """Two films of every patient, without objects and with some: it is all that they can be told apart by."""
-    clean, foreign = Scenario(count="none"), Scenario(count="different", size="large")
+    """Two films of every patient, without objects and with some: all that they can be told apart by."""
+    clean = Scenario(count="none")
+    foreign = Scenario(count="different", size="large", kinds=SEEN_IN_SMALL)
     for place in range(len(splits)):
         seed, objects = first + place // 2, foreign if place % 2 else clean
         yield seed, splits[place - place % 2], simulate_chest(seed, size=size, objects=objects)
