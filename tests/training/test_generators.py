@@ -445,7 +445,9 @@ def test_letters_lie_near_objects_and_stay():
         assert np.hypot(rows - 160, columns - 160).min() < 0.2 * 320
     assert not letters_beside((320, 320), (), np.random.default_rng(0)).any()
 
-    recipe = make_recipe(size=(160, 160), augmentation=False, inserted=6, crop=(96, 96), batch_size=1)
+    recipe = make_recipe(
+        size=(160, 160), augmentation=False, inserted=6, letters=True, crop=(96, 96), batch_size=1
+    )
     films = recipe.films(Preprocessing(size=(160, 160)))
     dark = Image(np.full((160, 160), 0.2, np.float32))
     sample = Sample("dark", Path(), 0, "train", source=lambda: dark)

@@ -60,9 +60,9 @@ class Data(_Section):
 
     Attributes:
         layout: How the data set lies on the disk (see `xiqa.datasets`); ``auto``: recognised by its files;
-            ``simulated_chest``, ``simulated_cardiac``: made on the spot, two images of every patient, without and
-            with what is looked for; ``corrupted``: good images with a
-            global problem put into them (see `xiqa.training.corrupted`).
+            ``simulated_chest``, ``simulated_cardiac``: made on the spot, every patient without and with
+            what is looked for; ``corrupted``: good images with a global problem put into them (see
+            `xiqa.training.corrupted`).
         balance: Of classes of unequal size: ``downsample`` drops training films of the larger ones,
             ``weights`` weighs the loss, ``sampler`` draws every class equally often.
         films: How many films a simulated layout makes; every fourth validates.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from xiqa.training.data import Film
     from xiqa.training.generators.recipe import GeneratorRecipe
     from xiqa.training.recipe import Recipe
-    from xiqa.types import Box, Image
+    from xiqa.types import Box
 
 __all__ = ["ErasingParts", "FilmParts", "erasing_loader", "film_loaders", "letters_beside"]
 
@@ -112,26 +111,26 @@ def _batch(images: Tensor, film: Film) -> Batch:
 
 
 def erasing_loader(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Sample]) -> EpochLoader | None:
-    """Batches of clean training films with simulated objects among letters; None where none are inserted.
+    """Batches of clean training films with simulated objects; None where the recipe inserts none.
 
     Args:
         recipe: The recipe.
         films: What `GeneratorRecipe.films` made of it.
         samples: Training films; the poor ones among them are left out.
     """
-    clean = [sample for sample in samples if sample.label == 0]
-    if not recipe.inserted or not clean:
+    good = [sample for sample in samples if sample.label == 0]
+    if not recipe.inserted or not good:
         return None
     grid, pairs = films.preprocessing, []
     for number in range(recipe.inserted):
-        image = clean[number % len(clean)].read()
+        image = good[number % len(good)].read()
         seed = FIRST_INSERTED + SEEDS_A_RUN * recipe.seed + number
         phantom = insert_objects(image, seed)
-        boxes = [annotation.box for annotation in phantom.annotations]
-        ink = letters_beside(image.size, boxes, np.random.default_rng([seed, 78]))
-        with_objects, without = (_lettered(film, ink) for film in (phantom.image, image))
-        laid = prepare_film(with_objects, phantom.annotations, phantom.label, grid)
-        pairs.append((laid, prepare_film(without, (), 0, grid)))
+        laid = prepare_film(phantom.image, phantom.annotations, phantom.label, grid)
+        clean = prepare_film(image, (), 0, grid)
+        if recipe.letters:
+            laid, clean = _lettered([laid, clean], seed)
+        pairs.append((laid, clean))
     size = _part_size(recipe, grid)
     return EpochLoader(ErasingParts(pairs, films, size), recipe.batch_size, seed=recipe.seed)
 
@@ -140,9 +139,6 @@ def letters_beside(
     size: tuple[int, int], boxes: Sequence[Box], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """A side marker near every second object, ``(H, W)`` from 0 (film) to 1 (white).
-
-    Markers are as bright as metal and lie in corners, where a part around an object seldom reaches. Near
-    objects, with them and without, they teach that letters stay.
 
     Args:
         size: Rows and columns of the film.
@@ -159,9 +155,13 @@ def letters_beside(
     return ink
 
 
-def _lettered(image: Image, ink: NDArray[np.float32]) -> Image:
-    """The image under burned-in letters."""
-    return replace(image, pixels=image.pixels + (1 - image.pixels) * ink)
+def _lettered(versions: Sequence[Film], seed: int) -> list[Film]:
+    """Versions of one film under the same letters, near the objects of the first."""
+    first = versions[0]
+    boxes = [truth.box for truth in first.truths]
+    rows, columns = first.grey.shape
+    ink = letters_beside((rows, columns), boxes, np.random.default_rng([seed, 78]))
+    return [film._replace(grey=(film.grey + (255 - film.grey) * ink).astype(np.uint8)) for film in versions]
 
 
 def film_loaders(
@@ -187,7 +187,11 @@ def _training_set(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Samp
     """The training films, whole (and kept a little larger) or in parts."""
     grid = films.preprocessing
     if recipe.crop is not None:
-        return FilmParts(load_films(samples, grid), films, _part_size(recipe, grid), recipe.focus)
+        kept = load_films(samples, grid)
+        if recipe.letters:
+            first = SEEDS_A_RUN * recipe.seed
+            kept = [film for seed, one in enumerate(kept, first) for film in _lettered([one], seed)]
+        return FilmParts(kept, films, _part_size(recipe, grid), recipe.focus)
     larger = (round(grid.size[0] * MARGIN), round(grid.size[1] * MARGIN))
     kept = load_films(samples, grid.model_copy(update={"size": larger}))
     return FilmSet(kept, films, grid.size, training=True)

@@ -85,6 +85,8 @@ class GeneratorRecipe(_Section):
             random shapes were laid, before it becomes the start of both; see `lay_shapes`.
         inserted: How many clean training films get simulated objects put into them, to be taken away in the
             warm-up instead of random shapes; 0: none.
+        letters: Whether side markers are put near the objects of training films, in the warm-up and after.
+            They are as bright as metal, and lie in corners, where a part around an object seldom reaches.
         epochs: After that.
         batch_size: Films a step.
         learning_rate: Of AdamW, at the peak of a one-cycle schedule.
@@ -114,6 +116,7 @@ class GeneratorRecipe(_Section):
     networks: Networks = Networks()
     warmup: int = Field(default=0, ge=0)
     inserted: int = Field(default=0, ge=0)
+    letters: bool = False
     epochs: int = Field(default=4, ge=1)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
