@@ -13,6 +13,7 @@ ORDER = [
     "_torchvision",
     "types",
     "files",
+    "resampling",
     "imaging",
     "datasets",
     "models",

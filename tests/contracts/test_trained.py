@@ -1,4 +1,4 @@
-"""What is trained first keeps the contracts on a network that was: twogenerator and lficam.
+"""What is trained first keeps the contracts on a network that was: twogenerator, softtree and lficam.
 
 A batch is its images; the network is left as it was; every way to name a class; odd inputs.
 """
@@ -9,12 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.contracts.test_untouched import Fails, same, state
+from tests.reference import softtree as reference
 from torch import nn
 
 from xiqa.errors import BundleError, SaliencyError
 from xiqa.models.attention import AttentionNet
+from xiqa.models.card import Estimate
 from xiqa.models.generator_bundle import Achieved, GeneratorCard, Networks, save_generators
 from xiqa.models.generators import Generators, network_hash
+from xiqa.models.softtree import Fidelity, SoftTree, TreeCard, TreeInput, film_input, load_tree, save_tree
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.maps import find
 from xiqa.training.generators import Classifier, GeneratorLoss, generator_loss
@@ -77,6 +80,59 @@ def train_generators(network, channels, generator):
     return generators
 
 
+LOOKS = {
+    "softtree, max": TreeInput(layer="body.second", pooling="max"),
+    "softtree, mean": TreeInput(layer="body.second", pooling="mean"),
+    "softtree, pixels": TreeInput(kind="pixels", size=(6, 5)),
+}
+
+
+def grow(folder, network, look, targets, depth, generator):
+    """A random tree whose inputs have the films' mean and deviation."""
+    images, _ = films(16, network.body.first[0].in_channels, generator)
+    inputs, _ = film_input(network, images, look)
+    tree = SoftTree(depth, inputs.shape[1])
+    with torch.no_grad():
+        tree.split.weight.normal_(generator=generator)
+        tree.split.bias.normal_(generator=generator)
+        tree.leaf.normal_(generator=generator)
+        tree.mean.copy_(inputs.mean(dim=0))
+        tree.deviation.copy_(inputs.std(dim=0) + 0.01)
+    none = Estimate(value=0)
+    card = TreeCard(
+        name="toy tree",
+        classifier="toy",
+        classifier_sha256=network_hash(network),
+        classes=("good", "poor"),
+        targets=targets,
+        depth=depth,
+        sharpness=1.0,
+        look=look,
+        inputs=inputs.shape[1],
+        threshold=0.5,
+        fidelity=Fidelity(films=0, agreement=none, majority=1, balanced=None, distance=none),
+        reached=(1 / 2**depth,) * 2**depth,
+    )
+    save_tree(folder, tree, card)
+
+
+@pytest.fixture(scope="session")
+def trees(trained, tmp_path_factory):
+    """The method of a tree that stands for a trained network."""
+    made = {}
+
+    def make(look="softtree, max", channels=3, classes=2, depth=3, targets=(0, 1)):
+        key = look, channels, classes, depth, targets
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("tree")
+            network = copy.deepcopy(trained(channels, classes)[0]).float()
+            generator = torch.Generator().manual_seed(3)
+            grow(made[key], network, LOOKS[look], targets, depth, generator)
+        return f"softtree:bundle='{made[key]}'"
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A trained network by channels and classes, and the methods that were trained for it."""
@@ -108,17 +164,15 @@ def trained(tmp_path_factory):
     return make
 
 
-@pytest.fixture(params=["twogenerator", "twogenerator, one", "lficam"])
-def explain(request, trained):
+@pytest.fixture(params=["twogenerator", "twogenerator, one", "lficam", *LOOKS])
+def explain(request, trained, trees):
     """Raw maps of a method for a network that it was trained for."""
 
     def run(network, images, classes=2, **options):
         method = trained(images.shape[1], classes)[1]
-        method = {
-            "twogenerator": method,
-            "twogenerator, one": f"{method},form=one",
-            "lficam": "lficam",
-        }[request.param]
+        if request.param in LOOKS:
+            method = trees(request.param, images.shape[1], classes)
+        method = {"twogenerator, one": f"{method},form=one", "lficam": "lficam"}.get(request.param, method)
         (maps,) = attribute(network, images, method, **options).values()
         return maps
 
@@ -175,9 +229,17 @@ def test_who_calls_and_how_the_network_is_found_do_not_matter(around, trained, b
 def test_all_ways_to_name_a_class(classes, trained, batch, explain):
     network = trained(classes=classes)[0]
     zero, one = (explain(network, batch, classes, target=c) for c in (0, 1))
-    assert torch.equal(zero, one)  # the verdict for one is the verdict against the other
+    with torch.no_grad():
+        logits = network(batch)
+        predicted = (logits[:, 0] > 0).long() if classes == 1 else logits.argmax(dim=1)
+    if explain.name in LOOKS:
+        assert torch.allclose(zero, -one, rtol=1e-9, atol=1e-12)  # what speaks for one, against the other
+    else:
+        assert torch.equal(zero, one)  # the verdict for one is the verdict against the other
     for target in (torch.tensor([0, 1, 0]), "predicted"):
-        assert torch.equal(explain(network, batch, classes, target=target), one)
+        chosen = predicted if isinstance(target, str) else target
+        expected = torch.where(chosen[:, None, None] == 1, one, zero)
+        assert torch.equal(explain(network, batch, classes, target=target), expected)
     with pytest.raises(SaliencyError, match="no such class"):
         explain(network, batch, classes, target=2)
 
@@ -213,8 +275,10 @@ def test_channels_and_sides(channels, size, trained, explain):
     images = torch.randn(2, channels, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     maps = explain(network, images)
     assert maps.isfinite().all()
-    assert (maps >= 0).all()
-    if explain.name != "lficam":
+    assert (maps >= 0).all() or explain.name in LOOKS
+    if explain.name == "softtree, pixels":
+        assert maps.shape[1:] == (6, 5)
+    elif "twogenerator" in explain.name:
         assert maps.shape[1:] == size
     elif maps.shape[1:] == (1, 1):
         assert find(maps[0].float().numpy()) == ()
@@ -244,3 +308,73 @@ def test_what_was_not_trained_for_the_network_is_refused(trained, batch):
         attribute(network, batch, "twogenerator:bundle=nowhere")
     with pytest.raises(SaliencyError, match="two or one"):
         attribute(network, batch, f"{method},form=three")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_tree_of_depth_one_in_closed_form(look, trained, trees, batch):
+    """The map sums to (Q_right - Q_left) w (x - mean): the root is always reached."""
+    network, method = trained()[0], trees(look, depth=1)
+    loaded = load_tree(method.partition("'")[2][:-1]).to(torch.float64, batch.device)
+    tree, (inputs, _) = loaded.tree, film_input(network, batch, LOOKS[look])
+    for target in (0, 1):
+        (maps,) = attribute(network, batch, method, target=target).values()
+        left, right = tree.leaf.softmax(dim=1)[:, target]
+        expected = (right - left) * ((inputs - tree.mean) @ tree.filters()[0])
+        assert torch.allclose(maps.sum(dim=(1, 2)), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_tree_of_depth_three_as_the_loops_do(look, trained, trees, batch):
+    network, method = trained()[0], trees(look)
+    loaded = load_tree(method.partition("'")[2][:-1]).to(torch.float64, batch.device)
+    tree, (inputs, source) = loaded.tree, film_input(network, batch, LOOKS[look])
+    distributions = tree.leaf.softmax(dim=1).tolist()
+    (maps,) = attribute(network, batch, method, target=torch.tensor([0, 1, 1])).values()
+    for place, target in enumerate((0, 1, 1)):
+        standard = ((inputs[place] - tree.mean) / tree.deviation).tolist()
+        right, reached, _ = reference.turns(
+            standard, tree.split.weight.tolist(), tree.split.bias.tolist(), tree.sharpness, 3
+        )
+        expected = 0
+        for node in range(7):
+            stake = reference.stake(node, right, reached, distributions, target)
+            added = reference.places(
+                LOOKS[look].kind,
+                LOOKS[look].pooling,
+                tree.filters()[node].tolist(),
+                tree.mean.tolist(),
+                source[place].tolist(),
+            )
+            expected = expected + stake * torch.tensor(added, dtype=torch.float64)
+        assert torch.allclose(maps[place], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_trees_whose_poor_class_is_another(trained, trees, batch):
+    network, turned = trained()[0], trees(targets=(1, 0))
+    (poor,) = attribute(network, batch, turned, target=0).values()
+    (same_class,) = attribute(network, batch, trees(), target=1).values()
+    assert torch.equal(poor, same_class)
+
+
+def test_of_more_classes_a_tree_knows_one(trained, trees, batch):
+    network, _ = trained(classes=4)
+    method = trees(classes=4, targets=(None, 2))
+    (maps,) = attribute(network, batch, method, target=2).values()
+    assert maps.isfinite().all()
+    with pytest.raises(SaliencyError, match=r"no other class.*class 2, got 0, 3"):
+        attribute(network, batch, method, target=torch.tensor([0, 2, 3]))
+    with pytest.raises(SaliencyError, match=r"one problem, which has a class"):
+        attribute(network, batch, trees(classes=4, targets=(None, None)), target=2)
+
+
+def test_a_tree_that_stands_for_another_network_is_refused(trained, trees, batch):
+    network = copy.deepcopy(trained()[0])
+    method = trees()
+    with torch.no_grad():
+        network.head.bias[0] += 1
+    with pytest.raises(BundleError, match=r"another classifier.*train a tree for this one"):
+        attribute(network, batch, method)
+    with pytest.raises(SaliencyError, match=r"softtree:bundle=FOLDER.*xiqa train recipes/softtree"):
+        attribute(network, batch, "softtree")
+    with pytest.raises(BundleError, match=r"cannot read.*recipes/softtree"):
+        attribute(network, batch, "softtree:bundle=nowhere")

@@ -46,3 +46,38 @@ def penalty(shares_of, depth):
         total -= 0.5**level * 0.5 * (math.log(share) + math.log(1 - share))
     assert len(shares_of) == 2**depth - 1
     return total
+
+
+def places(kind, pooling, weights, mean, maps):
+    """What each place adds to w (x - mean) of one image, maps[channel][row][column]."""
+    rows, columns = len(maps[0]), len(maps[0][0])
+    out = [[0.0] * columns for _ in range(rows)]
+    for row in range(rows):
+        for column in range(columns):
+            if kind == "pixels":
+                number = row * columns + column
+                out[row][column] = weights[number] * (maps[0][row][column] - mean[number])
+                continue
+            for weight, middle, channel in zip(weights, mean, maps, strict=True):
+                value = channel[row][column]
+                flat = [v for line in channel for v in line]
+                if pooling == "mean":
+                    out[row][column] += weight * (value - middle) / len(flat)
+                elif value == max(flat):
+                    out[row][column] += weight * (value - middle) / flat.count(value)
+    return out
+
+
+def expected(node, right, distributions, class_):
+    """The probability of a class that the subtree below a node expects."""
+    nodes = len(right)
+    if node >= nodes:
+        return distributions[node - nodes][class_]
+    below = [expected(2 * node + turn, right, distributions, class_) for turn in (1, 2)]
+    return (1 - right[node]) * below[0] + right[node] * below[1]
+
+
+def stake(node, right, reached, distributions, class_):
+    """How much more probable a class is if a node turns right, times how probably it is reached."""
+    left, other = (expected(2 * node + turn, right, distributions, class_) for turn in (1, 2))
+    return reached[node] * (other - left)

@@ -1,6 +1,5 @@
 """Soft trees: loops, closed forms, distilling a known classifier, going on after a kill."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from xiqa.errors import BundleError, ConfigError, DatasetError, ModelError
 from xiqa.models.architecture import Architecture
 from xiqa.models.bundle import LoadedModel
 from xiqa.models.card import BundleCard, Layers
+from xiqa.models.outputs import Outputs
 from xiqa.models.preprocess import Preprocessing
 from xiqa.models.softtree import SoftTree, TreeInput, film_input, load_tree, place_weights
 from xiqa.training.softtree import (
@@ -24,6 +24,7 @@ from xiqa.training.softtree import (
     fidelity,
     fit_tree,
     tree_loss,
+    tree_targets,
     turn_penalty,
 )
 from xiqa.types import Image
@@ -83,6 +84,21 @@ class TestTree:
                 probability *= right if goes_right else 1 - right
             assert probability == pytest.approx(float(turns.leaves.max()))
 
+    def test_what_is_at_stake_is_the_loops_and_the_gradient_at_the_turns(self):
+        tree, inputs = random_tree(3), draw(2)
+        stakes, turns = tree.stakes(inputs).detach(), tree.turns(inputs)
+        distributions = tree.leaf.softmax(dim=1).tolist()
+        for place in range(2):
+            right, reached = turns.right[place].tolist(), turns.reached[place].tolist()
+            for node in range(7):
+                expected = [reference.stake(node, right, reached, distributions, c) for c in range(3)]
+                np.testing.assert_allclose(stakes[place, node], expected, atol=1e-12)
+        # the slope of a turn's sigmoid is all that the gradient at its argument adds
+        slope = tree.sharpness * turns.right * (1 - turns.right)
+        (gradient,) = torch.autograd.grad(tree(inputs)[:, 1].sum(), tree.split.bias)
+        torch.testing.assert_close((slope * stakes[:, :, 1]).sum(dim=0), gradient)
+        torch.testing.assert_close(stakes.sum(dim=2), torch.zeros_like(stakes[:, :, 0]))
+
     @pytest.mark.parametrize("wrong", [{"depth": 0}, {"depth": 9}, {"classes": 1}, {"sharpness": 0}])
     def test_a_tree_that_cannot_be(self, wrong):
         with pytest.raises(ModelError, match="no such tree"):
@@ -141,7 +157,7 @@ class TestFit:
     def test_depth_one_learns_a_logistic_classifier(self, tmp_path):
         tree = SoftTree(1, 5)
         fit_tree(tree, logistic(), recipe(depth=1, epochs=60, learning_rate=0.05), tmp_path)
-        assert fidelity(tree, logistic(200, seed=9), 0.5).agreement > 0.94
+        assert fidelity(tree, logistic(200, seed=9), 0.5).agreement.value > 0.94
         weight = tree.filters()[0]
         assert weight[:2].abs().min() > 4 * weight[2:].abs().max()
 
@@ -151,7 +167,7 @@ class TestFit:
             tree = SoftTree(depth, 2)
             plan = recipe(depth=depth, epochs=50, learning_rate=0.1, seed=1)
             fit_tree(tree, xor(), plan, tmp_path / str(depth))
-            found[depth] = fidelity(tree, held_out, 0.5).agreement
+            found[depth] = fidelity(tree, held_out, 0.5).agreement.value
         assert found[1] < 0.75
         assert found[2] > 0.85
 
@@ -184,6 +200,42 @@ class TestFit:
             held[penalty] = float((shares - 0.5).abs().max())
         assert held[1.0] <= held[0.0] + 1e-3
         assert held[1.0] < 0.05
+
+
+class TestFidelity:
+    def tree(self):
+        """Says poor where the one input is positive, 0.9 or 0.1."""
+        tree = SoftTree(1, 1)
+        with torch.no_grad():
+            tree.split.weight.fill_(5)
+            tree.leaf.copy_(torch.tensor([[0.9, 0.1], [0.1, 0.9]]).log())
+        return tree
+
+    def test_by_hand(self):
+        inputs = torch.tensor([[1.0], [1], [1], [-1], [-1]])
+        seen = Seen(inputs, torch.tensor([0.9, 0.9, 0.4, 0.1, 0.6]))
+        found = fidelity(self.tree(), seen, 0.5)
+        assert found.agreement.value == pytest.approx(3 / 5)
+        assert found.majority == pytest.approx(3 / 5)
+        assert found.balanced.value == pytest.approx((2 / 3 + 1 / 2) / 2)
+        assert found.distance.value == pytest.approx((0.5 + 0.5) / 5, abs=1e-6)
+        assert found.agreement.low < found.agreement.value < found.agreement.high
+        assert len(found.lines()) == 3
+
+    def test_films_of_one_patient_count_as_one_draw(self):
+        inputs = torch.tensor([[1.0], [-1]]).repeat(20, 1)
+        seen = Seen(inputs, torch.tensor([0.9, 0.9, 0.1, 0.1]).repeat(10))
+        alone = fidelity(self.tree(), seen, 0.5).agreement
+        pairs = fidelity(self.tree(), seen, 0.5, [str(k // 2) for k in range(40)]).agreement
+        assert alone.value == pairs.value == pairs.low == pairs.high == 0.5  # each pair: one right, one wrong
+        assert alone.low < 0.4 < 0.6 < alone.high
+
+    def test_a_classifier_that_calls_all_films_one(self):
+        seen = Seen(torch.ones(4, 1), torch.full((4,), 0.8))
+        found = fidelity(self.tree(), seen, 0.5)
+        assert found.balanced is None
+        assert found.majority == 1
+        assert len(found.lines()) == 2
 
 
 class Small(nn.Module):
@@ -252,7 +304,8 @@ LOOKS = [
 @pytest.mark.parametrize("look", LOOKS, ids=["pixels", "max", "mean"])
 def test_the_places_sum_to_the_turns_argument(model, look):
     images = torch.from_numpy(np.stack([model.prepare(film(seed))[0] for seed in (1, 2)]))
-    inputs, source = film_input(model, images, look)
+    look = look.model_copy(update={"layer": "layer"})
+    inputs, source = film_input(model.network, images, look)
     tree = SoftTree(2, inputs.shape[1], sharpness=1.0)
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
@@ -260,21 +313,51 @@ def test_the_places_sum_to_the_turns_argument(model, look):
         tree.get_buffer("mean").uniform_(generator=generator)
         tree.get_buffer("deviation").uniform_(0.5, 2, generator=generator)
     argument = tree.turns(inputs).right.logit() - tree.split.bias
-    for place, node in [(0, 0), (1, 0), (1, 2)]:
-        told = place_weights(tree, node, source[place : place + 1], look)
-        assert float(told.sum()) == pytest.approx(float(argument[place, node]), rel=1e-3, abs=1e-4)
+    for node in range(3):
+        filters = tree.filters()[node]
+        told = place_weights(tree, filters.expand(2, -1), source, look)
+        torch.testing.assert_close(told.sum(dim=(1, 2)), argument[:, node], rtol=1e-3, atol=1e-4)
+        for place in range(2):
+            expected = reference.places(
+                look.kind, look.pooling, filters.tolist(), tree.mean.tolist(), source[place].tolist()
+            )
+            np.testing.assert_allclose(told[place], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_maximum_that_places_share_is_shared():
+    tree = SoftTree(1, 2)
+    maps = torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([[1.0, 3.0], [3.0, 0.0]])
+    told = place_weights(tree, torch.tensor([[1.0, 2.0]]), torch.stack(maps)[None] + 4, TreeInput())
+    assert told[0].tolist() == [[1, 8], [8, 1]]
+
+
+class Taken(nn.Module):
+    """Not called, or called for something else than feature maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused, self.pair = nn.Identity(), nn.Identity()
+
+    def forward(self, images):
+        self.pair((images, images))
+        return images.mean(dim=(2, 3))
 
 
 def test_a_layer_that_is_none(model):
     with pytest.raises(ModelError, match="no such layer"):
-        film_input(model, torch.zeros(1, 1, 32, 32), TreeInput(layer="attic"))
+        film_input(model.network, torch.zeros(1, 1, 32, 32), TreeInput(layer="attic"))
+    for layer in ("unused", "pair", ""):
+        with pytest.raises(ModelError, match="a layer of feature maps"):
+            film_input(Taken(), torch.zeros(1, 1, 32, 32), TreeInput(layer=layer))
 
 
 def test_distilling_a_classifier(model, tmp_path):
     plan = recipe(depth=2, epochs=60, learning_rate=0.05, look=LOOKS[1])
     card = distil(plan, model, samples(60), tmp_path, progress=False)
     assert card.fidelity.films == 24
-    assert card.fidelity.agreement == 1.0
+    assert card.fidelity.agreement.value == card.fidelity.balanced.value == 1.0
+    assert card.targets == (0, 1)
+    assert card.look.layer == "layer"
     assert card.fidelity.majority < 0.7
     assert sum(card.reached) == pytest.approx(1)
     assert (tmp_path / "tree.png").stat().st_size > 5000
@@ -331,8 +414,36 @@ def test_the_command_draws_a_way(model, tmp_path, monkeypatch, capsys):
     assert "node 0: " in told
     assert "the classifier says foreign" in told
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"tree.png", "way.png"}
-    card = json.loads((tmp_path / "tree" / "softtree.json").read_text())
-    card["model_hash"] = "0" * 64
-    (tmp_path / "tree" / "softtree.json").write_text(json.dumps(card))
+    other = LoadedModel(Small().eval(), model.card)
+    with torch.no_grad():
+        other.network.layer.weight += 0.1
+    monkeypatch.setattr(xiqa.models, "load_model", lambda name: other)
     with pytest.raises(BundleError, match="another classifier"):
         command(tmp_path / "tree", image=tmp_path / "film.png", model="small", out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "targets"),
+    [
+        ({}, (0, 1)),
+        ({"poor_class": 0}, (1, 0)),
+        ({"count": 1}, (0, 1)),
+        ({"count": 1, "poor_class": 0}, (1, 0)),
+        ({"count": 3, "classes": ("clean", "dark", "foreign"), "poor_class": 2}, (None, 2)),
+        (
+            {
+                "count": 3,
+                "classes": ("clean", "dark", "foreign"),
+                "outputs": Outputs(poor_classes=(1, 2)),
+            },
+            (None, None),
+        ),
+        ({"outputs": Outputs(task="labels", poor_classes=(1,))}, (None, 1)),
+        ({"count": 1, "outputs": Outputs(task="degree")}, (0, 1)),
+    ],
+)
+def test_which_classes_the_answers_are(model, changes, targets):
+    changes = {"count": 2, **changes}
+    architecture = Architecture(backbone="resnet18", classes=changes.pop("count"))
+    entries = model.card.model_dump() | {"architecture": architecture} | changes
+    assert tree_targets(BundleCard.model_validate(entries)) == targets

@@ -26,14 +26,12 @@ def command(
 
     loaded = load_tree(tree)
     card = loaded.card
-    told = card.fidelity
     typer.echo(
-        f"{card.name}: depth {card.depth}, of the classifier {card.model}, looking at {card.look.kind}"
+        f"{card.name}: depth {card.depth}, of the classifier {card.classifier}, looking at {card.look.kind}"
     )
-    typer.echo(
-        f"on the classifier's side of the limit on {told.agreement:.0%} of {told.films} held-out films "
-        f"(always the more frequent side: {told.majority:.0%}); probability differs by {told.distance:.3f}"
-    )
+    typer.echo(f"on {card.fidelity.films} held-out films:")
+    for line in card.fidelity.lines():
+        typer.echo(f"  {line}")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         draw_tree(out / "tree.png", loaded.tree, card)
@@ -46,7 +44,6 @@ def _way(folder: Path, image: Path, model: str, out: Path) -> None:
     """Draw and tell one image's way."""
     import torch
 
-    from xiqa.errors import BundleError
     from xiqa.files import writing
     from xiqa.imaging import read_image
     from xiqa.models import load_model
@@ -56,23 +53,17 @@ def _way(folder: Path, image: Path, model: str, out: Path) -> None:
 
     loaded, classifier = load_tree(folder), load_model(model)
     tree, card = loaded.tree, loaded.card
-    if classifier.card.weights_sha256 != card.model_hash:
-        raise BundleError(
-            "the tree stands for another classifier",
-            expected=f"{card.model}, {card.model_hash[:12]}",
-            got=f"{classifier.card.name}, {classifier.card.weights_sha256[:12]}",
-            todo="name it with --model",
-        )
+    card.require(classifier.network)
     picture = read_image(image)
     array, frame = classifier.prepare(picture)
-    inputs, source = film_input(classifier, torch.from_numpy(array)[None], card.look)
+    inputs, source = film_input(classifier.network, torch.from_numpy(array)[None], card.look)
     right = tree.turns(inputs).right[0]
     steps = []
     for node, goes_right in tree.way(inputs):
         turn, probability = "left", 1 - float(right[node])
         if goes_right:
             turn, probability = "right", float(right[node])
-        values = place_weights(tree, node, source, card.look).cpu().numpy()
+        values = place_weights(tree, tree.filters()[None, node], source, card.look)[0].cpu().numpy()
         one = SaliencyMap(values, "softtree", 1, input_size=classifier.card.preprocessing.size, frame=frame)
         steps.append((f"node {node}: {turn}, {probability:.2f}", one))
     distribution = tree.likeliest(inputs)[0].tolist()

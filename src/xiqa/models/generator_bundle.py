@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import safetensors.torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 
 from xiqa.errors import BundleError
-from xiqa.models.generators import Generators, network_hash
-from xiqa.models.sealed import SealedCard, open_card, open_weights, seal
+from xiqa.models.explainer import ExplainerCard
+from xiqa.models.generators import Generators
+from xiqa.models.sealed import open_card, open_weights, seal
 
 if TYPE_CHECKING:
     import os
 
+    import torch
     from torch import nn
 
 __all__ = [
@@ -78,13 +80,11 @@ class Achieved(_Section):
     change: float | None = Field(default=None, ge=0)
 
 
-class GeneratorCard(SealedCard):
+class GeneratorCard(ExplainerCard):
     """Everything in a generators' bundle but the weights.
 
     Attributes:
         format: Version of this layout.
-        classifier: Name of the bundle that they explain.
-        classifier_sha256: `xiqa.models.generators.network_hash` of its network.
         explained: The class whose verdict is turned; index into the classifier's outputs.
         mean: The classifier's normalisation, one a channel.
         std: Likewise.
@@ -96,11 +96,11 @@ class GeneratorCard(SealedCard):
         versions: Packages that the training ran on.
     """
 
+    what: ClassVar[str] = "generators"
+    trained_by: ClassVar[str] = "recipes/twogenerator.toml"
+
     format: Literal[2] = 2
-    name: str
     created: str
-    classifier: str
-    classifier_sha256: str
     explained: int = Field(ge=0)
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -124,20 +124,17 @@ class LoadedGenerators:
     generators: Generators
     card: GeneratorCard
 
+    def to(self, dtype: torch.dtype, device: torch.device) -> LoadedGenerators:
+        """The same, of another type or elsewhere; changed in place."""
+        return LoadedGenerators(self.generators.to(device=device, dtype=dtype), self.card)
+
     def require(self, network: nn.Module) -> None:
         """Refuse a classifier that the generators were not trained for.
 
         Raises:
             BundleError: The network has other weights.
         """
-        found = network_hash(network)
-        if found != self.card.classifier_sha256:
-            raise BundleError(
-                f"the generators {self.card.name!r} were trained for another classifier",
-                expected=f"{self.card.classifier} (weights {self.card.classifier_sha256[:12]})",
-                got=f"{type(network).__name__} (weights {found[:12]})",
-                todo="train generators for this one: xiqa train recipes/twogenerator.toml --model MODEL",
-            )
+        self.card.require(network)
 
 
 def save_generators(folder: Path, generators: Generators, card: GeneratorCard) -> GeneratorCard:

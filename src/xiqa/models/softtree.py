@@ -11,26 +11,26 @@ does not depend on x, :math:`Q^\ell = \mathrm{softmax}(\phi^\ell)`. Source: ``fr
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, cast
 
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from xiqa.errors import BundleError, ModelError
+from xiqa.models.card import Estimate
+from xiqa.models.explainer import ExplainerCard
+from xiqa.models.sealed import open_card, open_weights, seal
 
 if TYPE_CHECKING:
     import os
-
-    from xiqa.models.bundle import LoadedModel
 
 __all__ = [
     "Fidelity",
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 CARD, WEIGHTS = "softtree.json", "softtree.safetensors"
-MOST_BYTES = 256 << 20
+ADVICE = "name the folder that `xiqa train recipes/softtree.toml` wrote: RUN/tree"
 
 
 class Turns(NamedTuple):
@@ -119,6 +119,29 @@ class SoftTree(nn.Module):
         """The mean distribution ``(N, K)`` over all leaves, each as probable as it is reached."""
         return self.turns(inputs).leaves @ self.log_distributions().exp()
 
+    def stakes(self, inputs: Tensor) -> Tensor:
+        r"""What is at stake at each inner node: how much more probable a class is if it turns right.
+
+        .. math:: V_i = P_i\,(Q_{2i+2} - Q_{2i+1}) = \frac{\partial}{\partial p_i} \sum_\ell P^\ell Q^\ell
+
+        with the probability :math:`P_i` of reaching node i, and the distribution :math:`Q_j` that the subtree
+        below node j expects of this input; that of a leaf is its own.
+
+        Args:
+            inputs: ``(N, F)``.
+
+        Returns:
+            ``(N, I, K)`` in [-1, 1]; it sums to 0 over classes.
+        """
+        turns = self.turns(inputs)
+        level = self.log_distributions().exp().expand(len(inputs), -1, -1)
+        levels = []
+        for depth in reversed(range(self.depth)):
+            left, right = level[:, ::2], level[:, 1::2]
+            levels.append(right - left)
+            level = left + turns.right[:, 2**depth - 1 : 2 ** (depth + 1) - 1, None] * levels[-1]
+        return turns.reached[:, :, None] * torch.cat(levels[::-1], dim=1)
+
     def way(self, inputs: Tensor) -> list[tuple[int, bool]]:
         """The way of one input ``(1, F)`` to its likeliest leaf: inner nodes, and whether it turns right."""
         node = int(self.turns(inputs).leaves[0].argmax()) + 2**self.depth - 1
@@ -160,38 +183,53 @@ class Fidelity(_Section):
         films: How many.
         agreement: Share with the same side of the limit.
         majority: Share that the classifier's more frequent side alone would get.
+        balanced: Mean of the agreement on films that the classifier calls poor and on those that it calls
+            good: 0.5 for a tree that always says the same. None where it calls all films one.
         distance: Mean absolute difference of the probabilities.
     """
 
     films: int
-    agreement: float
+    agreement: Estimate
     majority: float
-    distance: float
+    balanced: Estimate | None
+    distance: Estimate
+
+    def lines(self) -> list[str]:
+        """What is told of it, with 95 % intervals by patient."""
+        told = [
+            f"on the classifier's side of the limit: {self.agreement} "
+            f"(always the more frequent side: {self.majority:.3f})",
+            f"difference of the probabilities: {self.distance}",
+        ]
+        if self.balanced is not None:
+            told.insert(1, f"mean of both sides (always one side: 0.500): {self.balanced}")
+        return told
 
 
-class TreeCard(_Section):
+class TreeCard(ExplainerCard):
     """What is told of a tree.
 
     Attributes:
-        name: Of the tree.
-        model: Name of the classifier.
-        model_hash: Of its weights.
-        classes: Names of the leaves' classes.
+        format: Version of this layout.
+        classes: Names of the leaves' classes, good and poor.
+        targets: Which of the classifier's classes these two are, as a saliency method names them; None: good
+            has no class of its own (there are more than two), or poor has several.
         depth: Levels of inner nodes.
         sharpness: The inverse temperature.
-        look: What it looks at.
+        look: What it looks at; the layer has its name.
         inputs: Length of an input.
         threshold: The classifier's limit.
         fidelity: To the classifier.
         reached: Share of the training films whose most probable leaf is each one.
         recipe: The recipe.
-        weights_sha256: Hash of the weights.
     """
 
-    name: str
-    model: str
-    model_hash: str
-    classes: tuple[str, ...]
+    what: ClassVar[str] = "a tree"
+    trained_by: ClassVar[str] = "recipes/softtree.toml"
+
+    format: Literal[2] = 2
+    classes: tuple[str, str]
+    targets: tuple[int | None, int | None]
     depth: int
     sharpness: float
     look: TreeInput
@@ -200,7 +238,6 @@ class TreeCard(_Section):
     fidelity: Fidelity
     reached: tuple[float, ...]
     recipe: dict[str, Any] = Field(default_factory=dict)
-    weights_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,117 +247,101 @@ class LoadedTree:
     tree: SoftTree
     card: TreeCard
 
+    def to(self, dtype: torch.dtype, device: torch.device) -> LoadedTree:
+        """The same, of another type or elsewhere; changed in place."""
+        return LoadedTree(self.tree.to(device=device, dtype=dtype), self.card)
 
-def _layer_output(model: LoadedModel, images: Tensor, layer: str) -> Tensor:
+
+def _layer_output(network: nn.Module, images: Tensor, layer: str) -> Tensor:
     """A layer's output ``(N, C, h, w)`` for the network's input, with the logits left aside."""
-    kept: list[Tensor] = []
-    handle = model.network.get_submodule(layer).register_forward_hook(
-        lambda module, inputs, output: kept.append(output.detach().clone())
-    )
     try:
-        model.network(images)
+        module = network.get_submodule(layer)
+    except AttributeError:
+        raise ModelError("the classifier has no such layer", got=repr(layer)) from None
+    kept: list[Any] = []
+    thread = threading.get_ident()
+
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        if threading.get_ident() == thread:  # another thread may use the same network
+            kept.append(output.clone() if isinstance(output, Tensor) else output)
+
+    handle = module.register_forward_hook(keep)
+    try:
+        network(images)
     finally:
         handle.remove()
-    if kept[-1].dim() != 4:
-        raise ModelError(
-            "a tree needs a layer of feature maps", expected="(N, C, h, w)", got=str(tuple(kept[-1].shape))
-        )
-    return kept[-1]
+    output = kept[-1] if kept else None
+    if not isinstance(output, Tensor) or output.dim() != 4:
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ModelError("a tree needs a layer of feature maps", expected="(N, C, h, w)", got=str(got))
+    return output
 
 
-def film_input(model: LoadedModel, images: Tensor, look: TreeInput) -> tuple[Tensor, Tensor]:
+def film_input(network: nn.Module, images: Tensor, look: TreeInput) -> tuple[Tensor, Tensor]:
     """What a tree sees of a classifier's inputs ``(N, C, H, W)``.
 
     Args:
-        model: The classifier, in evaluation mode; left as it was.
+        network: The classifier, in evaluation mode; left as it was.
         images: Prepared images.
-        look: What the tree looks at.
+        look: What the tree looks at; the layer has its name.
 
     Returns:
-        The tree's inputs ``(N, F)``, and where they come from: the small grey films ``(N, 1, h, w)`` or the
-        layer ``(N, C, h, w)``.
+        The tree's inputs ``(N, F)``, and where they come from: the small films ``(N, 1, h, w)``, in the
+        network's own scale, or the layer ``(N, C, h, w)``.
 
     Raises:
         ModelError: The layer does not exist or has no places.
     """
     with torch.no_grad():
         if look.kind == "pixels":
-            mean, std = model.card.preprocessing.mean[0], model.card.preprocessing.std[0]
-            small = F.adaptive_avg_pool2d(images[:, :1] * std + mean, look.size)
+            small = F.adaptive_avg_pool2d(images[:, :1], look.size)
             return small.flatten(1), small
-        layer = look.layer or model.card.layers.last
-        try:
-            maps = _layer_output(model, images, layer)
-        except AttributeError:
-            raise ModelError("the classifier has no such layer", got=repr(layer)) from None
-        pooled = maps.mean(dim=(2, 3)) if look.pooling == "mean" else maps.amax(dim=(2, 3))
-        return pooled, maps
+        maps = _layer_output(network, images, str(look.layer))
+        return (maps.mean(dim=(2, 3)) if look.pooling == "mean" else maps.amax(dim=(2, 3))), maps
 
 
-def place_weights(tree: SoftTree, node: int, source: Tensor, look: TreeInput) -> Tensor:
-    r"""What each place of one image adds to a node's turn to the right, ``(h, w)``.
+def place_weights(tree: SoftTree, filters: Tensor, source: Tensor, look: TreeInput) -> Tensor:
+    r"""What each place of an image adds to a filter's answer, ``(N, h, w)``.
 
-    They sum to the turn's argument :math:`w_i \cdot x`, the training films' mean taken off: pixels and pooled
-    means add where they are, a pooled maximum where it lies.
+    They sum to :math:`w \cdot (x - \mu)`, with the training films' mean :math:`\mu`: pixels and pooled means
+    add where they are, a pooled maximum where it lies; places that share it share alike.
 
     Args:
-        tree: The tree.
-        node: Its inner node.
-        source: ``(1, C, h, w)``, what `film_input` gave second.
+        tree: The tree, for its mean.
+        filters: ``(N, F)``, one an image; rows of `SoftTree.filters`, or sums of them.
+        source: ``(N, C, h, w)``, what `film_input` gave second.
         look: What the tree looks at.
     """
-    weights, mean = tree.filters()[node], cast("Tensor", tree.mean)
-    maps = source[0].to(weights)
+    mean = cast("Tensor", tree.mean)
+    maps = source.to(mean)
     if look.kind == "pixels":
-        return weights.reshape(look.size) * (maps[0] - mean.reshape(look.size))
+        return filters.reshape(-1, *look.size) * (maps[:, 0] - mean.reshape(look.size))
+    weights, change = filters[:, :, None, None], maps - mean[:, None, None]
     if look.pooling == "mean":
-        return (weights[:, None, None] * (maps - mean[:, None, None])).sum(dim=0) / maps[0].numel()
-    values, places = maps.flatten(1).max(dim=1)
-    out = torch.zeros_like(maps[0]).flatten()
-    return out.index_add(0, places, weights * (values - mean)).reshape(maps[0].shape)
+        return (weights * change).sum(dim=1) / maps[0, 0].numel()
+    highest = maps == maps.amax(dim=(2, 3), keepdim=True)
+    return (weights * change * highest / highest.sum(dim=(2, 3), keepdim=True)).sum(dim=1)
 
 
 def save_tree(folder: Path, tree: SoftTree, card: TreeCard) -> TreeCard:
     """Write a tree; both files appear whole or not at all.
 
     Returns:
-        The card with the weights' hash.
+        The card as written, with its hashes.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in tree.state_dict().items()}
-    content = safetensors.torch.save(tensors)
-    sealed = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(sealed.model_dump(mode="json"), indent=1, allow_nan=False)
-    for name, whole in ((WEIGHTS, content), (CARD, f"{text}\n".encode())):
-        beside = folder / f".{name}.part"
-        beside.write_bytes(whole)
-        beside.replace(folder / name)
-    return sealed
+    return seal(folder / CARD, card, (folder / WEIGHTS, safetensors.torch.save(tensors)))
 
 
 def load_tree(folder: str | os.PathLike[str]) -> LoadedTree:
     """Load a tree from the folder that `save_tree` wrote; no code is run.
 
     Raises:
-        BundleError: There is none, or it is broken.
+        BundleError: There is none, or it is broken, changed, or of another version.
     """
     place = Path(folder)
-    try:
-        for name in (CARD, WEIGHTS):
-            if (place / name).stat().st_size > MOST_BYTES:
-                raise BundleError(f"{place / name} is too large", expected=f"at most {MOST_BYTES} bytes")
-        card = TreeCard.model_validate_json((place / CARD).read_bytes())
-        content = (place / WEIGHTS).read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"no tree in {place}",
-            got=error.strerror or str(error),
-            todo="name the folder that `xiqa train recipes/softtree.toml` wrote: RUN/tree",
-        ) from error
-    except ValidationError as error:
-        raise BundleError(f"{place / CARD} is not the card of a tree", got=str(error.errors()[0])) from error
-    if hashlib.sha256(content).hexdigest() != card.weights_sha256:
-        raise BundleError(f"{place / WEIGHTS} was changed", todo="train the tree again")
+    card = open_card(TreeCard, place / CARD, todo=ADVICE)
+    content = open_weights(place / WEIGHTS, card, todo=ADVICE)
     tree = SoftTree(card.depth, card.inputs, len(card.classes), card.sharpness)
     try:
         tree.load_state_dict(safetensors.torch.load(content))

@@ -85,8 +85,9 @@ def draw_tree(path: Path, tree: SoftTree, card: TreeCard) -> None:
         figure.text(
             0.5,
             0.965,
-            f"{card.name}, a tree that stands for {card.model}\non the classifier's side for "
-            f"{told.agreement:.0%} of {told.films} held-out films (the frequent side: {told.majority:.0%})",
+            f"{card.name}, a tree that stands for {card.classifier}\n"
+            f"on the classifier's side for {told.agreement.value:.0%} of {told.films} held-out films "
+            f"(the frequent side: {told.majority:.0%})",
             ha="center",
             va="center",
             fontsize=8,

@@ -2,8 +2,6 @@ r"""The two-generator explanation: what a similar and an adversarial image of th
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
-from xiqa.models.generator_bundle import CARD, LoadedGenerators, load_generators
+from xiqa.models.generator_bundle import LoadedGenerators, load_generators
 from xiqa.models.generators import Generated
 from xiqa.saliency.registry import Needs, image_method
+from xiqa.saliency.trained import open_bundle
 
 if TYPE_CHECKING:
     from xiqa.saliency.capture import Context, ImageRecord
@@ -118,15 +117,9 @@ def twogenerator(image: ImageRecord, *, bundle: str | None = None, form: str = "
         BundleError: The bundle cannot be read, or belongs to another classifier. Source:
             charachon2020combining; its random geometric augmentations are the wrapper ``evet``.
     """
-    if bundle is None:
-        raise SaliencyError(
-            "twogenerator needs generators that were trained for this classifier",
-            expected="twogenerator:bundle=FOLDER",
-            todo="train them: xiqa train recipes/twogenerator.toml --model MODEL --data FOLDER",
-        )
-    folder = Path(str(bundle)).expanduser().resolve()
-    dtype, device = image.images.dtype, image.images.device
-    loaded = _loaded(folder, _stamp(folder), dtype, device)
+    loaded = open_bundle(
+        load_generators, bundle, image.images, method="twogenerator", what="generators that were trained"
+    )
     loaded.require(image.pass_.network)
     _explains(image.pass_, loaded)
     grey, generated = generate(image.images, loaded)
@@ -143,16 +136,3 @@ def _explains(context: Context, loaded: LoadedGenerators) -> None:
             got=", ".join(map(str, context.target.unique().tolist())),
             todo="train generators for this class: explained = ... in the recipe",
         )
-
-
-def _stamp(folder: Path) -> int:
-    """Changes when the bundle is written anew."""
-    card = folder / CARD
-    return card.stat().st_mtime_ns if card.is_file() else 0
-
-
-@lru_cache(maxsize=4)
-def _loaded(folder: Path, stamp: int, dtype: torch.dtype, device: torch.device) -> LoadedGenerators:
-    """The generators in the images' type, read once."""
-    loaded = load_generators(folder)
-    return LoadedGenerators(loaded.generators.to(device=device, dtype=dtype), loaded.card)

@@ -33,16 +33,23 @@ from xiqa.datasets.detect import read_dataset
 from xiqa.errors import ConfigError, DatasetError
 from xiqa.files import write_atomic
 from xiqa.models.bundle import load_model
+from xiqa.models.card import Estimate
+from xiqa.models.generators import network_hash
+from xiqa.models.outputs import output_count, target_of
 from xiqa.models.softtree import Fidelity, SoftTree, TreeCard, TreeInput, film_input, save_tree
 from xiqa.report.softtree import draw_tree
+from xiqa.resampling import bootstrap_means
 from xiqa.training.explainers import SEEDS_A_RUN, read_plan, simulated_films
 from xiqa.training.recipe import read_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from xiqa.datasets import Sample
     from xiqa.models.bundle import LoadedModel
+    from xiqa.models.card import BundleCard
     from xiqa.models.softtree import Turns
 
 __all__ = [
@@ -55,6 +62,7 @@ __all__ = [
     "run",
     "see_films",
     "tree_loss",
+    "tree_targets",
     "turn_penalty",
 ]
 
@@ -241,18 +249,39 @@ def _batches(count: int, recipe: SoftTreeRecipe, epoch: int) -> Iterator[Tensor]
     yield from order.split(recipe.batch_size)
 
 
-def fidelity(tree: SoftTree, seen: Seen, threshold: float) -> Fidelity:
-    """How well a tree stands for its classifier on films."""
+def fidelity(tree: SoftTree, seen: Seen, threshold: float, patients: Sequence[str] | None = None) -> Fidelity:
+    """How well a tree stands for its classifier on films, with 95 % intervals by patient.
+
+    Args:
+        tree: The tree.
+        seen: The films.
+        threshold: The classifier's limit.
+        patients: Whom each film shows; None: each another.
+    """
     with torch.no_grad():
         said = tree.likeliest(seen.inputs)[:, 1]
-    poor = seen.poor >= threshold
-    share = float(poor.double().mean())
+    poor = (seen.poor >= threshold).numpy()
+    agree = ((said >= threshold).numpy() == poor).astype(float)
+    distance = (said - seen.poor).abs().double().numpy()
+    table = np.stack([agree, distance, np.where(poor, agree, np.nan), np.where(poor, np.nan, agree)], axis=1)
+    draws = bootstrap_means(table, patients)
+    share = float(poor.mean())
+    balanced = None
+    if 0 < share < 1:
+        balanced = _estimate(np.nanmean(table[:, 2:], axis=0).mean(), draws[:, 2:].mean(axis=1))
     return Fidelity(
         films=len(poor),
-        agreement=float(((said >= threshold) == poor).double().mean()),
+        agreement=_estimate(agree.mean(), draws[:, 0]),
         majority=max(share, 1 - share),
-        distance=float((said - seen.poor).abs().mean()),
+        balanced=balanced,
+        distance=_estimate(distance.mean(), draws[:, 1]),
     )
+
+
+def _estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
+    """A value with its 95 % percentile interval."""
+    low, high = np.nanquantile(draws, (0.025, 0.975))
+    return Estimate(value=float(value), low=float(low), high=float(high))
 
 
 def see_films(
@@ -263,7 +292,7 @@ def see_films(
     Args:
         model: The classifier.
         samples: The films.
-        look: What the tree looks at.
+        look: What the tree looks at; the layer has its name.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -275,7 +304,7 @@ def see_films(
     for sample in track(samples, "asking the classifier", disable=not progress):
         array, _ = model.prepare(sample.read())
         image = torch.from_numpy(array)[None].to(device)
-        inputs.append(film_input(model, image, look)[0].float().cpu())
+        inputs.append(film_input(model.network, image, look)[0].float().cpu())
         with torch.no_grad():
             poor.append(float(model.probability(model.network(image))[0]))
     return Seen(inputs=torch.cat(inputs), poor=torch.tensor(poor, dtype=torch.float32))
@@ -313,8 +342,11 @@ def distil(
     for name, part in (("training", train), ("validation", val)):
         if len(part) < 2:
             raise DatasetError(f"too few {name} films", expected="2 or more", got=str(len(part)))
+    look = recipe.look
+    if look.kind == "features":
+        look = look.model_copy(update={"layer": look.layer or model.card.layers.last})
     parts = [
-        _seen_before(out / f"seen-{name}.safetensors", recipe, model, part, resume, progress)
+        _seen_before(out / f"seen-{name}.safetensors", look, model, part, resume, progress)
         for name, part in (("train", train), ("val", val))
     ]
     tree = SoftTree(recipe.depth, parts[0].inputs.shape[1], 2, recipe.sharpness)
@@ -326,15 +358,16 @@ def distil(
     good = names[1 - model.card.poor_class] if len(names) == 2 else "good"
     card = TreeCard(
         name=recipe.name,
-        model=model.card.name,
-        model_hash=model.card.weights_sha256,
+        classifier=model.card.name,
+        classifier_sha256=network_hash(model.network),
         classes=(good, poor),
+        targets=tree_targets(model.card),
         depth=recipe.depth,
         sharpness=recipe.sharpness,
-        look=recipe.look,
+        look=look,
         inputs=parts[0].inputs.shape[1],
         threshold=model.card.threshold,
-        fidelity=fidelity(tree, parts[1], model.card.threshold),
+        fidelity=fidelity(tree, parts[1], model.card.threshold, [sample.patient for sample in val]),
         reached=tuple((torch.bincount(leaves, minlength=2**recipe.depth) / len(leaves)).tolist()),
         recipe=recipe.model_dump(mode="json"),
     )
@@ -343,24 +376,31 @@ def distil(
     return card
 
 
+def tree_targets(card: BundleCard) -> tuple[int | None, int | None]:
+    """The classes of a classifier that a tree's answers, good and poor, are; see `TreeCard`."""
+    if len(card.problems) > 1:
+        return None, None
+    poor, outputs = target_of(card, 0), output_count(card)
+    two = outputs == 1 or (outputs == 2 and card.outputs.task == "classes")
+    return (1 - poor if two else None), poor
+
+
 def _seen_before(
     path: Path,
-    recipe: SoftTreeRecipe,
+    look: TreeInput,
     model: LoadedModel,
     samples: Sequence[Sample],
     resume: bool,
     progress: bool,
 ) -> Seen:
     """What the classifier said, read again where a run goes on: asking takes longer than growing the tree."""
-    asked = "\n".join(
-        [model.card.digest(), recipe.look.model_dump_json(), *(sample.key for sample in samples)]
-    )
+    asked = "\n".join([model.card.digest(), look.model_dump_json(), *(sample.key for sample in samples)])
     mark = hashlib.sha256(asked.encode()).hexdigest()
     if resume and path.exists():
         with safetensors.safe_open(path, framework="pt") as file:
             if (file.metadata() or {}).get("asked") == mark:
                 return Seen(inputs=file.get_tensor("inputs"), poor=file.get_tensor("poor"))
-    seen = see_films(model, samples, recipe.look, progress=progress)
+    seen = see_films(model, samples, look, progress=progress)
     tensors = {"inputs": seen.inputs.contiguous(), "poor": seen.poor}
     write_atomic(path, safetensors.torch.save(tensors, metadata={"asked": mark}))
     return seen
@@ -387,13 +427,12 @@ def run(
     if not samples:
         raise ConfigError("no films to ask the classifier about", todo="name --data, or set simulated")
     card = distil(plan, load_model(name), samples, out, resume=resume)
-    told = card.fidelity
     return "\n".join(
         [
-            f"On {told.films} validation films the tree is on the classifier's side of the limit on "
-            f"{told.agreement:.0%} (always the more frequent side: {told.majority:.0%}),",
-            f"  and its probability differs by {told.distance:.3f} in the mean.",
-            f"The tree is in {out / 'tree'}, its picture {out / 'tree.png'}; one image's way through it:",
+            f"On {card.fidelity.films} validation films:",
+            *(f"  {line}" for line in card.fidelity.lines()),
+            f"The tree is in {out / 'tree'}, its picture {out / 'tree.png'}; an image's way, and a map:",
             f"  xiqa tree {out / 'tree'} --model {name} --image IMAGE",
+            f"  xiqa explain IMAGE --model {name} --method softtree:bundle={out / 'tree'}",
         ]
     )
