@@ -187,11 +187,7 @@ def _training_set(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Samp
     """The training films, whole (and kept a little larger) or in parts."""
     grid = films.preprocessing
     if recipe.crop is not None:
-        kept = load_films(samples, grid)
-        if recipe.letters:
-            first = SEEDS_A_RUN * recipe.seed
-            kept = [film for seed, one in enumerate(kept, first) for film in _lettered([one], seed)]
-        return FilmParts(kept, films, _part_size(recipe, grid), recipe.focus)
+        return FilmParts(load_films(samples, grid), films, _part_size(recipe, grid), recipe.focus)
     larger = (round(grid.size[0] * MARGIN), round(grid.size[1] * MARGIN))
     kept = load_films(samples, grid.model_copy(update={"size": larger}))
     return FilmSet(kept, films, grid.size, training=True)

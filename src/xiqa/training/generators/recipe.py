@@ -85,8 +85,8 @@ class GeneratorRecipe(_Section):
             random shapes were laid, before it becomes the start of both; see `lay_shapes`.
         inserted: How many clean training films get simulated objects put into them, to be taken away in the
             warm-up instead of random shapes; 0: none.
-        letters: Whether side markers are put near the objects of training films, in the warm-up and after.
-            They are as bright as metal, and lie in corners, where a part around an object seldom reaches.
+        letters: Whether side markers lie near the inserted objects, and stay. They are as bright as metal,
+            but lie in corners, where a part around an object seldom reaches.
         epochs: After that.
         batch_size: Films a step.
         learning_rate: Of AdamW, at the peak of a one-cycle schedule.
