@@ -56,7 +56,8 @@ class IncrementalProbe:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits ``(M, K)`` of images ``(M, C, H, W)``; see `xiqa.saliency.probe.Probe`."""
-        if len(images) < _FEWEST or images[0, 0].numel() < _SMALLEST or images.device.type != "cpu":
+        count, _, rows, columns = images.shape
+        if count < _FEWEST or rows * columns < _SMALLEST or images.device.type != "cpu":
             return self.probe(images)
         first = [] if self.image is None else [self.image[None]]
         logits = self._in_windows(torch.cat([*first, images]))
