@@ -74,7 +74,7 @@ def is_usable(saliency: Map, image: Tensor) -> bool:
 
 @lru_cache(maxsize=4)
 def _shuffled(count: int, seed: int) -> NDArray[np.intp]:
-    """A random order, drawn once for many maps of one size: on small images drawing it is a tenth of a curve."""
+    """A random order, drawn once for many maps of one size: on small images it is a tenth of a curve."""
     return np.random.default_rng(seed).permutation(count)
 
 
