@@ -43,7 +43,6 @@ def test_quick_recipes_need_no_data_and_say_what_they_are(path):
     assert quick.data.layout in ("simulated_chest", "simulated_cardiac", "corrupted")
     assert quick.preprocessing.size < whole.preprocessing.size
     assert quick.architecture.backbone == whole.architecture.backbone
-    assert quick.optimiser.name == whole.optimiser.name
     assert "imulated" in quick.card.training_data
 
 
