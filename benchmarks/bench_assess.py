@@ -68,7 +68,7 @@ def jobs(model, files: list[Path], folder: Path, batch: int) -> dict[str, Callab
     runtime = TorchRuntime(model)
     arrays = torch.from_numpy(np.stack([model.prepare(image)[0] for image in images]))
     names = dict.fromkeys((card.layers.last, *card.layers.multi, *card.guard_layers))
-    fast = folded(model.network, tuple(names), arrays.shape[1]) or model.network
+    fast = folded(model.network, tuple(names), card.preprocessing.shape) or model.network
 
     def bare(network, arrays):
         with torch.inference_mode():

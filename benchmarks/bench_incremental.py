@@ -68,7 +68,7 @@ def changed(size, region, *, cumulative):
 
 def lines(name, rounds):
     network, size = network_of(name), SIZES[name]
-    for label, one in (("", network), ("folded", folded(network, (), 3))):
+    for label, one in (("", network), ("folded", folded(network, (), (3, size, size)))):
         probe = TorchProbe(one)
         for what, region, cumulative in (
             ("curve, 34 x 34 regions", 34, True),

@@ -3,12 +3,13 @@
     python benchmarks/bench_metrics.py [--rounds 1] [--networks lenet,resnet18,tf_efficientnet_lite0,shipped]
 
 Same images, maps and steps for both; every pair of jobs runs alternately in one process, and a figure is
-the ratio of the medians of their process CPU-seconds. `lenet` is a network of the size of Quantus' own
-examples (28 x 28 grey pixels), where the work around the passes shows; the others, a timm network at 224 x
-224 or 512 x 512 and the shipped model, take nearly all the time in their passes. There a curve has 32 steps.
-`folded` is the same network with folded batch norm and channels-last weights. The bare passes are those of
-whole images, which a curve whose steps change a window each does not need (`bench_incremental.py`). Writes
-benchmarks/results/metrics.csv, the lines of other networks left as they are.
+the ratio of the medians of their process CPU-seconds, on one thread: several count their waiting too. `lenet`
+is a network of the size of Quantus' own examples (28 x 28 grey pixels), where the work around the passes
+shows; the others, a timm network at 224 x 224 or 512 x 512 and the shipped model, take nearly all the time in
+their passes. There a curve has 32 steps. `folded` is the same network with folded batch norm and
+channels-last weights. The bare passes are those of whole images, which a curve whose steps change a window
+each does not need (`bench_incremental.py`). Writes benchmarks/results/metrics.csv, the lines of other
+networks left as they are.
 """
 
 import os
@@ -153,7 +154,7 @@ def pairs(name):
         values = [road(probe, x, s, t, percentages=percentages, noise=0.0) for x, s, t in every]
         return np.mean(values)
 
-    fast = TorchProbe(folded(network, (), len(images[0])) or network)
+    fast = TorchProbe(folded(network, (), tuple(images.shape[1:])) or network)
     single = []
     if name == "lenet":  # as Quantus does it unless told otherwise; a pass a pixel is too long for the others
         one = quantus.PixelFlipping(features_in_step=1, perturb_baseline=0.0, **QUIET)
@@ -243,6 +244,7 @@ def main():
     parser.add_argument("--networks", default="lenet,resnet18,tf_efficientnet_lite0,shipped")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
     rows = []
     for name in options.networks.split(","):
         for what, ours, other, theirs, aim in pairs(name):

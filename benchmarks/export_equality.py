@@ -65,9 +65,9 @@ def moved(one: np.ndarray, other: np.ndarray) -> bool:
 
 def deviations(model, samples, texts, file: Path) -> Iterator[dict[str, dict[str, float]]]:
     """The largest deviation of each output by engine, after every film; PyTorch's answer is the truth."""
-    size = (1, len(model.card.preprocessing.mean), *model.card.preprocessing.size)
     names = ["probability", "distance", *texts]
-    proto = to_onnx(trace(together(model, texts), torch.zeros(size)), [f"out{i}" for i in range(len(names))])
+    example = torch.zeros(1, *model.card.preprocessing.shape)
+    proto = to_onnx(trace(together(model, texts), example), [f"out{i}" for i in range(len(names))])
     share_turned(proto)
     file.write_bytes(proto.SerializeToString())
     engines = {name: start_engine(name)(str(file), str(file), 1) for name in ENGINES}

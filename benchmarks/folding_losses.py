@@ -23,7 +23,7 @@ def main() -> None:
     model = xiqa.load_model()
     card = model.card
     layers = dict.fromkeys((card.layers.last, *card.layers.multi, *card.guard_layers))
-    networks = model.network, folded(model.network, tuple(layers), 3)
+    networks = model.network, folded(model.network, tuple(layers), card.preprocessing.shape)
     probability, change, moved = 0.0, 0.0, 0
     for seed in range(700, 700 + films):
         images = torch.from_numpy(model.prepare(simulate_chest(seed, size=(640, 640)).image)[0])[None]

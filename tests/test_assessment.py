@@ -291,17 +291,30 @@ def test_the_folded_network_gives_the_same_answers(method):
 
 def test_a_changed_weight_is_noticed(model):
     network = build_network(Architecture(backbone="resnet18"))
-    first = folded(network, ("layer4",), 3)
-    assert folded(network, ("layer4",), 3) is first
+    first = folded(network, ("layer4",), (3, 96, 96))
+    assert folded(network, ("layer4",), (3, 96, 96)) is first
     network.fc.weight.data.mul_(2)
-    assert folded(network, ("layer4",), 3) is not first
+    assert folded(network, ("layer4",), (3, 96, 96)) is not first
+
+
+def test_a_network_that_takes_one_size_only_is_folded_too():
+    network = build_network(
+        Architecture(backbone="resnet18", head="mlp", input_size=(96, 128), pool=2)
+    ).eval()
+    images = torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(RuntimeError), torch.inference_mode():
+        network(images[..., :64, :64])
+    quick = folded(network, (), (3, 96, 128))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(quick(images), network(images), rtol=1e-3, atol=1e-3)
 
 
 def test_a_layer_that_folding_would_change_keeps_the_network_as_it_is():
     network = build_network(Architecture(backbone="resnet18"))
     nn.init.uniform_(network.bn1.running_mean, 0.5, 1.0)
-    assert folded(network, ("conv1",), 3) is None
-    assert folded(network, ("bn1",), 3) is not None
+    assert folded(network, ("conv1",), (3, 96, 96)) is None
+    assert folded(network, ("bn1",), (3, 96, 96)) is not None
 
 
 def test_the_guard_catches_another_kind_of_image(guarded):

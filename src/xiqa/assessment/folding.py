@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,7 +21,7 @@ _known: WeakKeyDictionary[nn.Module, tuple[Fingerprint, tuple[str, ...], nn.Modu
 )
 
 
-def folded(network: nn.Module, layers: Sequence[str], channels: int) -> nn.Module | None:
+def folded(network: nn.Module, layers: Sequence[str], shape: tuple[int, ...]) -> nn.Module | None:
     """A copy with folded batch norm and channels-last weights that agrees at the logits and at some layers.
 
     Kept with the network, and made again when a weight has changed.
@@ -28,7 +29,7 @@ def folded(network: nn.Module, layers: Sequence[str], channels: int) -> nn.Modul
     Args:
         network: In evaluation mode.
         layers: Modules whose outputs must stay what they are.
-        channels: Of the network's input.
+        shape: Of an image as the network takes it, ``(C, H, W)``.
 
     Returns:
         The copy; None where folding changes one of the layers, or is not possible.
@@ -36,21 +37,23 @@ def folded(network: nn.Module, layers: Sequence[str], channels: int) -> nn.Modul
     mark = _fingerprint(network)
     if network in _known and _known[network][:2] == (mark, tuple(layers)):
         return _known[network][2]
-    copy = _fold(network, layers, channels)
+    copy = _fold(network, layers, shape)
     _known[network] = mark, tuple(layers), copy
     return copy
 
 
-def _fold(network: nn.Module, layers: Sequence[str], channels: int) -> nn.Module | None:
-    generator = torch.Generator().manual_seed(0)
-    example = torch.randn(1, channels, 64, 64, generator=generator).to(next(network.parameters()))
-    try:
-        copy = fold_batch_norm(network, example).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        pairs = zip(_outputs(network, layers, example), _outputs(copy, layers, example), strict=True)
-        same = all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max())) for a, b in pairs)
-    except (ModelError, RuntimeError, AssertionError, TypeError):  # an input of one size only, for one
-        return None
-    return copy if same else None
+def _fold(network: nn.Module, layers: Sequence[str], shape: tuple[int, ...]) -> nn.Module | None:
+    """The copy, compared on a small image, or on one of the right size where the network takes no other."""
+    channels, *size = shape
+    for sides in ((64, 64), size):
+        generator = torch.Generator().manual_seed(0)
+        example = torch.randn(1, channels, *sides, generator=generator).to(next(network.parameters()))
+        with suppress(ModelError, RuntimeError, AssertionError, TypeError):
+            copy = fold_batch_norm(network, example).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            pairs = zip(_outputs(network, layers, example), _outputs(copy, layers, example), strict=True)
+            same = all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max())) for a, b in pairs)
+            return copy if same else None
+    return None
 
 
 def _outputs(network: nn.Module, layers: Sequence[str], example: Tensor) -> list[Tensor]:

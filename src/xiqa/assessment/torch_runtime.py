@@ -94,7 +94,7 @@ class TorchRuntime:
         ):
             return network
         names = dict.fromkeys((card.layers.last, *card.layers.multi, *card.guard_layers))
-        return folded(network, tuple(names), len(card.preprocessing.mean)) or network
+        return folded(network, tuple(names), card.preprocessing.shape) or network
 
     @contextmanager
     def _first_pass(self, network: nn.Module) -> Iterator[dict[str, Tensor]]:

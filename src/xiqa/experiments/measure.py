@@ -85,7 +85,7 @@ class Bench:
         self._measures = [(measure, get_metric(measure.metric)) for measure in self.experiment.measures]
         card = self.model.card
         names = (card.layers.last, *card.layers.multi)
-        quick = folded(self.model.network, names, len(card.preprocessing.mean)) or self.model.network
+        quick = folded(self.model.network, names, card.preprocessing.shape) or self.model.network
         self.probe = TorchProbe(quick)
         exact = any(info.kind == "randomisation" for _, info in self._measures)
         exact = exact or not all(_may_fold(bind(text)) for text in self.methods)

@@ -44,10 +44,8 @@ def exportable() -> list[str]:
 
 def frozen_copy(model: LoadedModel) -> nn.Module:
     """A copy of the network for tracing: folded, frozen, nothing in place."""
-    size = model.card.preprocessing.size
-    example = torch.randn(
-        1, len(model.card.preprocessing.mean), *size, generator=torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randn(1, *model.card.preprocessing.shape, generator=generator)
     network = fold_batch_norm(model.network.cpu(), example)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
@@ -138,8 +136,8 @@ def _reader(
     card, names = model.card, _layer_names(model, method)
     read: Callable[[LayerRecord], Tensor] = partial(method.info.function, **method.own)
     if method.info.name in CLOSED_FORMS:
-        size = (1, len(card.preprocessing.mean), *card.preprocessing.size)
-        form = closed_form(network, method, names[0], card.poor_class, torch.rand(size))
+        example = torch.rand(1, *card.preprocessing.shape)
+        form = closed_form(network, method, names[0], card.poor_class, example)
         read = lambda layer: form(layer.output)  # noqa: E731
 
     def heatmap(records: Mapping[str, LayerRecord]) -> Tensor:

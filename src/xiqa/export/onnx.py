@@ -64,8 +64,7 @@ def export_model(
         MissingDependencyError: The extra ``export`` is not installed.
     """
     bound = bind(method or model.card.method)
-    preprocessing = model.card.preprocessing
-    example = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
+    example = torch.zeros(1, *model.card.preprocessing.shape)
     layers = cut_layers(model)
     proto = to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *layers])
     exported = ExportedCard(

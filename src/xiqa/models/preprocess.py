@@ -45,6 +45,11 @@ class Preprocessing(BaseModel):
     lung_margin: float = Field(default=0.05, ge=0, le=1)
     lung_model: str = "lungs-1"
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)`` of an image as the network takes it."""
+        return (len(self.mean), *self.size)
+
     def frame(self, original: tuple[int, int]) -> Frame:
         """The map between an image of ``original`` (rows, columns) and the network's input."""
         make = Frame.letterbox if self.fit == "letterbox" else Frame.resize

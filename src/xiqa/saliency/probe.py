@@ -150,9 +150,9 @@ def class_score(logits: A, target: Array | int, *, output: str = "probability") 
         return cast("A", _class_score(logits, np.asarray(target), output))
     import torch  # noqa: PLC0415 - NumPy's arrays need no torch
 
-    index = torch.as_tensor(target, device=logits.device).expand(len(logits))
     if logits.shape[1] == 1:
-        signed = torch.where(index == 1, logits[:, 0], -logits[:, 0])
+        positive = torch.as_tensor(target == 1, device=logits.device)
+        signed = torch.where(positive, logits[:, 0], -logits[:, 0])
         return cast("A", signed if output == "logit" else signed.sigmoid())
     if output == "logit":
         scores = logits
@@ -160,6 +160,9 @@ def class_score(logits: A, target: Array | int, *, output: str = "probability") 
         scores = logits.sigmoid()
     else:
         scores = logits.softmax(dim=1)
+    if isinstance(target, int):  # a column is found sooner than an index a row: small batches feel it
+        return cast("A", scores[:, target])
+    index = torch.as_tensor(target, device=logits.device).expand(len(logits))
     return cast("A", scores.gather(1, index[:, None])[:, 0])
 
 
