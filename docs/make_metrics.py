@@ -87,8 +87,9 @@ folded: with batch norm folded into the convolutions and weights in channels-las
 
 INCREMENTAL
 
-Against Quantus, same images, maps and steps, equal values, one thread (`python -m benchmarks.bench_metrics --rounds 5`;
-LeNet at 28 x 28 pixels; ResNet-18 at 224 and EfficientNet-Lite0 at 512 pixels with one channel, 32 steps):
+Against Quantus, same images, maps and steps, equal values, on one thread (`python -m benchmarks.bench_metrics
+--rounds 5`; LeNet at 28 x 28 pixels; ResNet-18 at 224 and EfficientNet-Lite0 at 512 pixels with one channel,
+32 steps):
 
 QUANTUS
 

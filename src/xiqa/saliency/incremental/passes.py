@@ -35,7 +35,7 @@ _SMALLEST = 64 * 64
 _LEAST_SHARE = 0.2
 """Share of the network's multiplications that windows have to spare: cutting them out costs time too."""
 _BATCH = 8
-"""Whole maps that pass the layers behind at once: there they are small, and the weights large."""
+"""The most whole maps that pass the layers behind at once: there they are small, and the weights large."""
 
 
 class IncrementalProbe:
@@ -74,15 +74,24 @@ class IncrementalProbe:
             if windows.share(grid) > _LARGEST / 2:
                 return None
         with evaluating(self.probe.model), torch.inference_mode(False), torch.no_grad():
-            graph = _traced(self.probe.model, images[0])
+            graph = _traced(self.probe.model, images[0], batch := _batch(len(images)))
         if graph is None:
             return None
         with torch.inference_mode():
-            plan = _Plan(graph, windows)
+            plan = _Plan(graph, windows, batch)
             if plan.spares < _LEAST_SHARE:
                 return None
             logits = torch.cat(list(plan.run(images, cumulative=cumulative)))
         return logits if _agree(logits[:1], self.probe(images[:1])) else None
+
+
+def _batch(count: int) -> int:
+    """How many maps to pass at once so that the last batch is as full as the others, or nearly.
+
+    >>> _batch(4), _batch(32), _batch(33)
+    (4, 8, 7)
+    """
+    return -(-count // -(-count // _BATCH))
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:
@@ -94,11 +103,13 @@ class _Plan:
     """Which operations windows pass, and the rest of the network as a function of their outputs.
 
     Args:
-        graph: The traced network, for batches of `_BATCH`.
+        graph: The traced network.
         windows: Where the images differ.
+        batch: How many images the graph takes.
     """
 
-    def __init__(self, graph: fx.GraphModule, windows: Windows) -> None:
+    def __init__(self, graph: fx.GraphModule, windows: Windows, batch: int) -> None:
+        self.batch = batch
         nodes = list(graph.graph.nodes)
         self.image = next(node for node in nodes if node.op == "placeholder")
         self.constants = _constants(graph)
@@ -122,7 +133,7 @@ class _Plan:
         """Logits of the images, a few at a time."""
         maps = self._keep(images[:1], cumulative=cumulative)
         rows, columns = self.windows[self.image].size
-        several = max(1, min(64, CACHED // (rows * columns)) // _BATCH) * _BATCH
+        several = max(1, min(64, CACHED // (rows * columns)) // self.batch) * self.batch
         for start in range(0, len(images), several):
             part = slice(start, min(start + several, len(images)))
             yield from self._pass(images, part, maps)
@@ -143,8 +154,8 @@ class _Plan:
         changed = {self.image: torch.stack([one[:, y : y + rows, x : x + columns] for one, (y, x) in places])}
         for rule in self.rules:
             changed[rule.node] = rule(changed, part)
-        for start in range(0, part.stop - part.start, _BATCH):
-            few = slice(start, min(start + _BATCH, part.stop - part.start))
+        for start in range(0, part.stop - part.start, self.batch):
+            few = slice(start, min(start + self.batch, part.stop - part.start))
             yield self._finish(changed, few, part.start, maps)
 
     def _finish(
@@ -157,7 +168,7 @@ class _Plan:
         for node, kept in zip(self.edges, maps, strict=True):
             at = self.windows[node].corners[first + few.start : first + few.stop]
             full = kept.cut(changed[node][few], at, corners, grid_of(node))
-            missing = _BATCH - count
+            missing = self.batch - count
             given.append(torch.cat([full, full[:1].expand(missing, -1, -1, -1)]) if missing else full)
         logits: Tensor = self.rest(*given)
         return logits[:count]
@@ -201,16 +212,16 @@ _Key = tuple[object, ...]
 _known: WeakKeyDictionary[nn.Module, dict[_Key, tuple[_Key, fx.GraphModule | None]]] = WeakKeyDictionary()
 
 
-def _traced(network: nn.Module, image: Tensor) -> fx.GraphModule | None:
-    """The network's graph for batches of `_BATCH`; None where there is none. Kept with the network.
+def _traced(network: nn.Module, image: Tensor, batch: int) -> fx.GraphModule | None:
+    """The network's graph for batches of one size; None where there is none. Kept with the network.
 
     Weights that change in place are seen by the graph; where others take their place it is made again.
     """
-    kind: _Key = (image.shape, image.dtype)
+    kind: _Key = (batch, image.shape, image.dtype)
     weights: _Key = tuple(map(id, [*network.parameters(), *network.buffers()]))
     graphs = _known.setdefault(network, {})
     if kind not in graphs or graphs[kind][0] != weights:
-        graphs[kind] = weights, _trace(network, image.expand(_BATCH, *image.shape).clone())
+        graphs[kind] = weights, _trace(network, image.expand(batch, *image.shape).clone())
     return graphs[kind][1]
 
 
