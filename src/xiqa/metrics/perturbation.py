@@ -192,5 +192,5 @@ def curve(
     score = np.empty(len(limits))
     for part in chunks(len(limits), (turns.shape[0], turns.shape[1]), several=steps is not probe):
         copies = replace(order < after[part, None, None])
-        score[part] = class_score(steps(copies), target, output=output).cpu().numpy()
+        score[part] = class_score(steps(copies), target, output=output).cpu().double().numpy()
     return Curve(limits / (turns.max() + 1), score)
