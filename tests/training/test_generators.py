@@ -285,6 +285,9 @@ def test_the_margin_turns_at_the_cards_threshold(tmp_path, temperature):
 
 # --- what is learned
 
+# Faster, the end hangs on how a processor rounds: the left blob has 0.77 to 0.91 then, by seed.
+SLOWLY = {"epochs": 12, "learning_rate": 3e-3}
+
 
 def shares(generators, form):
     """Of the difference: its energy in the left disc, and its amount in the right one."""
@@ -296,7 +299,7 @@ def shares(generators, form):
 
 
 def test_generators_move_exactly_the_blob_that_decides(tmp_path):
-    generators, achieved = fitted(make_recipe(), tmp_path)
+    generators, achieved = fitted(make_recipe(**SLOWLY), tmp_path)
     assert achieved.films == 48
     assert achieved.kept >= 0.95
     assert achieved.flipped >= 0.95
@@ -334,9 +337,8 @@ def test_a_gate_opens_exactly_where_the_blob_that_decides_is_taken_away(tmp_path
 
 @pytest.mark.long
 def test_one_generator_alone_does_so_too(tmp_path):
-    generators, achieved = fitted(
-        make_recipe(networks={"count": 1, "width": 8, "depth": 2, "output": "residual"}, epochs=9), tmp_path
-    )
+    one = {"count": 1, "width": 8, "depth": 2, "output": "residual"}
+    generators, achieved = fitted(make_recipe(networks=one, **SLOWLY), tmp_path)
     assert achieved.kept is None
     assert achieved.flipped >= 0.95
     left, right = shares(generators, "one")
