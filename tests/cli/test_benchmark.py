@@ -123,9 +123,17 @@ def test_a_run_is_compared_with_an_earlier_one(monkeypatch, capsys, recipe, bund
 
 @pytest.mark.long  # a few CPU minutes
 def test_the_committed_scenarios_repeat(monkeypatch, capsys, tmp_path):
-    """The committed recipe gives the committed table again, number by number."""
+    """The committed recipe gives the committed tables again, number by number.
+
+    But for the untrained network: its peaks hang on the last digits of what its batch norms measure, which
+    are the processor's. On another one, one cell of 249 differed, by one object of 75.
+    """
     results = Path(__file__).resolve().parents[2] / "docs" / "results" / "scenarios"
-    assert xiqa(monkeypatch, "benchmark", "scenarios", "--out", tmp_path / "out", "--against", results) == 0
+    status = xiqa(monkeypatch, "benchmark", "scenarios", "--out", tmp_path / "out", "--against", results)
+    changes = [line for line in capsys.readouterr().out.splitlines() if " -> " in line]
+    assert status == bool(changes)
+    assert len(changes) <= 5
+    assert all(line.startswith("untrained: ") for line in changes), changes
 
 
 def test_recipes_are_listed(monkeypatch, capsys):
