@@ -6,8 +6,8 @@ A chain is 32 images of which each differs from the one before it in a window, a
 perturbation curve does: 34 x 34 pixels (Lamprou), 9 x 9 (Samek) or one. Occlusion hides windows of an
 eighth of the side at random places. Both are passed by the same network, whole and in windows, and then by
 its copy with folded batch norm and channels-last weights; they take turns, and a figure is the ratio of the
-medians of their process CPU-seconds. Writes benchmarks/results/incremental.csv, the lines of other networks
-left as they are.
+medians of their process CPU-seconds. Freed memory is kept, as the command line keeps it (`bench_memory.py`).
+Writes benchmarks/results/incremental.csv, the lines of other networks left as they are.
 """
 
 import os
@@ -28,6 +28,7 @@ import xiqa._torchvision  # noqa: F401  (before timm)
 import timm
 
 from xiqa.assessment.folding import folded
+from xiqa.memory import keep_freed_memory
 from xiqa.models import load_model
 from xiqa.saliency.probe import TorchProbe, incremental
 
@@ -99,6 +100,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--networks", default="resnet18,tf_efficientnet_lite0,shipped")
     options = parser.parse_args()
+    keep_freed_memory()
     names = options.networks.split(",")
     rows = []
     if RESULTS.exists():

@@ -1,15 +1,17 @@
 """Metrics against Quantus, against their own bare forward passes, and the bootstrap against the clock.
 
-    python benchmarks/bench_metrics.py [--rounds 1] [--networks lenet,resnet18,tf_efficientnet_lite0,shipped]
+    python benchmarks/bench_metrics.py [--rounds 1] [--networks lenet,lenet:32,resnet18,resnet18:8,...]
 
 Same images, maps and steps for both; every pair of jobs runs alternately in one process, and a figure is
-the ratio of the medians of their process CPU-seconds, on one thread: several count their waiting too. `lenet`
-is a network of the size of Quantus' own examples (28 x 28 grey pixels), where the work around the passes
-shows; the others, a timm network at 224 x 224 or 512 x 512 and the shipped model, take nearly all the time in
-their passes. There a curve has 32 steps. `folded` is the same network with folded batch norm and
-channels-last weights. The bare passes are those of whole images, which a curve whose steps change a window
-each does not need (`bench_incremental.py`). Writes benchmarks/results/metrics.csv, the lines of other
-networks left as they are.
+the ratio of the medians of their process CPU-seconds, on one thread: several count their waiting too.
+`lenet:32` are 32 images: of these Quantus passes each step at once, so that its work around a pass is shared
+by all; xiqa passes the steps of one image at once, whatever their number. `lenet` is a network of the size
+of Quantus' own examples (28 x 28 grey pixels), where the work around the passes shows; the others, a timm
+network at 224 x 224 or 512 x 512 and the shipped model, take nearly all the time in their passes. There a
+curve has 32 steps. `folded` is the same network with folded batch norm and channels-last weights. The bare
+passes are those of whole images, which a curve whose steps change a window each does not need
+(`bench_incremental.py`). Freed memory is kept for both, as the command line keeps it (`bench_memory.py`).
+Writes benchmarks/results/metrics.csv, the lines of other scenes left as they are.
 """
 
 import os
@@ -36,6 +38,7 @@ import timm
 
 from xiqa.assessment.folding import folded
 from xiqa.experiments.stats import mean_intervals, paired_differences, rank_stability
+from xiqa.memory import keep_freed_memory
 from xiqa.metrics.aopc import aopc_curve
 from xiqa.metrics.insertion_deletion import deletion_curve
 from xiqa.metrics.perturbation import filler, pixel_turns, region_turns
@@ -48,8 +51,9 @@ from xiqa.types import Annotation, Box
 
 RESULTS = Path(__file__).parent / "results" / "metrics.csv"
 QUIET = {"normalise": False, "abs": False, "disable_warnings": True, "display_progressbar": False}
-IMAGES = 2
+SCENES = "lenet,lenet:32,resnet18,resnet18:8,tf_efficientnet_lite0,shipped"
 LEAST_SECONDS = 3
+LEAST_MEASURED = 0.02
 SIZES = {"resnet18": 224, "resnet34": 600, "tf_efficientnet_lite0": 512}
 ORDER = ["lenet", *SIZES, "shipped", ""]
 
@@ -57,16 +61,25 @@ ORDER = ["lenet", *SIZES, "shipped", ""]
 def compare(jobs, rounds):
     """Median CPU-seconds of each job and its last result; the jobs alternate, the first round warms up.
 
-    Jobs of milliseconds run more rounds than asked for: until they have taken `LEAST_SECONDS`.
+    Jobs of milliseconds run several times in a row, `LEAST_MEASURED` seconds, or each would begin with the
+    caches full of the other's; and more rounds than asked for, until they have taken `LEAST_SECONDS`.
     """
-    seconds, results = {name: [] for name in jobs}, {name: job() for name, job in jobs.items()}
+    results = {name: job() for name, job in jobs.items()}
+    times = {name: max(1, round(LEAST_MEASURED / once(job))) for name, job in jobs.items()}
+    seconds = {name: [] for name in jobs}
     begun = time.process_time()
     while len(next(iter(seconds.values()))) < rounds or time.process_time() - begun < LEAST_SECONDS:
         for name, job in jobs.items():
-            start = time.process_time()
-            results[name] = job()
-            seconds[name].append(time.process_time() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}, results
+            seconds[name].append(once(job, times[name]))
+    return {name: statistics.median(taken) for name, taken in seconds.items()}, results
+
+
+def once(job, times=1):
+    """CPU-seconds of a job, the mean of so many runs."""
+    start = time.process_time()
+    for _ in range(times):
+        job()
+    return (time.process_time() - start) / times
 
 
 def lenet():
@@ -93,7 +106,7 @@ def calibrated(name, size):
     return network
 
 
-def scene(name):
+def scene(name, count=1):
     """(network, images, maps, targets, region side, steps of a curve)."""
     torch.manual_seed(0)
     if name == "lenet":
@@ -105,15 +118,15 @@ def scene(name):
         size = SIZES[name]
         network, shape, side = calibrated(name, size), (1, size, size), 32
     network.requires_grad_(False).eval()
-    images = torch.randn(IMAGES if name == "lenet" else 1, *shape)
+    images = torch.randn(count, *shape)
     maps = np.random.default_rng(0).random((len(images), *shape[1:]))
     steps = (shape[1] // side) ** 2 if name == "lenet" else 32
     return network, images, maps, np.ones(len(images), int), side, steps
 
 
-def pairs(name):
+def pairs(name, count):
     """(what, our job, what it is compared with, its job, the aim for theirs / ours or ours / bare)."""
-    network, images, maps, targets, side, steps = scene(name)
+    network, images, maps, targets, side, steps = scene(name, count)
     probe, (rows, columns) = TorchProbe(network), images.shape[-2:]
     every = list(zip(images, maps, map(int, targets), strict=True))
     arguments = {"model": network, "x_batch": images.numpy(), "y_batch": targets, "device": "cpu"}
@@ -125,17 +138,17 @@ def pairs(name):
     few = rows if name == "lenet" else rows * columns // steps
 
     def altered(turns, points):
-        """The copies that a curve scores: a pass takes longer over them than over one image many times."""
+        """The copies that the curves score: a pass takes longer over them than over one image many times."""
         limits = torch.tensor(points)[:, None, None]
-        return filler(images[0], 0.0)(torch.from_numpy(turns) < limits)
+        return [filler(x, 0.0)((torch.from_numpy(turns(s)) < limits).to(x)) for x, s, _ in every]
 
-    def bare(copies):
-        for _ in every:
+    def bare(curves):
+        for copies in curves:
             for part in chunks(len(copies), (rows, columns)):
                 class_score(probe(copies[part]), 1)
 
-    by_region = altered(region_turns(maps[0], side), range(steps + 1))
-    by_pixel = altered(pixel_turns(maps[0]), range(0, rows * columns + 1, few))
+    by_region = altered(partial(region_turns, region=side), range(steps + 1))
+    by_pixel = altered(pixel_turns, range(0, rows * columns + 1, few))
     region = quantus.RegionPerturbation(
         patch_size=side, regions_evaluation=steps, perturb_baseline=0.0, **QUIET
     )
@@ -158,7 +171,7 @@ def pairs(name):
     single = []
     if name == "lenet":  # as Quantus does it unless told otherwise; a pass a pixel is too long for the others
         one = quantus.PixelFlipping(features_in_step=1, perturb_baseline=0.0, **QUIET)
-        by_one = altered(pixel_turns(maps[0]), range(rows * columns + 1))
+        by_one = altered(pixel_turns, range(rows * columns + 1))
         ours = partial(our_pixels, step=1)
         single = [
             ("pixel flipping, single pixels", ours, "quantus", lambda: one(**arguments, softmax=True), 5),
@@ -212,13 +225,14 @@ def pairs(name):
     ]
 
 
-def row(what, network, other, ours, theirs, aim, difference):
+def row(what, network, images, other, ours, theirs, aim, difference):
     """One line of the results: a ratio is theirs / ours for a peer, ours / bare for the bare passes."""
     ratio = ours / theirs if other == "bare passes" else theirs / ours
     met = "" if aim is None else ratio <= aim if other == "bare passes" else ratio >= aim
     return {
         "metric": what,
         "network": network,
+        "images": images,
         "against": other,
         "ours_cpu_s": f"{ours:.4f}",
         "other_cpu_s": f"{theirs:.4f}",
@@ -235,25 +249,29 @@ def bootstrap_rows():
     patients = [str(number // 2) for number in range(1000)]
     for function in (mean_intervals, paired_differences, rank_stability):
         seconds, _ = compare({"ours": lambda f=function: f(scores, patients)}, 3)
-        yield row(f"bootstrap: {function.__name__}", "", "2 s", seconds["ours"], 2.0, 1, None)
+        yield row(f"bootstrap: {function.__name__}", "", "", "2 s", seconds["ours"], 2.0, 1, None)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--networks", default="lenet,resnet18,tf_efficientnet_lite0,shipped")
+    parser.add_argument("--networks", default=SCENES, help="each may end with :IMAGES")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    keep_freed_memory()
     rows = []
-    for name in options.networks.split(","):
-        for what, ours, other, theirs, aim in pairs(name):
+    for network in options.networks.split(","):
+        name, _, count = network.partition(":")
+        for what, ours, other, theirs, aim in pairs(name, int(count or 1)):
             seconds, results = compare({"ours": ours, "theirs": theirs}, options.rounds)
             difference = None
             if other == "quantus":
                 a, b = (np.asarray(results[key], float) for key in ("ours", "theirs"))
                 difference = float(np.abs(a - b).max())
-            rows.append(row(what, name, other, seconds["ours"], seconds["theirs"], aim, difference))
+            rows.append(
+                row(what, name, count or 1, other, seconds["ours"], seconds["theirs"], aim, difference)
+            )
             print(*rows[-1].values(), sep="\t", flush=True)
     if "lenet" in options.networks:
         for line in bootstrap_rows():
@@ -263,14 +281,19 @@ def main():
 
 
 def write(rows):
-    """Put lines in the place of those of the same networks."""
-    measured = {line["network"] for line in rows}
+    """Put lines in the place of those of the same scenes."""
+    measured = {scene_of(line) for line in rows}
     with RESULTS.open(newline="") as file:
-        kept = [line for line in csv.DictReader(file) if line["network"] not in measured]
+        kept = [line for line in csv.DictReader(file) if scene_of(line) not in measured]
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(sorted([*kept, *rows], key=lambda line: ORDER.index(line["network"])))
+        writer.writerows(sorted([*kept, *rows], key=scene_of))
+
+
+def scene_of(line):
+    """Where a line belongs: by its network, then by its number of images."""
+    return ORDER.index(line["network"]), int(line["images"] or 0)
 
 
 if __name__ == "__main__":

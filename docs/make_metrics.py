@@ -83,20 +83,22 @@ first passes of a network take up to a few seconds longer, in which it is traced
 
 Processor time of whole images over that of windows, 32 images (`python -m benchmarks.bench_incremental`;
 folded: with batch norm folded into the convolutions and weights in channels-last order, as
-`xiqa benchmark` passes a bundle):
+`xiqa benchmark` passes a bundle; freed memory kept, as the command line keeps it):
 
 INCREMENTAL
 
 Against Quantus, same images, maps and steps, equal values, on one thread (`python -m benchmarks.bench_metrics
 --rounds 5`; LeNet at 28 x 28 pixels; ResNet-18 at 224 and EfficientNet-Lite0 at 512 pixels with one channel,
-32 steps):
+32 steps; freed memory kept):
 
 QUANTUS
 
-Pixel flipping in steps of many scattered pixels makes as many whole passes as Quantus does, so that on a
-large network nothing but the folding is left to win. Against their own bare passes (whole images, the same
-copies) curves take BARE of the processor time. Above 1.15 is LeNet alone: all of a curve's passes take two
-milliseconds there, and to order the pixels and make the copies takes a fifth more.
+What is won hangs on what Quantus passes at once: a step of all images that it is given. Of one image that is
+one copy after another, and its own work around each; of many images little is left of that work, and where
+xiqa makes the same whole passes (pixel flipping in steps of many scattered pixels) only the folding is won.
+Against their own bare passes (whole images, the same copies) curves take BARE of the processor time. Above
+1.15 are LeNet's short curves alone: all passes of one take less than a millisecond there, and to order the
+pixels, make the copies and begin cold takes a sixth to a quarter more.
 
 """
 NETWORKS = {
@@ -185,11 +187,19 @@ def incremental() -> str:
 def quantus() -> str:
     """How many times longer Quantus takes."""
     rows = [
-        (line["metric"], NETWORKS[line["network"]], line["ratio"], line["largest_difference"])
+        (
+            line["metric"],
+            NETWORKS[line["network"]],
+            line["images"],
+            line["ratio"],
+            line["largest_difference"],
+        )
         for line in results("metrics")
         if line["against"] == "quantus"
     ]
-    return table(("metric", "network", "Quantus' time over ours", "largest difference"), rows)
+    return table(
+        ("metric", "network", "images at once", "Quantus' time over ours", "largest difference"), rows
+    )
 
 
 def bare() -> str:

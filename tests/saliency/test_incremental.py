@@ -15,7 +15,7 @@ from xiqa.saliency.incremental.passes import IncrementalProbe
 from xiqa.saliency.incremental.windows import ChangingMap, Sliding, Windows, differences, united
 from xiqa.saliency.probe import TorchProbe, incremental
 
-SIZE = (88, 72)
+SIZE = (112, 88)
 
 
 def head(channels):
@@ -317,13 +317,13 @@ class TestWindows:
                 )
 
     def test_of_unequal_images(self):
-        images = copies(5, [(3, 4), (10, 60), (80, 70)])
+        images = copies(5, [(3, 4), (10, 60), (80, 86)])
         windows = differences(images, cumulative=True)
         assert windows.size == (5, 5)
-        assert windows.corners[1:].tolist() == [[3, 4], [10, 60], [80, 67]]
+        assert windows.corners[1:].tolist() == [[3, 4], [10, 60], [80, 83]]
         alone = differences(images, cumulative=False)
         assert alone.corners[1].tolist() == [3, 4]
-        assert alone.size == (82, 68)
+        assert alone.size == (82, 84)
 
     def test_united_hold_both(self):
         one, other = Windows(np.array([[0, 5], [6, 6]]), (2, 2)), Windows(np.array([[1, 1], [6, 6]]), (3, 1))

@@ -50,7 +50,7 @@ def aopc_curve(
     regions = int(turns.max()) + 1
     points = range(0, min(regions, regions if steps is None else steps) + 1, every)
     replace = filler(image, fill, strength=strength, sigma=sigma, seed=seed)
-    return curve(probe, replace, turns, points, target, output=output, device=image.device)
+    return curve(probe, image, replace, turns, points, target, output=output)
 
 
 @metric(

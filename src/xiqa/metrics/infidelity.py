@@ -6,14 +6,14 @@ from math import inf, nan
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from xiqa.errors import MetricError
 from xiqa.metrics.peaks import Map
 from xiqa.metrics.perturbation import is_usable
 from xiqa.metrics.registry import metric
-from xiqa.saliency.perturb import baseline, chunks
+from xiqa.saliency.arrays import like
+from xiqa.saliency.perturb import baseline, blend, chunks
 from xiqa.saliency.probe import Probe, class_score
 from xiqa.types import MaskArray
 
@@ -89,11 +89,11 @@ def infidelity(
         count = part.stop - part.start
         if perturbation == "noise":
             change = strength * rng.standard_normal((count, rows, columns))
-            copies = image - torch.as_tensor(change[:, None], dtype=image.dtype, device=image.device)
+            copies = image - like(change[:, None], image)
             predicted.append((change * phi).sum(axis=(1, 2)))
         else:
             masks = _squares(rng, count, (rows, columns), square)
-            copies = torch.where(torch.as_tensor(masks[:, None], device=image.device), filled, image)
+            copies = blend(filled, image, like(masks, image))
             predicted.append((masks * phi).sum(axis=(1, 2)))
         changed.append((before - class_score(probe(copies), target, output=output)).cpu().numpy())
     guess, truth = np.concatenate(predicted), np.concatenate(changed)

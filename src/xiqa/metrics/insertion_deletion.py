@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import nan
 
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from xiqa.metrics.peaks import Map
 from xiqa.metrics.perturbation import Curve, Order, curve, filler, is_usable, pixel_turns
 from xiqa.metrics.registry import Cases, metric
-from xiqa.saliency.perturb import baseline
+from xiqa.saliency.perturb import baseline, blend
 from xiqa.saliency.probe import Probe
 
 __all__ = ["deletion", "deletion_curve", "insertion", "insertion_curve"]
@@ -32,7 +33,7 @@ def deletion_curve(
     """The scores while more and more pixels are replaced; see `deletion`."""
     turns = pixel_turns(saliency, order, seed)
     replace = filler(image, fill, seed=seed)
-    return curve(probe, replace, turns, _points(saliency, step), target, output=output, device=image.device)
+    return curve(probe, image, replace, turns, _points(saliency, step), target, output=output)
 
 
 def insertion_curve(
@@ -51,15 +52,8 @@ def insertion_curve(
     """The scores while more and more pixels of the image appear; see `insertion`."""
     turns = pixel_turns(saliency, order, seed)
     hidden = baseline(image, start, sigma=sigma)
-    return curve(
-        probe,
-        lambda masks: image.where(masks[:, None], hidden),
-        turns,
-        _points(saliency, step),
-        target,
-        output=output,
-        device=image.device,
-    )
+    appear = partial(blend, image, hidden)
+    return curve(probe, image, appear, turns, _points(saliency, step), target, output=output)
 
 
 def _points(saliency: Map, step: int | None) -> list[int]:

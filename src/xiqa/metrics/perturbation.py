@@ -19,7 +19,7 @@ from torch import Tensor
 from xiqa.errors import MetricError
 from xiqa.metrics.impute import impute
 from xiqa.metrics.peaks import Map
-from xiqa.saliency.perturb import baseline, chunks
+from xiqa.saliency.perturb import baseline, blend, chunks
 from xiqa.saliency.probe import Probe, class_score, incremental
 
 __all__ = ["Curve", "Order", "Replace", "curve", "filler", "is_usable", "pixel_turns", "region_turns"]
@@ -27,7 +27,7 @@ __all__ = ["Curve", "Order", "Replace", "curve", "filler", "is_usable", "pixel_t
 #: Most relevant first, least relevant first, or no regard to relevance.
 Order = Literal["morf", "lerf", "random"]
 
-#: Copies ``(M, C, H, W)`` of an image that is replaced where masks ``(M, H, W)`` are true.
+#: Copies ``(M, C, H, W)`` of an image, replaced where masks ``(M, H, W)`` of its type are 1 and not 0.
 Replace = Callable[[Tensor], Tensor]
 
 Turns = NDArray[np.integer[Any]]
@@ -115,8 +115,8 @@ def region_turns(saliency: Map, region: int, order: Order = "morf", seed: int = 
     top, left = np.arange(0, rows, region), np.arange(0, columns, region)
     pixels = saliency.astype(np.float32).astype(float)
     sums = np.add.reduceat(np.add.reduceat(pixels, top, axis=0), left, axis=1)
-    sizes = np.outer(np.diff(np.append(top, rows)), np.diff(np.append(left, columns)))
-    turns = _turns(sums / sizes, order, seed)
+    means = sums / np.minimum(region, rows - top)[:, None] / np.minimum(region, columns - left)
+    turns = _turns(means, order, seed)
     return turns.repeat(region, axis=0).repeat(region, axis=1)[:rows, :columns]
 
 
@@ -141,10 +141,10 @@ def filler(
         rng = np.random.default_rng(seed)
         pixels = image.detach().cpu().numpy()
         return lambda masks: torch.stack(
-            [torch.from_numpy(impute(pixels, m.cpu().numpy(), 0.1 * strength, rng)) for m in masks]
+            [torch.from_numpy(impute(pixels, m, 0.1 * strength, rng)) for m in masks.bool().cpu().numpy()]
         ).to(image)
     filled = _fixed(image, kind, strength, sigma, seed)
-    return lambda masks: torch.where(masks[:, None], filled, image)
+    return lambda masks: blend(filled, image, masks)
 
 
 def _fixed(image: Tensor, kind: str | float, strength: float, sigma: float, seed: int) -> Tensor:
@@ -167,30 +167,31 @@ def _fixed(image: Tensor, kind: str | float, strength: float, sigma: float, seed
 
 def curve(
     probe: Probe,
+    image: Tensor,
     replace: Replace,
     turns: Turns,
     points: Sequence[int],
     target: int,
     *,
     output: str = "probability",
-    device: torch.device | str = "cpu",
 ) -> Curve:
     """Scores after so many turns, in batches; of a network only what a turn changes passes its early layers.
 
     Args:
         probe: Scores batches.
-        replace: Makes the altered copies.
+        image: ``(C, H, W)``.
+        replace: Makes its altered copies.
         turns: Order of removal ``(H, W)``.
         points: After how many turns to score; begin with 0.
         target: The explained class.
         output: See `xiqa.saliency.probe.class_score`.
-        device: Where the image is.
     """
-    limits = np.asarray(points, turns.dtype)
-    order, after = (torch.from_numpy(np.ascontiguousarray(one)).to(device) for one in (turns, limits))
+    limits = np.array(points, turns.dtype)
+    order, after = (torch.from_numpy(one).to(image.device) for one in (turns, limits))
     steps = incremental(probe)
-    score = np.empty(len(limits))
+    scores: list[float] = []
     for part in chunks(len(limits), (turns.shape[0], turns.shape[1]), several=steps is not probe):
-        copies = replace(order < after[part, None, None])
-        score[part] = class_score(steps(copies), target, output=output).cpu().double().numpy()
-    return Curve(limits / (turns.max() + 1), score)
+        masks = image.new_empty((part.stop - part.start, *turns.shape))  # numbers blend sooner than booleans
+        copies = replace(torch.lt(order, after[part, None, None], out=masks))
+        scores += class_score(steps(copies), target, output=output).tolist()
+    return Curve(limits / (turns.max() + 1), np.array(scores))

@@ -46,7 +46,7 @@ def road_curve(
     turns = pixel_turns(saliency, order, seed)
     points = [0, *(round(p / 100 * saliency.size) for p in percentages)]
     replace = filler(image, "inpaint", strength=10 * noise, seed=seed)
-    return curve(probe, replace, turns, points, target, output=output, device=image.device)
+    return curve(probe, image, replace, turns, points, target, output=output)
 
 
 @metric("road", "faithfulness", higher_is_better=False, bounds=(0, 1), cite="rong2022road", cases=_CASES)

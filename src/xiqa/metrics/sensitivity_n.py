@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from math import nan
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from xiqa.errors import MetricError
 from xiqa.metrics.peaks import Map
 from xiqa.metrics.perturbation import is_usable
 from xiqa.metrics.registry import metric
-from xiqa.saliency.perturb import baseline, chunks
+from xiqa.saliency.arrays import like
+from xiqa.saliency.perturb import baseline, blend, chunks
 from xiqa.saliency.probe import Probe, class_score
 
 __all__ = ["sensitivity_n"]
@@ -89,8 +89,7 @@ def sensitivity_n(
             draws = rng.random((part.stop - part.start, regions))
             chosen = np.zeros(draws.shape, bool)
             np.put_along_axis(chosen, np.argpartition(draws, size - 1, axis=1)[:, :size], True, axis=1)
-            masks = torch.as_tensor(chosen[:, number], device=image.device)
-            copies = torch.where(masks[:, None], filled, image)
+            copies = blend(filled, image, like(chosen[:, number], image))
             falls.append((before - class_score(probe(copies), target, output=output)).cpu().numpy())
             sums.append(chosen @ values)
         correlations.append(_correlation(np.concatenate(sums), np.concatenate(falls)))

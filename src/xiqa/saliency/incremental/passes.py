@@ -30,11 +30,11 @@ _LARGEST = 0.7
 """Share of a map up to which windows are cut out of it."""
 _FEWEST = 4
 """Images that are worth a look at their differences."""
-_SMALLEST = 64 * 64
+_SMALLEST = 96 * 96
 """Pixels of an image that is."""
 _LEAST_SHARE = 0.2
 """Share of the network's multiplications that windows have to spare: cutting them out costs time too."""
-_BATCH = 8
+_BATCH = 16
 """The most whole maps that pass the layers behind at once: there they are small, and the weights large."""
 
 
@@ -89,7 +89,7 @@ def _batch(count: int) -> int:
     """How many maps to pass at once so that the last batch is as full as the others, or nearly.
 
     >>> _batch(4), _batch(32), _batch(33)
-    (4, 8, 7)
+    (4, 16, 11)
     """
     return -(-count // -(-count // _BATCH))
 
