@@ -13,6 +13,7 @@ ORDER = [
     "_torchvision",
     "types",
     "files",
+    "memory",
     "resampling",
     "imaging",
     "datasets",

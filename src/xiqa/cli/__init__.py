@@ -32,7 +32,9 @@ def main() -> None:
 
     from xiqa import __version__
     from xiqa.errors import XiqaError
+    from xiqa.memory import keep_freed_memory
 
+    keep_freed_memory()
     app = typer.Typer(
         name="xiqa",
         help="Explainable image quality assessment for medical images.",

@@ -1,0 +1,35 @@
+"""What is done with memory that a pass has used: kept for the next layer, not given back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+__all__ = ["keep_freed_memory"]
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # the options' numbers in glibc's malloc.h
+_CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+def keep_freed_memory() -> bool:
+    """Keep memory that is freed with the process until its end, on Linux with glibc.
+
+    By default glibc takes each large block from the system and gives it back when it is freed. A layer's
+    output is such a block, tens of megabytes of it, so that a network's every pass begins with empty pages
+    that the system has to clear first: at 512 x 512 pixels they take longer than the arithmetic
+    (``benchmarks/bench_memory.py``). The price is that memory once taken stays taken, and about a fifth more
+    of it than without: aligned blocks leave gaps, and one block alone that is taken and freed again and again
+    (no network does that) comes to lie in eight places before it finds the first again.
+    The command line does this; a program of your own calls it once, at its beginning.
+
+    Returns:
+        Whether it was done: not on other systems, and not where the environment says how memory is to be
+        dealt with (``MALLOC_TRIM_THRESHOLD_`` and its like, ``GLIBC_TUNABLES``).
+    """
+    if not sys.platform.startswith("linux") or any(name in os.environ for name in _CHOSEN):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # another C library
+        return False
+    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
