@@ -3,7 +3,8 @@
 Processor seconds, medians of alternated runs in one process: `bare` is the network as it was loaded, under
 inference mode; `bare folded` the same with folded batch norm and channels-last weights, which is what an
 assessment runs on. `assess` starts from images in memory and ends with findings, `files` starts from PNG
-files, `report` also writes overlays and journal. Films are simulated.
+files, `report` also writes overlays and journal. Films are simulated. Freed memory is kept, as the command
+line keeps it (`bench_memory.py`).
 
     python -m benchmarks.bench_assess [--runs 7] [--model NAME]
 """
@@ -28,6 +29,7 @@ from xiqa.assessment.folding import folded
 from xiqa.assessment.torch_runtime import TorchRuntime
 from xiqa.cli import assess as _command  # noqa: F401 - its imports belong to no measurement
 from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.process import keep_freed_memory
 from xiqa.report.folder import ResultsFolder
 from xiqa.report.overlay import film_picture
 
@@ -41,6 +43,8 @@ MEMORY = """
 import sys
 import xiqa, torch
 from benchmarks.timing import resident
+from xiqa.process import keep_freed_memory
+keep_freed_memory()
 job, batch, model, *files = sys.argv[1:]
 model = xiqa.load_model(model)
 images = [xiqa.read_image(file) for file in files[: int(batch)]]
@@ -127,6 +131,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--model", default="cxr-foreign-objects")
     arguments = parser.parse_args()
+    keep_freed_memory()
     model = xiqa.load_model(arguments.model)
     rows: list[tuple] = []
 

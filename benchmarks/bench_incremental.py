@@ -28,8 +28,8 @@ import xiqa._torchvision  # noqa: F401  (before timm)
 import timm
 
 from xiqa.assessment.folding import folded
-from xiqa.memory import keep_freed_memory
 from xiqa.models import load_model
+from xiqa.process import keep_freed_memory
 from xiqa.saliency.probe import TorchProbe, incremental
 
 RESULTS = Path(__file__).parent / "results" / "incremental.csv"

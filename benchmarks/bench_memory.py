@@ -1,4 +1,4 @@
-"""What keeping freed memory spares (`xiqa.memory.keep_freed_memory`, which the command line does).
+"""What keeping freed memory spares (`xiqa.process.keep_freed_memory`, which the command line does).
 
     python -m benchmarks.bench_memory [--rounds 3]
 
@@ -80,7 +80,7 @@ def measure(name, keep):
     """Run one job in this process and print what it took."""
     import torch
 
-    from xiqa.memory import keep_freed_memory
+    from xiqa.process import keep_freed_memory
 
     torch.manual_seed(0)
     if keep and not keep_freed_memory():

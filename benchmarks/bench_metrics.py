@@ -38,13 +38,13 @@ import timm
 
 from xiqa.assessment.folding import folded
 from xiqa.experiments.stats import mean_intervals, paired_differences, rank_stability
-from xiqa.memory import keep_freed_memory
 from xiqa.metrics.aopc import aopc_curve
 from xiqa.metrics.insertion_deletion import deletion_curve
 from xiqa.metrics.perturbation import filler, pixel_turns, region_turns
 from xiqa.metrics.pointing_game import pointing_game
 from xiqa.metrics.road import road
 from xiqa.models import load_model
+from xiqa.process import keep_freed_memory
 from xiqa.saliency.perturb import chunks
 from xiqa.saliency.probe import TorchProbe, class_score
 from xiqa.types import Annotation, Box

@@ -13,7 +13,7 @@ ORDER = [
     "_torchvision",
     "types",
     "files",
-    "memory",
+    "process",
     "resampling",
     "imaging",
     "datasets",

@@ -32,9 +32,11 @@ def main() -> None:
 
     from xiqa import __version__
     from xiqa.errors import XiqaError
-    from xiqa.memory import keep_freed_memory
+    from xiqa.process import keep_freed_memory, wait_asleep
 
     keep_freed_memory()
+    if "train" not in sys.argv[1:3]:  # `xiqa train`, `xiqa lungs train`
+        wait_asleep()
     app = typer.Typer(
         name="xiqa",
         help="Explainable image quality assessment for medical images.",

@@ -78,8 +78,7 @@ class TorchProbe:
     Args:
         model: The network; left as it was found.
         batch_size: The most images that pass at once. By default as many as `CACHED` pixels hold on a CPU,
-            where the activations of more leave the caches and a pass takes up to twice as long an image; 32
-            elsewhere.
+            where more take no less time an image, but more memory; 32 elsewhere.
     """
 
     def __init__(self, model: nn.Module, batch_size: int | None = None) -> None:

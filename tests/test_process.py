@@ -1,4 +1,4 @@
-"""Memory that is freed stays with the process, unless its user has said otherwise."""
+"""Freed memory stays with the process and waiting threads sleep, unless its user has said otherwise."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ import pytest
 PAGES = """
 import resource
 import torch
-from xiqa.memory import keep_freed_memory
+from xiqa.process import keep_freed_memory
 print(keep_freed_memory())
 def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -50,3 +50,31 @@ def test_whoever_has_chosen_is_left_alone():
 def _huge():
     """Whether the system gives huge pages unasked, 32 instead of 16384."""
     return "[always]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+
+
+COMMAND = """
+import os, sys
+from xiqa.cli import main
+sys.argv = ["xiqa", *{arguments}, "--help"]
+try:
+    main()
+finally:
+    print("POLICY", os.environ.get("OMP_WAIT_POLICY"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "chosen", "policy"),
+    [
+        (["assess"], None, "PASSIVE"),
+        (["assess"], "ACTIVE", "ACTIVE"),
+        (["train"], None, "None"),
+        (["lungs", "train"], None, "None"),
+    ],
+)
+def test_threads_that_wait_sleep_but_in_a_training(arguments, chosen, policy):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": chosen} if chosen else {}
+    command = [sys.executable, "-c", COMMAND.format(arguments=arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == f"POLICY {policy}"

@@ -1,4 +1,4 @@
-"""What is done with memory that a pass has used: kept for the next layer, not given back to the system."""
+"""How a process of its own deals with the machine: memory that was used is kept, threads that wait sleep."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import os
 import sys
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["keep_freed_memory", "wait_asleep"]
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # the options' numbers in glibc's malloc.h
 _CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
@@ -33,3 +33,14 @@ def keep_freed_memory() -> bool:
     if mallopt is None:  # another C library
         return False
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+
+
+def wait_asleep() -> None:
+    """Let PyTorch's threads sleep while they wait for one another; call it before PyTorch is imported.
+
+    By default a thread that waits keeps its processor busy for milliseconds (GNU OpenMP), which it takes from
+    the decoders and writers beside it, and from the very thread it waits for where other programs leave them
+    but one processor. The command line does this but for trainings: many small operations of a backward pass
+    begin later when their threads have to be woken. Whoever sets ``OMP_WAIT_POLICY`` is left alone.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
