@@ -3,15 +3,18 @@
 Processor seconds, medians of alternated runs in one process: `bare` is the network as it was loaded, under
 inference mode; `bare folded` the same with folded batch norm and channels-last weights, which is what an
 assessment runs on. `assess` starts from images in memory and ends with findings, `files` starts from PNG
-files, `report` also writes overlays and journal. Films are simulated. Freed memory is kept, as the command
-line keeps it (`bench_memory.py`).
+files, `report` also writes overlays and journal. Films are simulated. Freed memory is kept and waiting
+threads sleep, as the command line has it (`bench_process.py`).
 
     python -m benchmarks.bench_assess [--runs 7] [--model NAME]
 """
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import argparse
 import csv
-import os
 import resource
 import statistics
 import subprocess
@@ -41,10 +44,11 @@ FILMS = 8
 # job's end. (Not ru_maxrss, which a child inherits from its parent.)
 MEMORY = """
 import sys
+from xiqa.process import keep_freed_memory, wait_asleep
+keep_freed_memory()
+wait_asleep()
 import xiqa, torch
 from benchmarks.timing import resident
-from xiqa.process import keep_freed_memory
-keep_freed_memory()
 job, batch, model, *files = sys.argv[1:]
 model = xiqa.load_model(model)
 images = [xiqa.read_image(file) for file in files[: int(batch)]]

@@ -6,7 +6,7 @@ A chain is 32 images of which each differs from the one before it in a window, a
 perturbation curve does: 34 x 34 pixels (Lamprou), 9 x 9 (Samek) or one. Occlusion hides windows of an
 eighth of the side at random places. Both are passed by the same network, whole and in windows, and then by
 its copy with folded batch norm and channels-last weights; they take turns, and a figure is the ratio of the
-medians of their process CPU-seconds. Freed memory is kept, as the command line keeps it (`bench_memory.py`).
+medians of their process CPU-seconds. Freed memory is kept, as the command line keeps it (`bench_process.py`).
 Writes benchmarks/results/incremental.csv, the lines of other networks left as they are.
 """
 

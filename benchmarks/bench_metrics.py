@@ -10,7 +10,7 @@ of Quantus' own examples (28 x 28 grey pixels), where the work around the passes
 network at 224 x 224 or 512 x 512 and the shipped model, take nearly all the time in their passes. There a
 curve has 32 steps. `folded` is the same network with folded batch norm and channels-last weights. The bare
 passes are those of whole images, which a curve whose steps change a window each does not need
-(`bench_incremental.py`). Freed memory is kept for both, as the command line keeps it (`bench_memory.py`).
+(`bench_incremental.py`). Freed memory is kept for both, as the command line keeps it (`bench_process.py`).
 Writes benchmarks/results/metrics.csv, the lines of other scenes left as they are.
 """
 

@@ -1,12 +1,13 @@
-"""What keeping freed memory spares (`xiqa.process.keep_freed_memory`, which the command line does).
+"""What the command line spares by its dealings with memory and threads (`xiqa.process`).
 
-    python -m benchmarks.bench_memory [--rounds 3]
+    python -m benchmarks.bench_process [--rounds 3]
 
-Each job runs in a process of its own, with glibc's defaults and with freed memory kept, in turns:
-CPU-seconds, seconds, pages that the system had to give, and the most memory held. A first run in each process
-warms up. `train`: steps on the shipped model's backbone, batches of 8; `passes`: the shipped network as
-loaded, a batch of 8; `folded`: the same with folded batch norm; `curve`: 48 regions of a perturbation curve.
-All at 512 x 512 pixels. Writes benchmarks/results/memory.csv.
+Each job runs in processes of its own, in turns, with glibc's and OpenMP's defaults and as the command line
+does it: CPU-seconds, seconds, pages that the system had to give, and the most memory held. A first run in
+each process warms up. Memory: `train`, steps on the shipped model's backbone, batches of 8; `passes`, the
+shipped network as loaded, a batch of 8; `folded`, the same with folded batch norm; `curve`, 48 regions of a
+perturbation curve; all at 512 x 512 pixels. Threads, memory kept in both: `films`, eight simulated films
+assessed one after another, from images in memory to findings. Writes benchmarks/results/process.csv.
 """
 
 import argparse
@@ -19,8 +20,9 @@ import sys
 import time
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results" / "memory.csv"
-JOBS = ("train", "passes", "folded", "curve")
+RESULTS = Path(__file__).parent / "results" / "process.csv"
+MEMORY, THREADS = {"default": [], "kept": ["--keep"]}, {"awake": ["--keep"], "asleep": ["--keep", "--sleep"]}
+JOBS = {"train": MEMORY, "passes": MEMORY, "folded": MEMORY, "curve": MEMORY, "films": THREADS}
 SIZE = 512
 
 
@@ -76,16 +78,27 @@ def curve():
     return lambda: aopc_curve(probe, image, saliency, 1, region=32, steps=48)
 
 
-def measure(name, keep):
-    """Run one job in this process and print what it took."""
-    import torch
+def films():
+    import xiqa
+    from xiqa.datasets.phantoms.chest import simulate_chest
 
-    from xiqa.process import keep_freed_memory
+    model, images = xiqa.load_model(), [simulate_chest(seed).image for seed in range(8)]
+    return lambda: xiqa.assess(model, images, batch_size=1)
+
+
+def measure(name, keep, sleep):
+    """Run one job in this process and print what it took."""
+    from xiqa.process import keep_freed_memory, wait_asleep
+
+    if sleep:
+        wait_asleep()
+    import torch
 
     torch.manual_seed(0)
     if keep and not keep_freed_memory():
         sys.exit("this system's C library keeps memory in another way")
-    job = {"train": train, "passes": passes, "folded": lambda: passes(fold=True), "curve": curve}[name]()
+    makers = {"train": train, "passes": passes, "folded": lambda: passes(fold=True), "curve": curve}
+    job = (makers | {"films": films})[name]()
     job()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     wall, processor = time.perf_counter(), time.process_time()
@@ -97,18 +110,18 @@ def measure(name, keep):
 
 
 def compare(name, rounds):
-    """Medians over fresh processes, with the defaults and with memory kept: two rows."""
-    found = {False: [], True: []}
+    """Medians over fresh processes, a row for each setting."""
+    found = {setting: [] for setting in JOBS[name]}
     for _ in range(rounds):
-        for keep, runs in found.items():
-            command = [sys.executable, "-m", "benchmarks.bench_memory", "--job", name, *["--keep"] * keep]
+        for setting, runs in found.items():
+            command = [sys.executable, "-m", "benchmarks.bench_process", "--job", name, *JOBS[name][setting]]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             runs.append(json.loads(done.stdout.splitlines()[-1]))
-    for keep, runs in found.items():
+    for setting, runs in found.items():
         cpu, wall, pages, peak = (statistics.median(column) for column in zip(*runs, strict=True))
         yield {
             "job": name,
-            "memory": "kept" if keep else "default",
+            "setting": setting,
             "cpu_s": f"{cpu:.3f}",
             "seconds": f"{wall:.3f}",
             "pages": int(pages),
@@ -121,9 +134,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--sleep", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.job:
-        measure(options.job, options.keep)
+        measure(options.job, options.keep, options.sleep)
         return
     rows = []
     for name in JOBS:
