@@ -100,7 +100,7 @@ def blend(image: A, hidden: A, masks: A) -> A:
         masks: ``(M, H, W)`` in [0, 1].
 
     Returns:
-        ``(M, C, H, W)``; of tensors the very numbers of the one or the other where a mask is 1 or 0.
+        ``(M, C, H, W)``; of finite tensors the very numbers of one or the other where a mask is 1 or 0.
     """
     if isinstance(image, np.ndarray):
         return cast("A", hidden + masks[:, None] * (image - hidden))
