@@ -17,8 +17,8 @@ def keep_freed_memory() -> bool:
 
     By default glibc takes each large block from the system and gives it back when it is freed. A layer's
     output is such a block, tens of megabytes of it, so that a network's every pass begins with empty pages
-    that the system has to clear first: in batches at 512 x 512 pixels they take longer than the
-    arithmetic (``benchmarks/bench_process.py``). The price is that memory once taken stays taken, and about a fifth more
+    that the system has to clear first: in batches at 512 x 512 pixels they take longer than the arithmetic
+    (``benchmarks/bench_process.py``). The price is that memory once taken stays taken, and about a fifth more
     of it than without: aligned blocks leave gaps, and one block alone that is taken and freed again and again
     (no network does that) comes to lie in eight places before it finds the first again.
     The command line does this; a program of your own calls it once, at its beginning.
