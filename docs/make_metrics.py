@@ -77,9 +77,10 @@ its kernel sees, and whole maps pass the rest ({cite:t}`nakandala2019incremental
 `xiqa.saliency.probe.incremental`). `aopc`, `deletion`, `insertion` and the method `occlusion` do so by
 themselves with a `TorchProbe`. The scores are those of whole passes up to rounding. From the first
 operation on that mixes all places (squeeze and excitation, say) or that has no rule, whole maps pass. Whole
-images pass where the pixels of a step lie scattered over the image (many pixels a step), where that would
-spare less than a fifth of the multiplications, where the network cannot be traced, and on other devices. The
-first passes of a network take up to a few seconds longer, in which it is traced.
+images pass where they have less than 96 x 96 pixels, where the pixels of a step lie scattered over the image
+(many pixels a step), where that would spare less than a fifth of the multiplications, where the network
+cannot be traced, and on other devices. The first passes of a network take up to a few seconds longer, in
+which it is traced.
 
 Processor time of whole images over that of windows, 32 images (`python -m benchmarks.bench_incremental`;
 folded: with batch norm folded into the convolutions and weights in channels-last order, as
