@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.timing import alternate
+from benchmarks.timing import alternate, write_rows
 
 import xiqa._torchvision  # noqa: F401  (before timm)
 
@@ -110,10 +110,7 @@ def main():
         for line in lines(name, options.rounds):
             rows.append(line)
             print(*line.values(), sep="\t", flush=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(RESULTS, rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Metrics against Quantus, against their own bare forward passes, and the bootstrap against the clock.
 
-    python benchmarks/bench_metrics.py [--rounds 1] [--networks lenet,lenet:32,resnet18,resnet18:8,...]
+    python -m benchmarks.bench_metrics [--rounds 1] [--networks lenet,lenet:32,resnet18,resnet18:8,...]
 
 Same images, maps and steps for both; every pair of jobs runs alternately in one process, and a figure is
 the ratio of the medians of their process CPU-seconds, on one thread: several count their waiting too.
@@ -28,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.timing import write_rows
 from torch import nn
 
 import xiqa._torchvision  # noqa: F401  (before timm and the peers)
@@ -285,10 +286,7 @@ def write(rows):
     measured = {scene_of(line) for line in rows}
     with RESULTS.open(newline="") as file:
         kept = [line for line in csv.DictReader(file) if scene_of(line) not in measured]
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted([*kept, *rows], key=scene_of))
+    write_rows(RESULTS, sorted([*kept, *rows], key=scene_of))
 
 
 def scene_of(line):

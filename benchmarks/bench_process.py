@@ -11,7 +11,6 @@ assessed one after another, from images in memory to findings. Writes benchmarks
 """
 
 import argparse
-import csv
 import json
 import resource
 import statistics
@@ -19,6 +18,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from benchmarks.timing import write_rows
 
 RESULTS = Path(__file__).parent / "results" / "process.csv"
 MEMORY, THREADS = {"default": [], "kept": ["--keep"]}, {"awake": ["--keep"], "asleep": ["--keep", "--sleep"]}
@@ -144,10 +145,7 @@ def main():
         for line in compare(name, options.rounds):
             rows.append(line)
             print(*line.values(), sep="\t", flush=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(RESULTS, rows)
 
 
 if __name__ == "__main__":

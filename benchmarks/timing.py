@@ -1,13 +1,14 @@
 """Comparing jobs fairly on a machine that others use too: processor seconds, alternated, medians."""
 
+import csv
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["alternate", "peak_megabytes"]
+__all__ = ["alternate", "peak_megabytes", "resident", "write_rows"]
 
 
 def alternate(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -37,3 +38,11 @@ def resident(field: str) -> float:
     """A line of /proc/self/status in megabytes: ``VmRSS`` is what is held now, ``VmHWM`` the most so far."""
     text = Path("/proc/self/status").read_text()
     return int(text.split(f"{field}:")[1].split()[0]) / 1024
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Results as CSV, a line a row, with the first row's names."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
