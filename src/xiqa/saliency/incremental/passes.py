@@ -20,7 +20,7 @@ from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from xiqa.saliency.incremental.rules import Rule, grid_of, rule_of, whole
-from xiqa.saliency.incremental.windows import ChangingMap, Windows, differences
+from xiqa.saliency.incremental.windows import ChangingMap, Windows, differences, layout_of
 from xiqa.saliency.probe import CACHED, TorchProbe
 from xiqa.saliency.state import evaluating
 
@@ -35,7 +35,9 @@ _SMALLEST = 96 * 96
 _LEAST_SHARE = 0.2
 """Share of the network's multiplications that windows have to spare: cutting them out costs time too."""
 _BATCH = 16
-"""The most whole maps that pass the layers behind at once: there they are small, and the weights large."""
+"""Whole maps that pass the layers behind at once, or nearly: there they are small, and the weights large.
+
+On one thread PyTorch passes fewer than 16 through kernels of one place by a slower way."""
 
 
 class IncrementalProbe:
@@ -53,14 +55,15 @@ class IncrementalProbe:
 
     def __init__(self, probe: TorchProbe, image: Tensor | None = None) -> None:
         self.probe, self.image = probe, image
+        self.agrees = False
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits ``(M, K)`` of images ``(M, C, H, W)``; see `xiqa.saliency.probe.Probe`."""
         count, _, rows, columns = images.shape
         if count < _FEWEST or rows * columns < _SMALLEST or images.device.type != "cpu":
             return self.probe(images)
-        first = [] if self.image is None else [self.image[None]]
-        logits = self._in_windows(torch.cat([*first, images]))
+        every = images if self.image is None else torch.cat([self.image[None], images])
+        logits = self._in_windows(self.probe.arranged(every))
         if logits is None:
             return self.probe(images)
         return logits if self.image is None else logits[1:]
@@ -74,7 +77,7 @@ class IncrementalProbe:
             if windows.share(grid) > _LARGEST / 2:
                 return None
         with evaluating(self.probe.model), torch.inference_mode(False), torch.no_grad():
-            graph = _traced(self.probe.model, images[0], batch := _batch(len(images)))
+            graph = _traced(self.probe.model, images[:1], batch := _batch(len(images)))
         if graph is None:
             return None
         with torch.inference_mode():
@@ -82,20 +85,22 @@ class IncrementalProbe:
             if plan.spares < _LEAST_SHARE:
                 return None
             logits = torch.cat(list(plan.run(images, cumulative=cumulative)))
-        return logits if _agree(logits[:1], self.probe(images[:1])) else None
+        if not self.agrees:  # a change in what is no parameter would go unseen
+            self.agrees = _agree(logits[:1], self.probe(images[:1]))
+        return logits if self.agrees else None
 
 
 def _batch(count: int) -> int:
     """How many maps to pass at once so that the last batch is as full as the others, or nearly.
 
     >>> _batch(4), _batch(32), _batch(33)
-    (4, 16, 11)
+    (4, 16, 17)
     """
-    return -(-count // -(-count // _BATCH))
+    return -(-count // max(1, round(count / _BATCH)))
 
 
 def _agree(found: Tensor, expected: Tensor) -> bool:
-    """Whether the graph still is the network: a change in what is no parameter would go unseen."""
+    """Whether logits are the same up to rounding."""
     return torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
@@ -151,7 +156,8 @@ class _Plan:
         rows, columns = self.windows[self.image].size
         corners = self.windows[self.image].corners[part].tolist()
         places = zip(images[part], corners, strict=True)
-        changed = {self.image: torch.stack([one[:, y : y + rows, x : x + columns] for one, (y, x) in places])}
+        cut = torch.stack([one[:, y : y + rows, x : x + columns] for one, (y, x) in places])
+        changed = {self.image: cut.to(memory_format=layout_of(images))}
         for rule in self.rules:
             changed[rule.node] = rule(changed, part)
         for start in range(0, part.stop - part.start, self.batch):
@@ -213,15 +219,17 @@ _known: WeakKeyDictionary[nn.Module, dict[_Key, tuple[_Key, fx.GraphModule | Non
 
 
 def _traced(network: nn.Module, image: Tensor, batch: int) -> fx.GraphModule | None:
-    """The network's graph for batches of one size; None where there is none. Kept with the network.
+    """The network's graph for batches of images like this one, or None. Kept with the network.
 
     Weights that change in place are seen by the graph; where others take their place it is made again.
     """
-    kind: _Key = (batch, image.shape, image.dtype)
+    layout = layout_of(image)
+    kind: _Key = (batch, image.shape, image.dtype, layout)
     weights: _Key = tuple(map(id, [*network.parameters(), *network.buffers()]))
     graphs = _known.setdefault(network, {})
     if kind not in graphs or graphs[kind][0] != weights:
-        graphs[kind] = weights, _trace(network, image.expand(batch, *image.shape).clone())
+        images = image.expand(batch, -1, -1, -1).clone(memory_format=layout)
+        graphs[kind] = weights, _trace(network, images)
     return graphs[kind][1]
 
 

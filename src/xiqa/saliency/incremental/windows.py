@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["ChangingMap", "Grid", "Sliding", "Windows", "differences", "united"]
+__all__ = ["ChangingMap", "Grid", "Sliding", "Windows", "differences", "layout_of", "united"]
 
 #: (rows, columns).
 Grid = tuple[int, int]
@@ -139,8 +139,7 @@ class ChangingMap:
         added = (padding[1], after[1], padding[0], after[0])
         self.map = functional.pad(whole, added, value=fill).clone()
         self.padding, self.cumulative = padding, cumulative
-        plain = self.map.is_contiguous() or not self.map.is_contiguous(memory_format=torch.channels_last)
-        self.layout = torch.contiguous_format if plain else torch.channels_last
+        self.layout = layout_of(self.map)
 
     def cut(self, changed: Tensor, at: NDArray[np.intp], corners: NDArray[np.intp], size: Grid) -> Tensor:
         """Windows of the map as it is for each image.
@@ -171,6 +170,11 @@ class ChangingMap:
             if before is not None:
                 window.copy_(before)
         return out
+
+
+def layout_of(images: Tensor) -> torch.memory_format:
+    """How images ``(N, C, H, W)`` lie in memory; of a single channel, too, the strides tell it."""
+    return torch.channels_last if images.stride(1) == 1 else torch.contiguous_format
 
 
 def differences(images: Tensor, *, cumulative: bool) -> Windows:
