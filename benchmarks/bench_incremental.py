@@ -78,11 +78,13 @@ def lines(name, rounds):
             ("occlusion", size // 8, False),
         ):
             images = changed(size, region, cumulative=cumulative)
-            near = incremental(probe, None if cumulative else images[0])
-            difference = (near(images).softmax(1) - probe(images).softmax(1)).abs().max()
-            seconds = alternate(
-                {"whole": lambda p=probe, x=images: p(x), "windows": lambda p=near, x=images: p(x)}, rounds
-            )
+            first = None if cumulative else images[0]
+
+            def near(probe=probe, images=images, first=first):  # anew, as each curve does
+                return incremental(probe, first)(images)
+
+            difference = (near().softmax(1) - probe(images).softmax(1)).abs().max()
+            seconds = alternate({"whole": lambda p=probe, x=images: p(x), "windows": near}, rounds)
             yield {
                 "what": what,
                 "network": name,

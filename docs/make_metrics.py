@@ -71,16 +71,21 @@ page and the contract tests find it.
 
 ## What a curve costs
 
-A perturbation curve passes the network once a step, and from step to step the image changes in one region
-only. On the processor only what changes then passes the early layers, a window in each that grows by what
-its kernel sees, and whole maps pass the rest ({cite:t}`nakandala2019incremental`, the exact form:
-`xiqa.saliency.probe.incremental`). `aopc`, `deletion`, `insertion` and the method `occlusion` do so by
-themselves with a `TorchProbe`. The scores are those of whole passes up to rounding. From the first
-operation on that mixes all places (squeeze and excitation, say) or that has no rule, whole maps pass. Whole
-images pass where they have less than 96 x 96 pixels, where the pixels of a step lie scattered over the image
-(many pixels a step), where that would spare less than a fifth of the multiplications, where the network
-cannot be traced, and on other devices. The first passes of a network take up to a few seconds longer, in
-which it is traced.
+The copies of a perturbation curve pass the network in batches, one copy a step. On a processor with AVX a
+`TorchProbe` lays a batch out with its channels last where that is worth it, with a pixel for every 256
+weights of its kernels: most convolutional networks then take 0.5 to 0.95 of the time, ConvNeXt and
+transformers as much as before (`python -m benchmarks.bench_passes`). A network that takes no such images,
+because it views its maps as vectors, gets them as they are.
+
+From step to step the image changes in one region only. On the processor only what changes then passes the
+early layers, a window in each that grows by what its kernel sees, and whole maps pass the rest
+({cite:t}`nakandala2019incremental`, the exact form: `xiqa.saliency.probe.incremental`). `aopc`, `deletion`,
+`insertion` and the method `occlusion` do so by themselves with a `TorchProbe`. The scores are those of
+whole passes up to rounding. From the first operation on that mixes all places (squeeze and excitation, say)
+or that has no rule, whole maps pass. Whole images pass where they have less than 96 x 96 pixels, where the
+pixels of a step lie scattered over the image (many pixels a step), where that would spare less than a fifth
+of the multiplications, where the network cannot be traced, and on other devices. The first passes of a
+network take up to a few seconds longer, in which it is traced.
 
 Processor time of whole images over that of windows, 32 images (`python -m benchmarks.bench_incremental`;
 folded: with batch norm folded into the convolutions and weights in channels-last order, as
@@ -89,17 +94,21 @@ folded: with batch norm folded into the convolutions and weights in channels-las
 INCREMENTAL
 
 Against Quantus, same images, maps and steps, equal values, on one thread (`python -m benchmarks.bench_metrics
---rounds 5`; LeNet at 28 x 28 pixels; ResNet-18 at 224 and EfficientNet-Lite0 at 512 pixels with one channel,
-32 steps; freed memory kept):
+--rounds 3`, then with `--single`; images of one channel, freed memory kept). Single pixels are Quantus'
+default; the other curves have 32 steps, but a step for every row of pixels and every region of 4 x 4 of
+images of 28 and 32 pixels. Processor time of Quantus, given the images one at a time or all at once, over
+that of xiqa:
 
 QUANTUS
 
-What is won hangs on what Quantus passes at once: a step of all images that it is given. Of one image that is
-one copy after another, and its own work around each; of many images little is left of that work, and where
-xiqa makes the same whole passes (pixel flipping in steps of many scattered pixels) only the folding is won.
-Against their own bare passes (whole images, the same copies) curves take BARE of the processor time. Above
-1.15 are LeNet's short curves alone: all passes of one take less than a millisecond there, and to order the
-pixels, make the copies and begin cold takes a sixth to a quarter more.
+What is won hangs on what Quantus passes at once: a step of all images that it is given. Of one image that
+is one copy after another, and its own work around each; xiqa passes the copies in batches, and in windows
+where a step changes a region or a single pixel. Of many images little of that work is left, and a step of
+many scattered pixels changes the whole image: there both make the same whole passes, and there is no more
+to win than what the layout of the copies and folding spare.
+
+Against their own bare passes (the network's, over the same whole copies in the same batches) curves take
+BARE of the processor time.
 
 """
 NETWORKS = {
@@ -186,21 +195,19 @@ def incremental() -> str:
 
 
 def quantus() -> str:
-    """How many times longer Quantus takes."""
-    rows = [
-        (
-            line["metric"],
-            NETWORKS[line["network"]],
-            line["images"],
-            line["ratio"],
-            line["largest_difference"],
-        )
-        for line in results("metrics")
-        if line["against"] == "quantus"
-    ]
-    return table(
-        ("metric", "network", "images at once", "Quantus' time over ours", "largest difference"), rows
-    )
+    """How many times longer Quantus takes, a metric of a network a line."""
+    found: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for line in results("metrics"):
+        if line["against"].startswith("quantus"):
+            network = f"{NETWORKS[line['network']]}, {line['side']} px"
+            found.setdefault((line["metric"], network), {})[line["against"]] = line
+    rows = []
+    for names, by in found.items():
+        one, together = by["quantus"], by.get("quantus, all at once")
+        differences = [line["largest_difference"] for line in by.values()]
+        factor = f"{together['ratio']} ({together['images']} images)" if together else ""
+        rows.append((*names, one["ratio"], factor, max(differences, key=float)))
+    return table(("metric", "network", "one at a time", "all at once", "largest difference"), rows)
 
 
 def bare() -> str:

@@ -113,8 +113,8 @@ def region_turns(saliency: Map, region: int, order: Order = "morf", seed: int = 
     """
     rows, columns = saliency.shape
     top, left = np.arange(0, rows, region), np.arange(0, columns, region)
-    pixels = saliency.astype(np.float32).astype(float)
-    sums = np.add.reduceat(np.add.reduceat(pixels, top, axis=0), left, axis=1)
+    pixels = saliency.astype(np.float32)
+    sums = np.add.reduceat(np.add.reduceat(pixels, top, axis=0, dtype=float), left, axis=1)
     means = sums / np.minimum(region, rows - top)[:, None] / np.minimum(region, columns - left)
     turns = _turns(means, order, seed)
     return turns.repeat(region, axis=0).repeat(region, axis=1)[:rows, :columns]
