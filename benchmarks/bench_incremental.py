@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.timing import alternate, write_rows
+from benchmarks.timing import alternate, told, write_rows
 
 import xiqa._torchvision  # noqa: F401  (before timm)
 
@@ -104,15 +104,10 @@ def main():
     options = parser.parse_args()
     keep_freed_memory()
     names = options.networks.split(",")
-    rows = []
-    if RESULTS.exists():
-        with RESULTS.open(newline="") as file:
-            rows = [line for line in csv.DictReader(file) if line["network"] not in names]
-    for name in names:
-        for line in lines(name, options.rounds):
-            rows.append(line)
-            print(*line.values(), sep="\t", flush=True)
-    write_rows(RESULTS, rows)
+    with RESULTS.open(newline="") as file:
+        others = [row for row in csv.DictReader(file) if row["network"] not in names]
+    rows = (row for name in names for row in lines(name, options.rounds))
+    write_rows(RESULTS, [*others, *told(rows)])
 
 
 if __name__ == "__main__":

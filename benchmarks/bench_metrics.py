@@ -39,7 +39,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.timing import write_rows
+from benchmarks.timing import told, write_rows
 from torch import nn
 
 import xiqa._torchvision  # noqa: F401  (before timm and the peers)
@@ -345,11 +345,10 @@ def main():
 
 def keep(rows):
     """Measure lines, and put them in the place of those of the same names."""
-    rows = list(rows)
+    rows = list(told(rows))
     with RESULTS.open(newline="") as file:
         known = {name_of(row): row for row in csv.DictReader(file)}
     for row in rows:
-        print(*row.values(), sep="\t", flush=True)
         known[name_of(row)] = row
     write_rows(RESULTS, sorted(known.values(), key=place_of))
 

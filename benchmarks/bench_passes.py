@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from benchmarks.timing import alternate, write_rows
+from benchmarks.timing import alternate, told, write_rows
 from torch import nn
 
 import xiqa._torchvision  # noqa: F401  (before timm)
@@ -88,11 +88,8 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    rows = []
-    for scene in options.scenes.split(","):
-        rows.append(row(scene, options.rounds))
-        print(*rows[-1].values(), sep="\t", flush=True)
-    write_rows(RESULTS, rows)
+    rows = (row(scene, options.rounds) for scene in options.scenes.split(","))
+    write_rows(RESULTS, list(told(rows)))
 
 
 if __name__ == "__main__":

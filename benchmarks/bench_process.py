@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.timing import write_rows
+from benchmarks.timing import told, write_rows
 
 RESULTS = Path(__file__).parent / "results" / "process.csv"
 MEMORY, THREADS = {"default": [], "kept": ["--keep"]}, {"awake": ["--keep"], "asleep": ["--keep", "--sleep"]}
@@ -140,12 +140,8 @@ def main():
     if options.job:
         measure(options.job, options.keep, options.sleep)
         return
-    rows = []
-    for name in JOBS:
-        for line in compare(name, options.rounds):
-            rows.append(line)
-            print(*line.values(), sep="\t", flush=True)
-    write_rows(RESULTS, rows)
+    rows = (row for name in JOBS for row in compare(name, options.rounds))
+    write_rows(RESULTS, list(told(rows)))
 
 
 if __name__ == "__main__":

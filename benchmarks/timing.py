@@ -5,10 +5,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["alternate", "peak_megabytes", "resident", "write_rows"]
+__all__ = ["alternate", "peak_megabytes", "resident", "told", "write_rows"]
 
 
 def alternate(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -38,6 +38,13 @@ def resident(field: str) -> float:
     """A line of /proc/self/status in megabytes: ``VmRSS`` is what is held now, ``VmHWM`` the most so far."""
     text = Path("/proc/self/status").read_text()
     return int(text.split(f"{field}:")[1].split()[0]) / 1024
+
+
+def told(rows: Iterable[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
+    """The rows, each printed when it is measured."""
+    for row in rows:
+        print(*row.values(), sep="\t", flush=True)
+        yield row
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
