@@ -28,13 +28,13 @@ import numpy as np
 import torch
 
 import xiqa
-from xiqa.assessment.folding import folded
-from xiqa.assessment.torch_runtime import TorchRuntime
+from xiqa.assessment.runtimes.folding import folded
+from xiqa.assessment.runtimes.torch import TorchRuntime
 from xiqa.cli import assess as _command  # noqa: F401 - its imports belong to no measurement
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.process import keep_freed_memory
 from xiqa.report.folder import ResultsFolder
 from xiqa.report.overlay import film_picture
+from xiqa.simulation.chest import simulate_chest
 
 RESULTS = Path(__file__).parent / "results" / "assess.csv"
 METHODS = {"last": "normgrad_conv1x1", "multi": "normgrad_conv1x1:layers=multi"}

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.models.attention import AttentionNet, StageNet
 from xiqa.models.backbones import Architecture, build_network
+from xiqa.simulation.chest import simulate_chest
 
 RESULTS = Path(__file__).parent / "results" / "attention.csv"
 SIDE, DRAWS = 256, 2000

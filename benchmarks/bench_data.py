@@ -32,10 +32,10 @@ from pathlib import Path
 import torch
 
 from xiqa.datasets.detect import read_dataset
-from xiqa.datasets.phantoms.chest import simulate_chest
-from xiqa.datasets.phantoms.write import PhantomFolder
 from xiqa.models.backbones import build_network
 from xiqa.models.preprocess import Preprocessing
+from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.write import PhantomFolder
 from xiqa.training.data import EpochLoader, FilmSet, load_films
 from xiqa.training.disk import FilmsOnDisk
 from xiqa.training.module import QualityModule

@@ -31,12 +31,12 @@ from benchmarks.timing import alternate
 
 import xiqa
 import xiqa._torchvision
-from xiqa.assessment.cut_graph import cut
-from xiqa.assessment.onnx_runtime import OnnxRuntime, start_engine
-from xiqa.assessment.torch_runtime import TorchRuntime
-from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.assessment.runtimes.cut_graph import cut
+from xiqa.assessment.runtimes.onnx import OnnxRuntime, start_engine
+from xiqa.assessment.runtimes.torch import TorchRuntime
 from xiqa.models.exported import INPUT, OUTPUTS
 from xiqa.report.overlay import film_picture
+from xiqa.simulation.chest import simulate_chest
 
 RESULTS = Path(__file__).parent / "results" / "export.csv"
 ENGINES = ("onnxruntime", "openvino")

@@ -27,10 +27,11 @@ import xiqa._torchvision  # noqa: F401  (before timm)
 # isort: split
 import timm
 
-from xiqa.assessment.folding import folded
+from xiqa.assessment.runtimes.folding import folded
 from xiqa.models import load_model
 from xiqa.process import keep_freed_memory
-from xiqa.saliency.probe import TorchProbe, incremental
+from xiqa.saliency.incremental import incremental
+from xiqa.saliency.probe import TorchProbe
 
 RESULTS = Path(__file__).parent / "results" / "incremental.csv"
 SIZES = {"resnet18": 224, "resnet34": 600, "tf_efficientnet_lite0": 512, "shipped": 512}

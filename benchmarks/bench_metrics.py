@@ -48,18 +48,19 @@ import xiqa._torchvision  # noqa: F401  (before timm and the peers)
 import quantus
 import timm
 
-from xiqa.assessment.folding import folded
+from xiqa.assessment.runtimes.folding import folded
 from xiqa.experiments.stats import mean_intervals, paired_differences, rank_stability
-from xiqa.metrics.aopc import aopc_curve
-from xiqa.metrics.insertion_deletion import deletion_curve
+from xiqa.geometry import Box
+from xiqa.metrics.faithfulness.aopc import aopc_curve
+from xiqa.metrics.faithfulness.insertion_deletion import deletion_curve
+from xiqa.metrics.faithfulness.road import road
+from xiqa.metrics.localisation.pointing_game import pointing_game
 from xiqa.metrics.perturbation import filler, pixel_turns, region_turns
-from xiqa.metrics.pointing_game import pointing_game
-from xiqa.metrics.road import road
 from xiqa.models import load_model
 from xiqa.process import keep_freed_memory
-from xiqa.saliency.perturb import chunks
+from xiqa.saliency.perturbation.copies import chunks
 from xiqa.saliency.probe import TorchProbe, class_score
-from xiqa.types import Annotation, Box
+from xiqa.types import Annotation
 
 RESULTS = Path(__file__).parent / "results" / "metrics.csv"
 QUIET = {"normalise": False, "abs": False, "disable_warnings": True, "display_progressbar": False}

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy import fft
 
-from xiqa.datasets.phantoms.chest import Scenario, insert_objects, simulate_chest
+from xiqa.simulation.chest import Scenario, insert_objects, simulate_chest
 
 RESULTS = Path(__file__).parent / "results" / "phantoms.csv"
 ROUNDS = 25

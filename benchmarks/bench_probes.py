@@ -30,9 +30,9 @@ from benchmarks.timing import alternate
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from xiqa.models.layers import target_layers
+from xiqa.saliency.cams.reciprocam import place_masks
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.probe import TorchProbe
-from xiqa.saliency.reciprocam import place_masks
 from xiqa.saliency.tail import Tail
 
 RESULTS = Path(__file__).parent / "results" / "probes.csv"

@@ -50,7 +50,7 @@ def train():
 def passes(*, fold=False):
     import torch
 
-    from xiqa.assessment.folding import folded
+    from xiqa.assessment.runtimes.folding import folded
     from xiqa.models import load_model
 
     network = load_model().network.eval().requires_grad_(False)
@@ -69,8 +69,8 @@ def curve():
     import numpy as np
     import torch
 
-    from xiqa.assessment.folding import folded
-    from xiqa.metrics.aopc import aopc_curve
+    from xiqa.assessment.runtimes.folding import folded
+    from xiqa.metrics.faithfulness.aopc import aopc_curve
     from xiqa.models import load_model
     from xiqa.saliency.probe import TorchProbe
 
@@ -81,7 +81,7 @@ def curve():
 
 def films():
     import xiqa
-    from xiqa.datasets.phantoms.chest import simulate_chest
+    from xiqa.simulation.chest import simulate_chest
 
     model, images = xiqa.load_model(), [simulate_chest(seed).image for seed in range(8)]
     return lambda: xiqa.assess(model, images, batch_size=1)

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 import xiqa
-from xiqa.assessment.onnx_runtime import start_engine
-from xiqa.assessment.torch_runtime import TorchRuntime, named_layers
+from xiqa.assessment.runtimes.onnx import start_engine
+from xiqa.assessment.runtimes.torch import TorchRuntime, named_layers
 from xiqa.datasets.foreign_objects import read_foreign_objects
 from xiqa.export.graph import cut_layers, explained, exportable
 from xiqa.export.onnx import share_turned, to_onnx

@@ -22,12 +22,12 @@ import numpy as np
 import onnx
 
 import xiqa
-from xiqa.assessment.cut_graph import cut
-from xiqa.assessment.onnx_runtime import OnnxRuntime
+from xiqa.assessment.runtimes.cut_graph import cut
+from xiqa.assessment.runtimes.onnx import OnnxRuntime
 from xiqa.datasets.foreign_objects import COMPACT_KINDS, read_foreign_objects
 from xiqa.export import export_model
 from xiqa.export.onnx import shrink
-from xiqa.metrics.pointing_game import pointing_game
+from xiqa.metrics.localisation.pointing_game import pointing_game
 from xiqa.models.exported import INPUT, OUTPUTS
 from xiqa.saliency.maps import upsample
 

@@ -11,9 +11,9 @@ import argparse
 import torch
 
 import xiqa
-from xiqa.assessment.folding import folded
-from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.assessment.runtimes.folding import folded
 from xiqa.saliency.engine import attribute
+from xiqa.simulation.chest import simulate_chest
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter, sobel
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.sample import by_split
 from xiqa.experiments.film_scores import interval_by_patient
-from xiqa.metrics.pointing_game import pointing_game
+from xiqa.metrics.localisation.pointing_game import pointing_game
 
 RESULTS = Path(__file__).parent / "results" / "lvot_shortcuts.csv"
 

@@ -19,8 +19,8 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 import xiqa
-from xiqa.datasets.phantoms.chest import Scenario, scenario_grid, simulate_chest
 from xiqa.report.overlay import overlay_picture
+from xiqa.simulation.chest import Scenario, scenario_grid, simulate_chest
 from xiqa.types import Annotation, Assessment, Image
 
 DOCS = Path(__file__).parent

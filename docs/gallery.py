@@ -17,7 +17,6 @@ import torch
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import XiqaError
 from xiqa.metrics.cost import counting_passes
 from xiqa.models import load_model
@@ -25,6 +24,7 @@ from xiqa.models.layers import TargetLayers
 from xiqa.report.overlay import film_picture, overlay_picture
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.registry import MethodInfo, methods
+from xiqa.simulation.chest import simulate_chest
 from xiqa.types import Image, SaliencyMap
 
 DOCS = Path(__file__).parent

@@ -50,7 +50,8 @@ $ xiqa metrics pointing_game
 ```python
 import numpy as np
 from xiqa.metrics import get_metric
-from xiqa.types import Annotation, Box
+from xiqa.geometry import Box
+from xiqa.types import Annotation
 
 saliency = np.zeros((64, 64))
 saliency[20, 30] = 1.0

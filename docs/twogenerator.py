@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from xiqa.datasets import COMPACT_KINDS
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.models import load_model
-from xiqa.models.generator_bundle import load_generators
+from xiqa.models.explainers.generator_bundle import load_generators
 from xiqa.report.contact_sheet import contact_sheet
-from xiqa.saliency.twogenerator import generate
+from xiqa.saliency.trained.twogenerator import generate
+from xiqa.simulation.chest import simulate_chest
 from xiqa.training.generators import classifier_of
 from xiqa.types import Image
 

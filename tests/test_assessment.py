@@ -8,14 +8,15 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from torch import nn
 
 import xiqa
-from xiqa.assessment.folding import folded
+from xiqa.assessment.loading import as_runtime
 from xiqa.assessment.places import locate
 from xiqa.assessment.reading import read_ahead
-from xiqa.assessment.runtime import Runtime, as_runtime
-from xiqa.assessment.torch_runtime import TorchRuntime, named_layers
+from xiqa.assessment.runtime import Runtime
+from xiqa.assessment.runtimes.folding import folded
+from xiqa.assessment.runtimes.torch import TorchRuntime, named_layers
 from xiqa.assessment.verdicts import decide
 from xiqa.errors import ConfigError, ImageReadError, SaliencyError, XiqaError
-from xiqa.imaging import Frame
+from xiqa.geometry import Frame
 from xiqa.models.architecture import Architecture
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import LoadedModel

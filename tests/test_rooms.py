@@ -11,15 +11,18 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "xiqa"
 ORDER = [
     "errors",
     "_torchvision",
+    "geometry",
     "types",
+    "config",
     "files",
     "process",
-    "resampling",
     "imaging",
+    "simulation",
     "datasets",
     "models",
     "saliency",
     "metrics",
+    "scoring",
     "report",
     "training",
     "assessment",
@@ -63,6 +66,52 @@ def offences(text: str, room: str) -> list[str]:
     return bad
 
 
+MOST_MODULES = 20  # side by side in one package, so that a reader finds a way through it
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    named = {}
+    for path in SOURCE.rglob("*.py"):
+        parts = ("xiqa", *path.relative_to(SOURCE).with_suffix("").parts)
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
+
+
+def imported_modules(text: str, known: set[str]) -> set[str]:
+    """The modules of ours that a text imports, imports inside functions included."""
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                names.add(inner if inner in known else node.module)
+    return names & known
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import one another, directly or by way of others."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for name in graph.get(waiting.pop(), set()) - seen:
+                seen.add(name)
+                waiting.append(name)
+        return seen
+
+    reach = {name: reached(name) for name in graph}
+    groups = {
+        tuple(sorted(other for other in graph if other in reach[name] and name in reach[other]))
+        for name in graph
+        if name in reach[name]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
 FILES = [p for p in sorted(SOURCE.rglob("*.py")) if p.parent != SOURCE or p.stem in ORDER]
 
 
@@ -79,6 +128,31 @@ def test_the_guard_sees_an_offence():
     assert offences("def f():\n    from xiqa.cli import main\n", "imaging") == ["xiqa.cli"]
     assert offences("from xiqa import report\n", "metrics") == ["xiqa.report"]
     assert offences("if TYPE_CHECKING:\n    from xiqa.cli import main\n", "imaging") == []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports inside functions and for the type checker count: a circle is one, however it is hidden."""
+    named = modules()
+    graph = {name: imported_modules(path.read_text(), set(named)) - {name} for name, path in named.items()}
+    assert circles(graph) == []
+
+
+def test_the_guard_sees_a_circle():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_no_package_has_too_many_modules():
+    packages: dict[Path, int] = {}
+    for path in SOURCE.rglob("*.py"):
+        packages[path.parent] = packages.get(path.parent, 0) + (path.name != "__init__.py")
+    assert {str(folder): count for folder, count in packages.items() if count > MOST_MODULES} == {}
+
+
+def test_every_package_says_what_it_is_for():
+    for path in SOURCE.rglob("__init__.py"):
+        text = ast.get_docstring(ast.parse(path.read_text()))
+        assert text, path
+        assert len(text) > 40, path
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """What travels between the rooms: frozen values, NumPy arrays inside, no torch.
 
-One convention for coordinates holds everywhere. A point ``(x, y)`` is (column, row) and the *centre* of
-the top-left pixel is ``(0, 0)``; the pixel's area reaches from -0.5 to 0.5. A box ``(x0, y0, x1, y1)``
-names the first and last pixel it covers, both inclusive.
+Places are points and boxes in the coordinates of `xiqa.geometry`.
 """
 
 from __future__ import annotations
@@ -10,66 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from xiqa.imaging.frame import Frame
+from xiqa.geometry import Box, Frame, Point
 
 __all__ = [
     "Annotation",
     "Assessment",
-    "Box",
     "Finding",
     "FloatArray",
     "Fragility",
     "Image",
     "MaskArray",
-    "Point",
     "SaliencyMap",
     "Source",
+    "Split",
     "Verdict",
 ]
 
 FloatArray = NDArray[np.float32]
 MaskArray = NDArray[np.bool_]
 
-
-class Point(NamedTuple):
-    """A place in an image, in pixels: column ``x``, row ``y``; pixel centres are whole numbers."""
-
-    x: float
-    y: float
-
-
-class Box(NamedTuple):
-    """An upright rectangle of pixels, first and last included.
-
-    >>> Box(10, 20, 19, 24).width, Box(10, 20, 19, 24).height
-    (10, 5)
-    """
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    @property
-    def width(self) -> float:
-        """Number of columns covered."""
-        return self.x1 - self.x0 + 1
-
-    @property
-    def height(self) -> float:
-        """Number of rows covered."""
-        return self.y1 - self.y0 + 1
-
-    @property
-    def centre(self) -> Point:
-        """The middle of the box."""
-        return Point((self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2)
+#: What a sample of a data set is for.
+Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from xiqa.datasets.check import check_dataset
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.folder import read_csv
 from xiqa.datasets.foreign_objects import read_scenarios
-from xiqa.datasets.phantoms.chest import scenario_grid
-from xiqa.datasets.phantoms.corrupt import CORRUPTIONS
-from xiqa.datasets.phantoms.write_cardiac import simulate_cines
-from xiqa.datasets.phantoms.write_corrupt import CorruptFolder, draw_problem, grade_of
 from xiqa.errors import ConfigError, DatasetError
+from xiqa.simulation.chest import scenario_grid
+from xiqa.simulation.corrupt import CORRUPTIONS
+from xiqa.simulation.write_cardiac import simulate_cines
+from xiqa.simulation.write_corrupt import CorruptFolder, draw_problem, grade_of
 from xiqa.types import Image
 
 RUN = CliRunner()

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from xiqa.datasets.phantoms.chest import Scenario, simulate_chest
 from xiqa.errors import SaliencyError
 from xiqa.models.bundle import load_model, shipped_models
 from xiqa.models.layers import TargetLayers
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.registry import Needs, method_info
+from xiqa.simulation.chest import Scenario, simulate_chest
 
 #: Its evidence is pooled by a smooth maximum, not averaged into one linear layer.
 UNDEFINED = {"cam"}

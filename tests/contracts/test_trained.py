@@ -15,9 +15,17 @@ from torch import nn
 from xiqa.errors import BundleError, SaliencyError
 from xiqa.models.attention import AttentionNet
 from xiqa.models.card import Estimate
-from xiqa.models.generator_bundle import Achieved, GeneratorCard, Networks, save_generators
-from xiqa.models.generators import Generators, network_hash
-from xiqa.models.softtree import Fidelity, SoftTree, TreeCard, TreeInput, film_input, load_tree, save_tree
+from xiqa.models.explainers.generator_bundle import Achieved, GeneratorCard, Networks, save_generators
+from xiqa.models.explainers.generators import Generators, network_hash
+from xiqa.models.explainers.softtree import (
+    Fidelity,
+    SoftTree,
+    TreeCard,
+    TreeInput,
+    film_input,
+    load_tree,
+    save_tree,
+)
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.maps import find
 from xiqa.training.generators import Classifier, GeneratorLoss, generator_loss

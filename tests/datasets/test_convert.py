@@ -14,9 +14,9 @@ from xiqa.cli import data
 from xiqa.datasets.convert import convert, format_annotation
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.object_cxr import parse_annotation
-from xiqa.datasets.phantoms.chest import simulate_chest
-from xiqa.datasets.phantoms.write import PhantomFolder
 from xiqa.errors import DatasetError
+from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.write import PhantomFolder
 
 RUN = CliRunner()
 

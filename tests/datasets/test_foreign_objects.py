@@ -6,7 +6,7 @@ import pytest
 
 from xiqa.datasets import COMPACT_KINDS, by_split, read_foreign_objects
 from xiqa.errors import DatasetError
-from xiqa.types import Box
+from xiqa.geometry import Box
 
 IMAGES = """image,patient,split,label,nih_finding,outside_surveyed
 a.jpg,1,train,foreign,none,0

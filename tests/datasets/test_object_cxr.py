@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from xiqa.datasets import parse_annotation, read_object_cxr
 from xiqa.errors import DatasetError
-from xiqa.types import Box, Point
+from xiqa.geometry import Box, Point
 
 
 def test_the_three_shapes():

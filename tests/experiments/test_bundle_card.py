@@ -9,8 +9,9 @@ from xiqa.errors import DatasetError
 from xiqa.experiments.bundle_card import evaluate_bundle, simulated_samples, with_evaluation
 from xiqa.experiments.film_scores import Scores, interval_by_patient, summarise
 from xiqa.experiments.other_sources import other_sources
+from xiqa.geometry import Box, Point
 from xiqa.models.bundle import load_model, shipped_models
-from xiqa.types import Annotation, Box, Point
+from xiqa.types import Annotation
 
 
 def some_scores():

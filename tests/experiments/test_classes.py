@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import ConfigError
 from xiqa.experiments.figures import draw_figure
 from xiqa.experiments.recipe import FigureSpec
 from xiqa.experiments.run import plan, run
-from xiqa.report.classifier import classifier_report
 from xiqa.report.classifier_files import write_report
+from xiqa.scoring.classifier import classifier_report
+from xiqa.simulation.chest import simulate_chest
 
 from .conftest import make_bundle
 

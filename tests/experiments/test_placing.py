@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xiqa.experiments.placing import on_original
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Frame
 from xiqa.saliency.maps import smooth, upsample
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import ConfigError
 from xiqa.experiments.controls import control_maps
 from xiqa.experiments.measure import Bench
@@ -17,6 +16,7 @@ from xiqa.experiments.run import plan, run
 from xiqa.metrics import get_metric
 from xiqa.models.bundle import load_model
 from xiqa.saliency.engine import explain
+from xiqa.simulation.chest import simulate_chest
 
 
 def same(a, b):

@@ -11,7 +11,7 @@ from xiqa.experiments.render import cell_text, to_csv, to_html, to_latex, to_mar
 from xiqa.experiments.rows import frame_of
 from xiqa.experiments.stats import paired_differences
 from xiqa.experiments.tables import auc, make_table
-from xiqa.report.classifier import classifier_report
+from xiqa.scoring.classifier import classifier_report
 
 PATIENTS = ["p", "p", "q", "r", "s", "t", "u", "v"]
 RNG = np.random.default_rng(0)

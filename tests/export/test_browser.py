@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from xiqa.assessment.onnx_runtime import OnnxRuntime
-from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.assessment.runtimes.onnx import OnnxRuntime
 from xiqa.export import export_model
 from xiqa.imaging import read_image
 from xiqa.models import load_model
+from xiqa.simulation.chest import simulate_chest
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 #: Tells the server what the page tells its reader, as soon as it does.

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from xiqa.assessment import assess, explain
-from xiqa.assessment.onnx_runtime import OnnxRuntime
-from xiqa.assessment.runtime import load_runtime
-from xiqa.assessment.torch_runtime import TorchRuntime
-from xiqa.datasets.phantoms.cardiac import simulate_cardiac
+from xiqa.assessment.loading import load_runtime
+from xiqa.assessment.runtimes.onnx import OnnxRuntime
+from xiqa.assessment.runtimes.torch import TorchRuntime
 from xiqa.errors import BundleError, ConfigError, SaliencyError
 from xiqa.export import export_model
 from xiqa.export.graph import exportable
@@ -22,6 +21,7 @@ from xiqa.models.bundle import load_model, save_bundle
 from xiqa.models.card import BundleCard, Layers
 from xiqa.models.guard import fit_guard
 from xiqa.models.preprocess import Preprocessing
+from xiqa.simulation.cardiac import simulate_cardiac
 
 SIZE = (64, 64)
 TEXT = dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "a test")
@@ -265,7 +265,7 @@ def test_running_it_imports_no_torch(exported):
     code = f"""
 import sys, numpy
 from xiqa.assessment import assess, explain
-from xiqa.assessment.runtime import load_runtime
+from xiqa.assessment.loading import load_runtime
 from xiqa.types import Image
 image = Image(numpy.random.default_rng(0).random((70, 50), numpy.float32))
 (result,) = assess(load_runtime({str(exported)!r}), image)

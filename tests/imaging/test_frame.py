@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
 from xiqa.errors import GeometryError
-from xiqa.imaging.frame import Frame
-from xiqa.types import Box
+from xiqa.geometry import Box, Frame
 
 SIDE = st.integers(1, 3000)
 SIZE = st.tuples(SIDE, SIDE)

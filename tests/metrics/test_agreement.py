@@ -10,12 +10,12 @@ from tests.metrics.truths import random_map
 from tests.reference.metrics import maps as replica
 
 from xiqa.errors import MetricError
-from xiqa.metrics.compare import agreement
+from xiqa.metrics.agreement.compare import agreement
+from xiqa.metrics.agreement.correlation import pearson, spearman
+from xiqa.metrics.agreement.distributions import kl_divergence, similarity
+from xiqa.metrics.agreement.fixations import auc_judd, nss
+from xiqa.metrics.agreement.structure import map_dice, ssim
 from xiqa.metrics.complexity import effective_complexity, entropy, gini
-from xiqa.metrics.correlation import pearson, spearman
-from xiqa.metrics.distributions import kl_divergence, similarity
-from xiqa.metrics.fixations import auc_judd, nss
-from xiqa.metrics.structure import map_dice, ssim
 
 SIZE = (14, 17)
 PAIRS = {

@@ -12,11 +12,11 @@ from tests.metrics.truths import random_map
 from tests.reference.metrics import faithfulness as replica
 
 from xiqa.errors import MetricError, SaliencyError
-from xiqa.metrics.aopc import LAMPROU, SAMEK, aopc, aopc_curve
+from xiqa.metrics.faithfulness.aopc import LAMPROU, SAMEK, aopc, aopc_curve
+from xiqa.metrics.faithfulness.insertion_deletion import deletion, deletion_curve, insertion, insertion_curve
+from xiqa.metrics.faithfulness.road import road, road_combined, road_curve
 from xiqa.metrics.impute import impute
-from xiqa.metrics.insertion_deletion import deletion, deletion_curve, insertion, insertion_curve
 from xiqa.metrics.perturbation import filler, pixel_turns, region_turns
-from xiqa.metrics.road import road, road_combined, road_curve
 from xiqa.saliency.probe import TorchProbe
 
 NETWORK = small_network()

@@ -10,10 +10,10 @@ from tests.metrics.truths import random_map
 from tests.reference.metrics import faithfulness as replica
 
 from xiqa.errors import MetricError
-from xiqa.metrics.adcc import adcc, adcc_of_means, coherency, map_complexity
-from xiqa.metrics.average_drop import average_drop, average_gain, increase_in_confidence
-from xiqa.metrics.infidelity import infidelity
-from xiqa.metrics.sensitivity_n import sensitivity_n
+from xiqa.metrics.faithfulness.adcc import adcc, adcc_of_means, coherency, map_complexity
+from xiqa.metrics.faithfulness.average_drop import average_drop, average_gain, increase_in_confidence
+from xiqa.metrics.faithfulness.infidelity import infidelity
+from xiqa.metrics.faithfulness.sensitivity_n import sensitivity_n
 from xiqa.saliency.probe import TorchProbe
 
 NETWORK = small_network()

@@ -10,16 +10,17 @@ from tests.metrics.truths import BOX, ELLIPSE, MASK, OBJECTS, SIZE, random_map, 
 from tests.reference.metrics import localisation as replica
 
 from xiqa.errors import MetricError
-from xiqa.metrics.energy import energy_pointing_game, relevance_mass_accuracy
-from xiqa.metrics.froc import Candidate, candidates, froc, froc_curve
-from xiqa.metrics.hit_rate import hit_rate
-from xiqa.metrics.overlap import dice, iou, localisation_accuracy
-from xiqa.metrics.peak_offset import peak_offset
-from xiqa.metrics.pixel_auc import pixel_auc
-from xiqa.metrics.ranking import relevance_rank_accuracy, top_k_intersection
+from xiqa.geometry import Box, Point
+from xiqa.metrics.localisation.energy import energy_pointing_game, relevance_mass_accuracy
+from xiqa.metrics.localisation.froc import Candidate, candidates, froc, froc_curve
+from xiqa.metrics.localisation.hit_rate import hit_rate
+from xiqa.metrics.localisation.overlap import dice, iou, localisation_accuracy
+from xiqa.metrics.localisation.peak_offset import peak_offset
+from xiqa.metrics.localisation.pixel_auc import pixel_auc
+from xiqa.metrics.localisation.ranking import relevance_rank_accuracy, top_k_intersection
 from xiqa.metrics.threshold import binarise, region_of, tune_level
 from xiqa.metrics.truth import union_mask
-from xiqa.types import Annotation, Box, Point
+from xiqa.types import Annotation
 
 MAPS = [random_map(0), random_map(1, levels=5), random_map(2) - 0.7]
 

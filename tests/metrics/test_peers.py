@@ -11,7 +11,7 @@ from tests.metrics.truths import SIZE, random_map
 from tests.reference.metrics import faithfulness as replica
 from torch import nn
 
-from xiqa.metrics.average_drop import average_drop
+from xiqa.metrics.faithfulness.average_drop import average_drop
 from xiqa.metrics.perturbation import pixel_turns
 from xiqa.metrics.randomise import randomised
 from xiqa.saliency.probe import TorchProbe

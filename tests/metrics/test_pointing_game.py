@@ -8,10 +8,11 @@ from tests.metrics.truths import BOX, ELLIPSE, FULL, OBJECTS, SIZE, random_map, 
 from tests.reference.metrics import pointing as replica
 
 from xiqa.errors import MetricError
+from xiqa.geometry import Box, Point
+from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
 from xiqa.metrics.peaks import peak, peaks
-from xiqa.metrics.pointing_game import pointing_game, pointing_recall
 from xiqa.metrics.truth import object_mask, union_mask
-from xiqa.types import Annotation, Box, Point
+from xiqa.types import Annotation
 
 
 @pytest.mark.parametrize("shape", ["exact", "box"])

@@ -13,14 +13,15 @@ from tests.metrics.networks import Linear, picture, small_network  # noqa: E402
 from tests.metrics.truths import random_map  # noqa: E402
 from tests.reference.metrics import pointing as pointing_replica  # noqa: E402
 
-from xiqa.metrics.aopc import aopc_curve  # noqa: E402
+from xiqa.geometry import Box  # noqa: E402
+from xiqa.metrics.faithfulness.aopc import aopc_curve  # noqa: E402
+from xiqa.metrics.faithfulness.insertion_deletion import deletion_curve  # noqa: E402
+from xiqa.metrics.faithfulness.road import road  # noqa: E402
+from xiqa.metrics.faithfulness.sensitivity_n import sensitivity_n  # noqa: E402
 from xiqa.metrics.impute import impute  # noqa: E402
-from xiqa.metrics.insertion_deletion import deletion_curve  # noqa: E402
-from xiqa.metrics.pointing_game import pointing_game  # noqa: E402
-from xiqa.metrics.road import road  # noqa: E402
-from xiqa.metrics.sensitivity_n import sensitivity_n  # noqa: E402
+from xiqa.metrics.localisation.pointing_game import pointing_game  # noqa: E402
 from xiqa.saliency.probe import TorchProbe  # noqa: E402
-from xiqa.types import Annotation, Box  # noqa: E402
+from xiqa.types import Annotation  # noqa: E402
 
 SIZE = (24, 24)
 NETWORK = small_network(channels=1)

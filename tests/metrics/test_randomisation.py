@@ -9,7 +9,7 @@ from tests.metrics.test_robustness import gradient_map
 from torch import nn
 
 from xiqa.errors import MetricError
-from xiqa.metrics.parameter_randomisation import parameter_randomisation, randomisation_curve
+from xiqa.metrics.randomisation import parameter_randomisation, randomisation_curve
 from xiqa.metrics.randomise import parametrised, randomised
 
 IMAGE = picture()

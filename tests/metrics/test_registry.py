@@ -46,7 +46,7 @@ def call(info, saliency, truth):
         "cost": (NETWORK, explain, IMAGE),
     }[info.kind]
     if info.name == "froc":
-        from xiqa.metrics.froc import candidates
+        from xiqa.metrics.localisation.froc import candidates
 
         arguments = ([candidates(saliency)], [truth])
     return info.function(*arguments, **settings)

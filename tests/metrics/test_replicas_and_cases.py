@@ -12,12 +12,13 @@ from tests.metrics.test_robustness import gradient_map
 from tests.metrics.truths import BOX, FULL, OBJECTS, SIZE, random_map
 from tests.reference.metrics import faithfulness, localisation, maps, pointing
 
-from xiqa.metrics.froc import froc
-from xiqa.metrics.parameter_randomisation import parameter_randomisation
+from xiqa.geometry import Box, Point
+from xiqa.metrics.localisation.froc import froc
+from xiqa.metrics.randomisation import parameter_randomisation
 from xiqa.metrics.registry import get_metric, metrics
 from xiqa.metrics.truth import object_mask, union_mask
 from xiqa.saliency.probe import TorchProbe
-from xiqa.types import Annotation, Box, Point
+from xiqa.types import Annotation
 
 NETWORK = small_network(channels=1)
 PROBE = TorchProbe(NETWORK)

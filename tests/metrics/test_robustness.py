@@ -8,10 +8,10 @@ import torch
 from tests.metrics.networks import Linear, picture, small_network
 
 from xiqa.errors import MetricError
-from xiqa.metrics.attack_stability import attack_stability, attacked
-from xiqa.metrics.correlation import spearman
-from xiqa.metrics.sensitivity import local_lipschitz, max_sensitivity
-from xiqa.saliency.attacks import deepfool, fgsm, pgd
+from xiqa.metrics.agreement.correlation import spearman
+from xiqa.metrics.robustness.attack_stability import attack_stability, attacked
+from xiqa.metrics.robustness.sensitivity import local_lipschitz, max_sensitivity
+from xiqa.saliency.adversarial.attacks import deepfool, fgsm, pgd
 
 IMAGE = picture(channels=1)
 

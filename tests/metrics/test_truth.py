@@ -6,8 +6,9 @@ from skimage.draw import polygon2mask
 from tests.metrics.truths import BOX, ELLIPSE, MASK, OBJECTS, POLYGON, SIZE
 
 from xiqa.errors import MetricError
+from xiqa.geometry import Box, Point
 from xiqa.metrics.truth import contains, distance_to, object_mask, union_mask
-from xiqa.types import Annotation, Box, Point
+from xiqa.types import Annotation
 
 
 @pytest.mark.parametrize("annotation", OBJECTS, ids=["box", "ellipse", "polygon", "mask"])

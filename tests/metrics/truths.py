@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from xiqa.types import Annotation, Box, Point
+from xiqa.geometry import Box, Point
+from xiqa.types import Annotation
 
 SIZE = (24, 32)
 BOX = Annotation(Box(4, 5, 11, 9))

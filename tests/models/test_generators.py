@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from xiqa.errors import BundleError
-from xiqa.models.generator_bundle import (
+from xiqa.models.explainers.generator_bundle import (
     Achieved,
     GeneratorCard,
     Networks,
     load_generators,
     save_generators,
 )
-from xiqa.models.generators import Generators, UNet, bounded, network_hash
+from xiqa.models.explainers.generators import Generators, UNet, bounded, network_hash
 
 
 def draw(*shape, seed=0):

@@ -7,17 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xiqa.assessment import assess
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import BundleError, ConfigError, GeometryError
-from xiqa.models import lungs
+from xiqa.geometry import Box
 from xiqa.models.architecture import Architecture
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model, save_bundle
 from xiqa.models.card import BundleCard, Layers
 from xiqa.models.layers import target_layers
-from xiqa.models.lungs import LungMask, LungNet, apply_lung_mask, dice, doubt, lung_region
 from xiqa.models.preprocess import Preprocessing
-from xiqa.types import Box, Image
+from xiqa.models.regions import lungs
+from xiqa.models.regions.lungs import LungMask, LungNet, apply_lung_mask, dice, doubt, lung_region
+from xiqa.simulation.chest import simulate_chest
+from xiqa.types import Image
 
 
 def film(size=(60, 80), seed=0):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from xiqa.imaging.frame import Frame
-from xiqa.types import Assessment, Box, Finding, Image, Point, SaliencyMap, Verdict
+from xiqa.geometry import Box, Frame, Point
+from xiqa.types import Assessment, Finding, Image, SaliencyMap, Verdict
 
 PROVENANCE = {
     "model": "tiny",

@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 from sklearn import metrics
 
 from xiqa.errors import MetricError, OutputError
-from xiqa.report.classifier import ClassifierReport, classifier_report
 from xiqa.report.classifier_files import report_page, write_report
+from xiqa.scoring.classifier import ClassifierReport, classifier_report
 
 NAMES = ("good", "dark", "blurred")
 
@@ -151,7 +151,7 @@ def test_a_long_history_is_cut_in_the_table_but_not_in_the_file(exclusive, tmp_p
 
 
 def test_the_report_needs_nothing_that_another_module_prepares():
-    code = "import xiqa.report.classifier as c; print(c.classifier_report([[0.9, 0.1]], [0], 'ab').accuracy)"
+    code = "import xiqa.scoring.classifier as c; print(c.classifier_report([[0.9, 0.1]], [0], 'ab').accuracy)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.stdout.strip(), done.returncode) == ("1.0", 0), done.stderr
 

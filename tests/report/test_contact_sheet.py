@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from xiqa.errors import GeometryError
+from xiqa.geometry import Box
 from xiqa.report.contact_sheet import BOX_COLOURS, contact_sheet
-from xiqa.types import Annotation, Box, Image
+from xiqa.types import Annotation, Image
 
 GREY = Image(np.full((40, 20), 0.5, np.float32))
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from xiqa.geometry import Box, Point
 from xiqa.report import html
 from xiqa.report.html import data_uri, report_html
 from xiqa.report.journal import Entry
 from xiqa.report.rows import to_row
-from xiqa.types import Box, Finding, Point, Verdict
+from xiqa.types import Finding, Verdict
 
 
 def page(*assessments, pictures=lambda stem: None, **options):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Box, Frame, Point
 from xiqa.report.overlay import (
     film_picture,
     for_display,
@@ -11,7 +11,7 @@ from xiqa.report.overlay import (
     palette,
     place_on_original,
 )
-from xiqa.types import Box, Finding, Image, Point, SaliencyMap
+from xiqa.types import Finding, Image, SaliencyMap
 
 
 def spot(frame, layer, at):

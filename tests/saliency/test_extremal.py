@@ -8,7 +8,7 @@ from torch import nn
 
 from xiqa.errors import SaliencyError
 from xiqa.saliency.engine import attribute
-from xiqa.saliency.extremal import SmoothMask, area_price, extremal_masks, masked_scores
+from xiqa.saliency.masking.extremal import SmoothMask, area_price, extremal_masks, masked_scores
 
 SIZE = (40, 48)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from xiqa.cli import main
 from xiqa.report.mask_curves import draw_mask_curves, masked_picture
-from xiqa.saliency.extremal_curves import (
+from xiqa.saliency.masking.extremal_curves import (
     MaskCurve,
     extremal_curve,
     meaningful_curve,

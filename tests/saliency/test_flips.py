@@ -7,9 +7,9 @@ from tests.reference import attacks as reference
 from tests.saliency.small import Convolutional, LinearModel, build, images
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.adversarial.flips import class_margins, deepfool_flip, fgsm_flip, pgd_flip, verdict_margins
+from xiqa.saliency.adversarial.onepixel import one_pixel_flip
 from xiqa.saliency.engine import attribute
-from xiqa.saliency.flips import class_margins, deepfool_flip, fgsm_flip, pgd_flip, verdict_margins
-from xiqa.saliency.onepixel import one_pixel_flip
 from xiqa.saliency.probe import TorchProbe
 
 FLIPS = {"fgsm": fgsm_flip, "pgd": pgd_flip, "deepfool": deepfool_flip}

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from xiqa.metrics.aopc import aopc_curve
-from xiqa.metrics.insertion_deletion import deletion_curve, insertion_curve
+from xiqa.metrics.faithfulness.aopc import aopc_curve
+from xiqa.metrics.faithfulness.insertion_deletion import deletion_curve, insertion_curve
 from xiqa.saliency.engine import attribute
-from xiqa.saliency.incremental import passes
+from xiqa.saliency.incremental import incremental, passes
 from xiqa.saliency.incremental.passes import IncrementalProbe
 from xiqa.saliency.incremental.windows import ChangingMap, Sliding, Windows, differences, united
-from xiqa.saliency.probe import TorchProbe, incremental
+from xiqa.saliency.probe import TorchProbe
 
 SIZE = (112, 88)
 

@@ -7,7 +7,7 @@ from tests.reference import cams as reference
 from torch import nn
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency import activationcams, gradcam, normgrad
+from xiqa.saliency.cams import activationcams, gradcam, normgrad
 from xiqa.saliency.capture import ForwardPass, LayerRecord
 from xiqa.saliency.engine import attribute
 

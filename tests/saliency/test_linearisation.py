@@ -12,8 +12,8 @@ from torch import nn
 from xiqa.errors import SaliencyError
 from xiqa.saliency.capture import ForwardPass
 from xiqa.saliency.engine import attribute
-from xiqa.saliency.integratedgradients import completeness_gap, integrated
-from xiqa.saliency.paths import noisy_copies, path_nodes
+from xiqa.saliency.gradients.integratedgradients import completeness_gap, integrated
+from xiqa.saliency.gradients.paths import noisy_copies, path_nodes
 
 TARGET = torch.tensor([2, 0])
 

@@ -10,9 +10,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter, label
 
 from xiqa.errors import SaliencyError
+from xiqa.geometry import Box, Point
 from xiqa.saliency.combine import COMBINATIONS, combine_layers, concentration, enlarge, stretch
 from xiqa.saliency.maps import find, normalise, smooth, upsample
-from xiqa.types import Box, Point, SaliencyMap
+from xiqa.types import SaliencyMap
 
 
 def noise(*shape, seed=0):

@@ -8,9 +8,9 @@ from tests.reference import perturbation as reference
 from torch import nn
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.ablationcam import ablation_weights, logits_without_channels
-from xiqa.saliency.pooledhead import pooled_head
-from xiqa.saliency.reciprocam import logits_of_places, place_masks
+from xiqa.saliency.cams.ablationcam import ablation_weights, logits_without_channels
+from xiqa.saliency.cams.pooledhead import pooled_head
+from xiqa.saliency.cams.reciprocam import logits_of_places, place_masks
 from xiqa.saliency.tail import Tail
 
 

@@ -10,14 +10,20 @@ from tests.reference import perturbation as reference
 from torch import nn
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency import perturb
-from xiqa.saliency.meaningful import deletion_mask, mask_loss
-from xiqa.saliency.occlusion import occlude, starts
-from xiqa.saliency.perturb import baseline
-from xiqa.saliency.rise import RiseMasks, weighted_masks
-from xiqa.saliency.scorecam import integrated_scores, kept_scores, smoothed_scores, weighted_channels
-from xiqa.saliency.superpixels import grid_regions, regions, slic_regions
-from xiqa.saliency.surrogate import coalitions, lime_weights, region_scores, ridge, shapley_weights
+from xiqa.saliency.cams.scorecam import integrated_scores, kept_scores, smoothed_scores, weighted_channels
+from xiqa.saliency.masking.meaningful import deletion_mask, mask_loss
+from xiqa.saliency.perturbation import copies
+from xiqa.saliency.perturbation.copies import baseline
+from xiqa.saliency.perturbation.occlusion import occlude, starts
+from xiqa.saliency.perturbation.rise import RiseMasks, weighted_masks
+from xiqa.saliency.perturbation.superpixels import grid_regions, regions, slic_regions
+from xiqa.saliency.perturbation.surrogate import (
+    coalitions,
+    lime_weights,
+    region_scores,
+    ridge,
+    shapley_weights,
+)
 
 
 @pytest.fixture
@@ -120,7 +126,7 @@ class TestRise:
             return weighted_masks(smooth, image, torch.zeros_like(image), masks, 37, keep=0.5)
 
         whole = run()
-        monkeypatch.setattr(perturb, "_CHUNK_PIXELS", 54 * 5)
+        monkeypatch.setattr(copies, "_CHUNK_PIXELS", 54 * 5)
         torch.testing.assert_close(run(), whole, rtol=0, atol=1e-12)
 
 
@@ -128,14 +134,14 @@ class TestSurrogates:
     def test_lime_is_exact_on_a_linear_model(self, image, linear):
         labels = grid_regions((6, 9), 6)
         count = int(labels.max()) + 1
-        shown = (torch.rand(40, count, generator=perturb.generator(0)) < 0.5).float()
+        shown = (torch.rand(40, count, generator=copies.generator(0)) < 0.5).float()
         scores = region_scores(linear, image, torch.zeros_like(image), labels, shown)
         found = ridge(shown, scores, lime_weights(shown, 0.25), 0.0)
         pixels = (image * linear.weight).sum(dim=0)
         torch.testing.assert_close(found, torch.stack([pixels[labels == s].sum() for s in range(count)]))
 
     def test_ridge_agrees_with_the_normal_equations(self):
-        source = perturb.generator(3)
+        source = copies.generator(3)
         shown = (torch.rand(30, 5, generator=source) < 0.5).double()
         scores, weights = torch.rand(30, generator=source).double(), torch.rand(30, generator=source).double()
         expected = reference.ridge(shown.numpy(), scores.numpy(), weights.numpy(), 0.7)
@@ -150,7 +156,7 @@ class TestSurrogates:
             mask = torch.isin(labels, torch.tensor(sorted(present), dtype=torch.long)).double()
             return float(smooth((mask * image + (1 - mask) * hidden)[None]))
 
-        shown, weights = coalitions(players, 100, perturb.generator(0))
+        shown, weights = coalitions(players, 100, copies.generator(0))
         assert len(shown) == 2**players - 2
         empty, whole = value(set()), value(set(range(players)))
         gains = region_scores(smooth, image, hidden, labels, shown) - empty
@@ -168,15 +174,15 @@ class TestSurrogates:
             gains = region_scores(smooth, image, hidden, labels, shown) - ends[0]
             return shapley_weights(shown, gains, weights, float(ends[1] - ends[0])), ends[1] - ends[0]
 
-        exact, total = estimate(*coalitions(players, 2**players, perturb.generator(0)))
-        drawn, _ = estimate(*coalitions(players, 2**players - 4, perturb.generator(0)))
+        exact, total = estimate(*coalitions(players, 2**players, copies.generator(0)))
+        drawn, _ = estimate(*coalitions(players, 2**players - 4, copies.generator(0)))
         assert float(drawn.sum()) == pytest.approx(float(total))
         assert float((drawn - exact).norm() / exact.norm()) < 0.2
 
     def test_shapley_lime_and_occlusion_agree_on_a_linear_model_with_captum(self, image, linear):
         labels = grid_regions((6, 9), 4)
         players = int(labels.max()) + 1
-        shown, weights = coalitions(players, 100, perturb.generator(0))
+        shown, weights = coalitions(players, 100, copies.generator(0))
         gains = region_scores(linear, image, torch.zeros_like(image), labels, shown) - 3
         found = shapley_weights(shown, gains, weights, float(linear(image[None])) - 3)
         witness = captum.attr.ShapleyValues(linear).attribute(image[None], feature_mask=labels[None, None])
@@ -229,7 +235,7 @@ class TestScoreCam:
     def test_noise_does_not_depend_on_the_chunks(self, image, smooth, channels, where, monkeypatch):
         run = lambda: smoothed_scores(smooth, image, channels, samples=3, std=1.0, where=where, seed=4)  # noqa: E731
         whole = run()
-        monkeypatch.setattr(perturb, "_CHUNK_PIXELS", 54 * 2)
+        monkeypatch.setattr(copies, "_CHUNK_PIXELS", 54 * 2)
         torch.testing.assert_close(run(), whole, rtol=0, atol=1e-12)
 
     def test_only_constant_channels_give_an_empty_map(self, image, smooth):

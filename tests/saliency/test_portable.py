@@ -12,9 +12,10 @@ from xiqa.errors import SaliencyError
 from xiqa.models.layers import TargetLayers
 from xiqa.saliency.arrays import enlarge, stretch, uniform
 from xiqa.saliency.engine import attribute
-from xiqa.saliency.perturb import baseline
-from xiqa.saliency.portable import PORTABLE, bind_portable, probe_map
+from xiqa.saliency.perturbation.copies import baseline
+from xiqa.saliency.portable import bind_portable, probe_map
 from xiqa.saliency.probe import class_score
+from xiqa.saliency.registry import portable_methods
 
 
 class Network(nn.Module):
@@ -83,7 +84,7 @@ def test_a_map_is_the_tensors_map(network, method):
 
 
 def test_every_portable_method_is_compared():
-    assert {method.partition(":")[0] for method in METHODS} == set(PORTABLE)
+    assert {method.partition(":")[0] for method in METHODS} == set(portable_methods())
 
 
 def test_an_image_that_is_not_finite_has_a_map_of_nan(network):
@@ -128,12 +129,13 @@ def test_what_is_not_portable_is_refused(method):
 def test_torch_is_not_imported():
     code = """
 import sys, numpy as np
-from xiqa.saliency.portable import PORTABLE, bind_portable, probe_map
+from xiqa.saliency.portable import bind_portable, probe_map
+from xiqa.saliency.registry import portable_methods
 class Model:
     def __call__(self, images): return images.mean((2, 3))
     def features(self, layer, image): return image[None]
     def behind(self, layer, image): return self
-for method in PORTABLE:
+for method in portable_methods():
     image = np.random.default_rng(0).random((2, 8, 8), np.float32)
     values = probe_map(Model(), image, bind_portable(method), 1, "input")
     assert values.shape == (8, 8)

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from xiqa.saliency import probe
-from xiqa.saliency.probe import TorchProbe, incremental
+from xiqa.saliency.incremental import incremental
+from xiqa.saliency.probe import TorchProbe
 
 
 @pytest.fixture(autouse=True)

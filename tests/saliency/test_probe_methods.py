@@ -11,7 +11,7 @@ from tests.saliency.small import Convolutional, build, images
 from torch import nn
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency import pooledhead
+from xiqa.saliency.cams import pooledhead
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.probe import class_score
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.pooledhead import pooled_head
+from xiqa.saliency.cams.pooledhead import pooled_head
 from xiqa.saliency.tail import Tail
 
 

@@ -5,7 +5,7 @@ import torch
 from scipy.ndimage import rotate, shift
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.transforms import GEOMETRIC, INTENSITY, transform
+from xiqa.saliency.wrappers.transforms import GEOMETRIC, INTENSITY, transform
 
 
 def blob(rows=41, columns=61, at=(24, 38), width=5.0):

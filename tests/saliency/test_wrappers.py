@@ -11,7 +11,7 @@ from torch import nn
 from xiqa.errors import SaliencyError
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.probe import class_score
-from xiqa.saliency.transforms import INTENSITY
+from xiqa.saliency.wrappers.transforms import INTENSITY
 
 TARGET = torch.tensor([2, 0])
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from xiqa.datasets import Sample
+from xiqa.geometry import Box
 from xiqa.training.recipe import Recipe
-from xiqa.types import Annotation, Box, Image
+from xiqa.types import Annotation, Image
 
 TEXT = {
     "intended_use": "tests",

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from xiqa.geometry import Box
 from xiqa.training.augment import affine_boxes, affine_matrix, augment, warp
 from xiqa.training.recipe import Augmentation
-from xiqa.types import Box
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -39,7 +39,7 @@ def test_an_absent_data_set_is_told_before_anything_is_built(tmp_path):
 def test_the_report_command_writes_what_it_shows(tmp_path, monkeypatch):
     import xiqa.models.bundle
     import xiqa.training.train
-    from xiqa.report.classifier import classifier_report
+    from xiqa.scoring.classifier import classifier_report
 
     report = classifier_report([[0.9, 0.1], [0.3, 0.7]], [0, 1], ("clean", "foreign"), name="tiny")
     asked = []

@@ -9,10 +9,10 @@ import torch
 from pydicom.uid import JPEGLSLossless
 
 from xiqa.datasets.detect import read_dataset
-from xiqa.datasets.phantoms.chest import simulate_chest
-from xiqa.datasets.phantoms.write import PhantomFolder
-from xiqa.datasets.phantoms.write_cardiac import CineFolder, simulate_cines
 from xiqa.errors import DatasetError
+from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.write import PhantomFolder
+from xiqa.simulation.write_cardiac import CineFolder, simulate_cines
 from xiqa.training import train as train_module
 from xiqa.training.data import EpochLoader, FilmSet, load_films
 from xiqa.training.disk import FilmsOnDisk

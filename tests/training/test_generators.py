@@ -11,14 +11,15 @@ from tests.models.test_bundle import make_card
 from tests.reference import generators as replica
 from xiqa.cli import main
 from xiqa.datasets import Sample
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import BundleError, ConfigError, DatasetError
+from xiqa.geometry import Box
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model, save_bundle
-from xiqa.models.generator_bundle import load_generators
-from xiqa.models.generators import Drawn, Generated, Generators
+from xiqa.models.explainers.generator_bundle import load_generators
+from xiqa.models.explainers.generators import Drawn, Generated, Generators
 from xiqa.models.preprocess import Preprocessing
-from xiqa.saliency.twogenerator import difference
+from xiqa.saliency.trained.twogenerator import difference
+from xiqa.simulation.chest import simulate_chest
 from xiqa.training import generators as training
 from xiqa.training.data import EpochLoader, Film, FilmSet
 from xiqa.training.generators import (
@@ -43,7 +44,7 @@ from xiqa.training.generators import (
 )
 from xiqa.training.generators.films import erasing_loader, letters_beside
 from xiqa.training.targets import Truth
-from xiqa.types import Box, Image
+from xiqa.types import Image
 
 SIDE = 32
 Y, X = np.mgrid[:SIDE, :SIDE]

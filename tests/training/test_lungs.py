@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 from tests.datasets import layouts
 from xiqa.cli import lungs as command
 from xiqa.datasets.detect import read_dataset
-from xiqa.datasets.phantoms.chest import simulate_chest
-from xiqa.datasets.phantoms.write import PhantomFolder
 from xiqa.errors import ConfigError, DatasetError, OutputError
-from xiqa.models.lungs import LungMask
+from xiqa.models.regions.lungs import LungMask
+from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.write import PhantomFolder
 from xiqa.training.lungs import lung_loss, masked_films, score_masks, simulated_masks, train_lungs
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import xiqa
-from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.simulation.chest import simulate_chest
 from xiqa.training.recipe import Recipe
 from xiqa.training.train import train
 

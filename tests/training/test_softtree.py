@@ -13,11 +13,11 @@ from xiqa.errors import BundleError, ConfigError, DatasetError, ModelError
 from xiqa.models.architecture import Architecture
 from xiqa.models.bundle import LoadedModel
 from xiqa.models.card import BundleCard, Layers
+from xiqa.models.explainers.softtree import SoftTree, TreeInput, film_input, load_tree, place_weights
 from xiqa.models.outputs import Outputs
 from xiqa.models.preprocess import Preprocessing
-from xiqa.models.softtree import SoftTree, TreeInput, film_input, load_tree, place_weights
-from xiqa.training.softtree import Seen, SoftTreeRecipe, distil, fidelity, fit_tree, tree_targets
-from xiqa.training.tree_loss import Shares, tree_loss, turn_penalty
+from xiqa.training.softtree.distil import Seen, SoftTreeRecipe, distil, fidelity, fit_tree, tree_targets
+from xiqa.training.softtree.loss import Shares, tree_loss, turn_penalty
 from xiqa.types import Image
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Box, Frame
 from xiqa.training.losses import dense_loss, region_loss
 from xiqa.training.targets import Truth, dense_target
-from xiqa.types import Annotation, Box
+from xiqa.types import Annotation
 
 SIZE, CELLS = (64, 64), (8, 8)
 

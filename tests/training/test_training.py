@@ -7,7 +7,7 @@ import torch
 from xiqa.errors import DatasetError
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
-from xiqa.report.classifier import ClassifierReport
+from xiqa.scoring.classifier import ClassifierReport
 from xiqa.training import train as train_module
 from xiqa.training.data import EpochLoader, FilmSet, load_films
 from xiqa.training.fit import fit, load_average

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from xiqa.assessment.torch_runtime import TorchRuntime
+from xiqa.assessment.runtimes.torch import TorchRuntime
 from xiqa.errors import ConfigError
-from xiqa.saliency.flips import deepfool_flip, fgsm_flip
+from xiqa.saliency.adversarial.flips import deepfool_flip, fgsm_flip
 from xiqa.saliency.state import evaluating
 from xiqa.types import Fragility
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xiqa.assessment.runtime import Runtime
-    from xiqa.imaging.frame import Frame
+    from xiqa.geometry import Frame
     from xiqa.models import LoadedModel
     from xiqa.models.card import BundleCard
-    from xiqa.saliency.flips import Margins
+    from xiqa.saliency.adversarial.flips import Margins
     from xiqa.types import FloatArray, Image
 
 __all__ = ["MOST", "film_fragility", "limit_margin", "require_gradients"]

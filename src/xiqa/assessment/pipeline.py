@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xiqa import __version__
+from xiqa.assessment.loading import as_runtime
 from xiqa.assessment.places import locate
 from xiqa.assessment.reading import Prepared, Source, read_ahead
-from xiqa.assessment.runtime import Inference, Runtime, as_runtime
+from xiqa.assessment.runtime import Inference, Runtime
 from xiqa.assessment.verdicts import decide
 from xiqa.errors import ConfigError
 from xiqa.saliency.method import Method
 from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
 
 if TYPE_CHECKING:
-    from xiqa.assessment.onnx_runtime import OnnxRuntime
+    from xiqa.assessment.runtimes.onnx import OnnxRuntime
     from xiqa.models import LoadedModel
     from xiqa.models.card import BundleCard
     from xiqa.models.outputs import Reading
@@ -118,10 +119,10 @@ def explain(
         SaliencyError: A method or the class does not exist, or a method cannot explain this network.
     """
     if isinstance(model, Runtime):
-        from xiqa.assessment.onnx_runtime import explain_exported  # noqa: PLC0415 - an extra
+        from xiqa.assessment.runtimes.onnx import explain_exported  # noqa: PLC0415 - an extra
 
         return explain_exported(model, _several(images), methods, target)
-    from xiqa.assessment.torch_runtime import explain_batch  # noqa: PLC0415 - needs torch
+    from xiqa.assessment.runtimes.torch import explain_batch  # noqa: PLC0415 - needs torch
 
     return explain_batch(model, _several(images), methods, target)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Box, Frame, Point
 from xiqa.saliency.maps import find, upsample
-from xiqa.types import Box, Finding, FloatArray, Image, Point, SaliencyMap
+from xiqa.types import Finding, FloatArray, Image, SaliencyMap
 
 __all__ = ["locate"]
 

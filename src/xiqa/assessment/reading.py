@@ -13,7 +13,7 @@ from xiqa.errors import XiqaError
 from xiqa.types import FloatArray, Image
 
 if TYPE_CHECKING:
-    from xiqa.imaging.frame import Frame
+    from xiqa.geometry import Frame
 
 __all__ = ["Prepared", "Source", "read_ahead"]
 

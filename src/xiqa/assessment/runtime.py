@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from xiqa.saliency.method import Method
 from xiqa.types import FloatArray, Image
@@ -13,11 +12,11 @@ from xiqa.types import FloatArray, Image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xiqa.imaging.frame import Frame
+    from xiqa.geometry import Frame
     from xiqa.models.card import BundleCard
     from xiqa.models.outputs import Reading
 
-__all__ = ["Engine", "Inference", "Runtime", "as_runtime", "load_runtime"]
+__all__ = ["Engine", "Inference", "Runtime"]
 
 Engine = Literal["onnxruntime", "openvino"]
 
@@ -65,32 +64,3 @@ class Runtime(Protocol):
     def infer(self, batch: FloatArray, method: Method) -> Inference:
         """Probabilities and maps of prepared images ``(N, C, h, w)``, in one pass where the method can."""
         ...
-
-
-def as_runtime(model: Any) -> Runtime:
-    """The model as a runtime: a runtime stays what it is, a loaded bundle runs on PyTorch."""
-    if isinstance(model, Runtime):
-        return model
-    from xiqa.assessment.torch_runtime import TorchRuntime  # noqa: PLC0415 - other runtimes need no torch
-
-    return cast("Runtime", TorchRuntime(model))
-
-
-def load_runtime(name_or_path: str | os.PathLike[str], engine: Engine = "onnxruntime") -> Runtime:
-    """A model ready to run: an exported ``.onnx`` file without torch, anything else as a bundle on PyTorch.
-
-    Args:
-        name_or_path: Name of a shipped bundle, a bundle's folder, or a file that `xiqa export` wrote.
-        engine: What runs an exported file.
-
-    Raises:
-        BundleError: There is no such model, or it is broken.
-        MissingDependencyError: The engine is not installed.
-    """
-    if os.fspath(name_or_path).endswith(".onnx"):
-        from xiqa.assessment.onnx_runtime import OnnxRuntime  # noqa: PLC0415 - an extra
-
-        return cast("Runtime", OnnxRuntime(name_or_path, engine))
-    from xiqa.models import load_model  # noqa: PLC0415 - other runtimes need no torch
-
-    return as_runtime(load_model(name_or_path))

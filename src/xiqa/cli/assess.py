@@ -46,7 +46,7 @@ def command(
     from rich.console import Console
     from rich.markup import escape
 
-    from xiqa.assessment.runtime import load_runtime
+    from xiqa.assessment.loading import load_runtime
     from xiqa.report.folder import ResultsFolder
 
     console = Console()

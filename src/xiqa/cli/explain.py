@@ -55,7 +55,7 @@ def command(
 def _loaded(model: str, runtime_name: str) -> Any:
     """A bundle on PyTorch, or an exported model without it."""
     if model.endswith(".onnx"):
-        from xiqa.assessment.runtime import load_runtime
+        from xiqa.assessment.loading import load_runtime
 
         return load_runtime(model, runtime_name)  # type: ignore[arg-type]  # checked there
     from xiqa.models import load_model

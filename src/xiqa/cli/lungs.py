@@ -46,7 +46,7 @@ def train(
     from xiqa.datasets.detect import read_dataset
     from xiqa.datasets.sample import by_split
     from xiqa.errors import ConfigError, OutputError
-    from xiqa.models.lungs import LungMask
+    from xiqa.models.regions.lungs import LungMask
     from xiqa.training.lungs import (
         BATCH,
         masked_films,
@@ -114,10 +114,10 @@ def mask(
 
     from rich.progress import track
 
-    from xiqa.datasets.masks import write_mask
     from xiqa.imaging import image_files, read_image
+    from xiqa.imaging.masks import write_mask
     from xiqa.imaging.values import to_grey
-    from xiqa.models.lungs import LungMask, doubt, lung_region
+    from xiqa.models.regions.lungs import LungMask, doubt, lung_region
     from xiqa.report.contact_sheet import contact_sheet
     from xiqa.types import Annotation, Image
 

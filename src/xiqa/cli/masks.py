@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from xiqa.saliency.extremal_curves import MaskCurve
+    from xiqa.saliency.masking.extremal_curves import MaskCurve
 
 
 def command(
@@ -45,7 +45,7 @@ def command(
     from xiqa.imaging import read_image
     from xiqa.models import load_model
     from xiqa.report.mask_curves import draw_mask_curves
-    from xiqa.saliency.extremal_curves import extremal_curve, meaningful_curve, plain_scores
+    from xiqa.saliency.masking.extremal_curves import extremal_curve, meaningful_curve, plain_scores
     from xiqa.saliency.probe import class_score
     from xiqa.types import SaliencyMap
 
@@ -105,7 +105,7 @@ def command(
 def _table(console: Any, curves: Sequence[MaskCurve], limit: float) -> None:
     from rich.table import Table
 
-    from xiqa.saliency.extremal_curves import smallest_area
+    from xiqa.saliency.masking.extremal_curves import smallest_area
 
     table = Table(box=None, pad_edge=False)
     for column in ("mask", "areas, %", "probability", "crosses the limit at"):

@@ -11,8 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xiqa.datasets.sample import Split
-    from xiqa.types import Annotation, Image
+    from xiqa.types import Annotation, Image, Split
 
 app = typer.Typer(no_args_is_help=True, help="Simulate images whose truth is known exactly.")
 
@@ -89,9 +88,9 @@ def chest(
     """
     from rich.progress import track
 
-    from xiqa.datasets.phantoms.chest import Scenario, simulate_chest
-    from xiqa.datasets.phantoms.write import PhantomFolder
     from xiqa.report.contact_sheet import contact_sheet
+    from xiqa.simulation.chest import Scenario, simulate_chest
+    from xiqa.simulation.write import PhantomFolder
 
     scenario = Scenario(
         count=objects.value, size=object_size.value, place=place.value, kinds=tuple(kind), implant=implants
@@ -137,9 +136,9 @@ def scenarios(
     """
     from rich.progress import track
 
-    from xiqa.datasets.phantoms.chest import scenario_grid, simulate_chest
-    from xiqa.datasets.phantoms.write import PhantomFolder
     from xiqa.report.contact_sheet import contact_sheet
+    from xiqa.simulation.chest import scenario_grid, simulate_chest
+    from xiqa.simulation.write import PhantomFolder
 
     grid = scenario_grid()
     shown: list[tuple[Image, str, tuple[Annotation, ...]]] = []
@@ -180,9 +179,9 @@ def cardiac(
     """
     from rich.progress import track
 
-    from xiqa.datasets.phantoms.write_cardiac import CineFolder, simulate_cines
     from xiqa.errors import ConfigError
     from xiqa.report.contact_sheet import contact_sheet
+    from xiqa.simulation.write_cardiac import CineFolder, simulate_cines
 
     if dicom and nifti:
         raise ConfigError("two formats at once", expected="--dicom or --nifti", got="both")
@@ -232,9 +231,9 @@ def corrupt_(
     """
     from rich.progress import track
 
-    from xiqa.datasets.phantoms.write_corrupt import CorruptFolder, draw_problem
     from xiqa.errors import ConfigError
     from xiqa.report.contact_sheet import contact_sheet
+    from xiqa.simulation.write_corrupt import CorruptFolder, draw_problem
 
     bases = _good_images(base, images, count, seed, size)
     shown: list[tuple[Image, str]] = []
@@ -260,8 +259,8 @@ def _good_images(
     from functools import partial
 
     from xiqa.datasets.detect import read_dataset
-    from xiqa.datasets.phantoms.cardiac import simulate_cardiac
-    from xiqa.datasets.phantoms.chest import Scenario, simulate_chest
+    from xiqa.simulation.cardiac import simulate_cardiac
+    from xiqa.simulation.chest import Scenario, simulate_chest
 
     if images is not None:
         samples = read_dataset(images).samples[:count]

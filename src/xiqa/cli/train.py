@@ -13,7 +13,7 @@ __all__ = ["command"]
 # ``run(recipe, data, out, *, model, resume, seed)`` trains one and gives the closing line. The data may be
 # None; with ``--quick`` it is called with ``quick=True`` as well.
 KINDS: dict[str, str] = {
-    "softtree": "xiqa.training.softtree",
+    "softtree": "xiqa.training.softtree.distil",
     "twogenerator": "xiqa.training.generators",
 }
 

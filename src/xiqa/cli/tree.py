@@ -21,7 +21,7 @@ def command(
     image adds to its turn.
     """
     from xiqa.files import writing
-    from xiqa.models.softtree import load_tree
+    from xiqa.models.explainers.softtree import load_tree
     from xiqa.report.softtree import draw_tree
 
     loaded = load_tree(tree)
@@ -47,7 +47,7 @@ def _way(folder: Path, image: Path, model: str, out: Path) -> None:
     from xiqa.files import writing
     from xiqa.imaging import read_image
     from xiqa.models import load_model
-    from xiqa.models.softtree import film_input, load_tree, place_weights
+    from xiqa.models.explainers.softtree import film_input, load_tree, place_weights
     from xiqa.report.softtree import draw_way
     from xiqa.types import SaliencyMap
 

@@ -2,12 +2,11 @@
 
 from xiqa.datasets.foreign_objects import COMPACT_KINDS, read_foreign_objects
 from xiqa.datasets.object_cxr import parse_annotation, read_object_cxr
-from xiqa.datasets.sample import Sample, Split, by_split
+from xiqa.datasets.sample import Sample, by_split
 
 __all__ = [
     "COMPACT_KINDS",
     "Sample",
-    "Split",
     "by_split",
     "parse_annotation",
     "read_foreign_objects",

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from xiqa.datasets.collection import SPLITS, Collection, assign_splits
-from xiqa.datasets.masks import tightest_box
-from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
-from xiqa.types import Annotation, Box, MaskArray, Point
+from xiqa.geometry import Box, Point
+from xiqa.imaging.masks import tightest_box
+from xiqa.types import Annotation, MaskArray, Split
 
 __all__ = ["read_coco", "write_coco"]
 

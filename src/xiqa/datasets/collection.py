@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.sample import Sample
 from xiqa.errors import DatasetError
+from xiqa.types import Split
 
 __all__ = ["SPLITS", "Collection", "assign_splits", "leaking_patients", "require_no_leak"]
 

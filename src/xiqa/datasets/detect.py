@@ -15,8 +15,9 @@ from xiqa.datasets.foreign_objects import read_foreign_objects
 from xiqa.datasets.lvot import read_lvot
 from xiqa.datasets.nih_chestxray14 import read_nih_chestxray14
 from xiqa.datasets.object_cxr import read_object_cxr
-from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.sample import Sample
 from xiqa.errors import DatasetError
+from xiqa.types import Split
 
 __all__ = ["LAYOUTS", "read_dataset"]
 

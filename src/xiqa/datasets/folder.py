@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import cast
 
 from xiqa.datasets.collection import SPLITS, Collection, assign_splits, require_no_leak
-from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import read_rows
 from xiqa.errors import DatasetError
+from xiqa.types import Split
 
 __all__ = ["read_class_folders", "read_csv"]
 

@@ -17,10 +17,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal, cast
 
-from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
-from xiqa.types import Annotation, Box
+from xiqa.geometry import Box
+from xiqa.types import Annotation, Split
 
 __all__ = ["COMPACT_KINDS", "read_foreign_objects", "read_scenarios"]
 

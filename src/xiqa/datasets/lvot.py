@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 
 from xiqa.datasets.collection import Collection, assign_splits
-from xiqa.datasets.masks import annotation_from_mask, read_mask
 from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import read_rows
 from xiqa.errors import DatasetError, ImageReadError
+from xiqa.imaging.masks import annotation_from_mask, read_mask
 from xiqa.types import Annotation
 
 __all__ = ["read_lvot"]

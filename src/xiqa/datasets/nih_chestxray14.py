@@ -16,7 +16,8 @@ from xiqa.datasets.collection import Collection, assign_splits
 from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number, read_rows
 from xiqa.errors import DatasetError
-from xiqa.types import Annotation, Box
+from xiqa.geometry import Box
+from xiqa.types import Annotation
 
 __all__ = ["FINDINGS", "read_boxes", "read_nih_chestxray14"]
 

@@ -16,10 +16,11 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xiqa.datasets.sample import Sample, Split
+from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
-from xiqa.types import Annotation, Box, Point
+from xiqa.geometry import Box, Point
+from xiqa.types import Annotation, Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,11 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from xiqa.types import Annotation, Image
+    from xiqa.types import Annotation, Image, Split
 
-__all__ = ["Sample", "Split", "by_split"]
-
-Split = Literal["train", "val", "test"]
+__all__ = ["Sample", "by_split"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

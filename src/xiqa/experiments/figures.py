@@ -13,8 +13,8 @@ from xiqa.errors import ConfigError
 from xiqa.experiments.recipe import Experiment, FigureSpec, Key
 from xiqa.experiments.stats import bootstrap_means, mean_intervals
 from xiqa.experiments.tables import ResultTable, chosen_rows
-from xiqa.report.classifier import ClassifierReport
 from xiqa.report.classifier_files import draw_history
+from xiqa.scoring.classifier import ClassifierReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

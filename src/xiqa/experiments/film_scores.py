@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xiqa.errors import DatasetError
-from xiqa.metrics.froc import froc_curve
+from xiqa.metrics.localisation.froc import froc_curve
 from xiqa.models.calibration import calibration_error, reliability
 from xiqa.models.card import Estimate, Evaluation, Localisation, Reliability
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from xiqa.metrics.froc import Candidate
+    from xiqa.metrics.localisation.froc import Candidate
     from xiqa.types import Annotation
 
 __all__ = ["Scores", "interval_by_patient", "summarise"]

@@ -12,13 +12,13 @@ import numpy as np
 from xiqa.datasets import COMPACT_KINDS, Sample
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.nih_chestxray14 import read_boxes
-from xiqa.datasets.phantoms.chest import simulate_chest
-from xiqa.datasets.phantoms.chest.scenario import Scenario, scenario_grid
 from xiqa.errors import ConfigError, DatasetError
 from xiqa.experiments.recipe import Films, Objects
-from xiqa.imaging.frame import Frame
-from xiqa.models.lungs import SHIPPED_LUNGS, loaded
-from xiqa.types import Annotation, Box, Image, MaskArray
+from xiqa.geometry import Box, Frame
+from xiqa.models.regions.lungs import SHIPPED_LUNGS, loaded
+from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.chest.scenario import Scenario, scenario_grid
+from xiqa.types import Annotation, Image, MaskArray
 
 __all__ = ["Film", "Loaded", "choose_films", "truth_of"]
 

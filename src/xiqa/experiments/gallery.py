@@ -13,13 +13,13 @@ from xiqa.experiments.networks import Subject, layers_of
 from xiqa.experiments.placing import on_input
 from xiqa.experiments.recipe import Gallery
 from xiqa.experiments.run import Plan
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Box, Frame, Point
 from xiqa.metrics.peaks import peak
 from xiqa.models.bundle import LoadedModel
 from xiqa.report.contact_sheet import contact_sheet
 from xiqa.report.overlay import overlay_picture
 from xiqa.saliency.engine import explain
-from xiqa.types import Box, Finding, Image, Point, SaliencyMap
+from xiqa.types import Finding, Image, SaliencyMap
 
 __all__ = ["draw_gallery"]
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xiqa.assessment.folding import folded
-from xiqa.datasets.phantoms.corrupt import corrupt
+from xiqa.assessment.runtimes.folding import folded
 from xiqa.experiments.controls import CONTROLS, control_maps
 from xiqa.experiments.films import Film
 from xiqa.experiments.networks import Subject, layers_of, network_hash
@@ -19,7 +18,7 @@ from xiqa.experiments.recipe import Alteration, Experiment, Measure
 from xiqa.experiments.scored import Maps, Prepared, Row, ScoredMap
 from xiqa.experiments.verdicts import RIGHT, judge, outcome, true_class
 from xiqa.metrics import MetricInfo, get_metric
-from xiqa.metrics.attack_stability import attacked
+from xiqa.metrics.robustness.attack_stability import attacked
 from xiqa.models.bundle import LoadedModel
 from xiqa.saliency.combine import enlarge
 from xiqa.saliency.engine import explain
@@ -27,6 +26,7 @@ from xiqa.saliency.method import Method
 from xiqa.saliency.probe import TorchProbe
 from xiqa.saliency.registry import Bound, Needs, bind
 from xiqa.saliency.targets import Target, predicted
+from xiqa.simulation.corrupt import corrupt
 from xiqa.types import FloatArray
 
 __all__ = ["Bench"]

@@ -10,12 +10,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.experiments.recipe import Network, State
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import LoadedModel, load_model, read_card
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.layers import TargetLayers
+from xiqa.simulation.chest import simulate_chest
 
 __all__ = ["Subject", "fit_batch_norm", "network_hash", "states_of"]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from xiqa.datasets.phantoms.cardiac import simulate_cardiac
-from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.simulation.cardiac import simulate_cardiac
+from xiqa.simulation.chest import simulate_chest
 from xiqa.types import FloatArray, Image
 
 if TYPE_CHECKING:

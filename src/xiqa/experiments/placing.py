@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 from scipy.sparse import csr_array
 
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Box, Frame
 from xiqa.saliency.maps import smooth, upsample
-from xiqa.types import Box, FloatArray
+from xiqa.types import FloatArray
 
 __all__ = ["on_input", "on_original"]
 

@@ -98,7 +98,7 @@ class Alteration(_Section):
 
     Attributes:
         name: What it is called in tables.
-        corruption: One of `xiqa.datasets.phantoms.corrupt.CORRUPTIONS` that keeps places where they are.
+        corruption: One of `xiqa.simulation.corrupt.CORRUPTIONS` that keeps places where they are.
         degree: Of the corruption, 0 to 1.
         attack: ``fgsm``, ``pgd`` or ``deepfool``, away from the explained class.
         epsilon: Of ``fgsm`` and ``pgd``, in units of the network's input.

@@ -14,10 +14,10 @@ from xiqa.errors import ConfigError
 from xiqa.experiments.films import Film, Loaded, truth_of
 from xiqa.experiments.placing import on_input, on_original
 from xiqa.experiments.recipe import Measure
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Frame
 from xiqa.metrics import MetricInfo
-from xiqa.metrics.aopc import aopc_curve
-from xiqa.metrics.insertion_deletion import deletion_curve, insertion_curve
+from xiqa.metrics.faithfulness.aopc import aopc_curve
+from xiqa.metrics.faithfulness.insertion_deletion import deletion_curve, insertion_curve
 from xiqa.saliency.probe import TorchProbe
 from xiqa.types import FloatArray
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xiqa.errors import XiqaError
-from xiqa.resampling import bootstrap_means, patient_numbers
+from xiqa.scoring.bootstrap import bootstrap_means, patient_numbers
 
 __all__ = [
     "Difference",

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.cams.pooledhead import PooledHead, behind
 from xiqa.saliency.capture import ForwardPass
-from xiqa.saliency.pooledhead import PooledHead, behind
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.metrics.registry import Cases, metric
-from xiqa.metrics.sensitivity import Explain
+from xiqa.metrics.robustness.sensitivity import Explain
 
 __all__ = ["Passes", "backward_passes", "counting_passes", "forward_passes", "seconds"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xiqa.types import Point
+from xiqa.geometry import Point
 
 if TYPE_CHECKING:
     from xiqa.types import MaskArray

@@ -19,8 +19,9 @@ from torch import Tensor
 from xiqa.errors import MetricError
 from xiqa.metrics.impute import impute
 from xiqa.metrics.peaks import Map
-from xiqa.saliency.perturb import baseline, blend, chunks
-from xiqa.saliency.probe import Probe, class_score, incremental
+from xiqa.saliency.incremental import incremental
+from xiqa.saliency.perturbation.copies import baseline, blend, chunks
+from xiqa.saliency.probe import Probe, class_score
 
 __all__ = ["Curve", "Order", "Replace", "curve", "filler", "is_usable", "pixel_turns", "region_turns"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import inf, isnan, nan
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any, Literal, TypeVar
 
 from xiqa.errors import MetricError
@@ -152,8 +152,8 @@ def metric(
 def metrics() -> list[MetricInfo]:
     """Every metric, by kind and name."""
     package = import_module("xiqa.metrics")
-    for module in iter_modules(package.__path__):
-        import_module(f"{package.__name__}.{module.name}")
+    for module in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
     kinds = list(CALLS)
     return sorted(_REGISTER.values(), key=lambda info: (kinds.index(info.kind), info.name))
 

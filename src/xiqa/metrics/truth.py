@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from xiqa.errors import MetricError
-from xiqa.types import Annotation, Box, MaskArray, Point
+from xiqa.geometry import Box, Point
+from xiqa.types import Annotation, MaskArray
 
 __all__ = ["Shape", "Truth", "as_shapes", "contains", "distance_to", "object_mask", "union_mask"]
 

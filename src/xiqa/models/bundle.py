@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from xiqa.imaging.frame import Frame
+    from xiqa.geometry import Frame
     from xiqa.models.outputs import Reading
     from xiqa.types import FloatArray, Image
 

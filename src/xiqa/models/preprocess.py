@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from xiqa.errors import MissingDependencyError
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Frame
 from xiqa.imaging.values import to_grey
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Preprocessing(BaseModel):
         mean: Subtracted, one a channel; its length is the number of channels.
         std: Divided by, one a channel.
         lungs: What the network sees of a frontal chest film: ``whole`` all of it, ``crop`` the box around the
-            lungs, ``multiply`` the lungs alone, the rest black; see `xiqa.models.lungs`.
+            lungs, ``multiply`` the lungs alone, the rest black; see `xiqa.models.regions.lungs`.
         lung_margin: Added around the lungs, as a part of their width.
         lung_model: Name of the shipped network that finds them, or a file that ``xiqa lungs train`` wrote.
     """
@@ -66,7 +66,7 @@ class Preprocessing(BaseModel):
         """`grid` of what the lung mask leaves; the frame leads back to the whole film all the same."""
         assert self.lungs != "whole"
         try:
-            from xiqa.models.lungs import apply_lung_mask, loaded  # noqa: PLC0415 - needs torch
+            from xiqa.models.regions.lungs import apply_lung_mask, loaded  # noqa: PLC0415 - needs torch
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
                 "the lung mask needs PyTorch", got=str(error), todo='pip install "xiqa[torch]"'

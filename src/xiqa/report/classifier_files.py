@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from xiqa.report.classifier import ClassifierReport
+    from xiqa.scoring.classifier import ClassifierReport
 
 __all__ = ["draw_history", "draw_report", "report_page", "write_report"]
 

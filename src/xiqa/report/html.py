@@ -13,11 +13,12 @@ from typing import Any
 
 from PIL import Image as Pillow
 
+from xiqa.geometry import Box, Point
 from xiqa.imaging.options import printable
 from xiqa.report.journal import Entry
 from xiqa.report.overlay import drawn_box
 from xiqa.report.rows import counts, worst_first
-from xiqa.types import Box, Finding, Point, Verdict
+from xiqa.types import Finding, Verdict
 
 __all__ = ["PAGE_BYTES", "WORDS", "report_html"]
 

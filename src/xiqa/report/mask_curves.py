@@ -22,7 +22,7 @@ SHADE = 0.3
 
 
 class Curve(Protocol):
-    """What is drawn of a curve; see `xiqa.saliency.extremal_curves.MaskCurve`."""
+    """What is drawn of a curve; see `xiqa.saliency.masking.extremal_curves.MaskCurve`."""
 
     @property
     def name(self) -> str:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from xiqa.imaging.frame import Frame
-from xiqa.types import Box, Finding, FloatArray, Image, SaliencyMap
+from xiqa.geometry import Box, Frame
+from xiqa.types import Finding, FloatArray, Image, SaliencyMap
 
 __all__ = [
     "bounded_size",

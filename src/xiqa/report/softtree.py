@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from xiqa.models.softtree import SoftTree, TreeCard
+    from xiqa.models.explainers.softtree import SoftTree, TreeCard
     from xiqa.types import Image, SaliencyMap
 
 __all__ = ["draw_tree", "draw_way"]

@@ -24,7 +24,7 @@ from xiqa.saliency.targets import Target
 from xiqa.types import SaliencyMap
 
 if TYPE_CHECKING:
-    from xiqa.imaging.frame import Frame
+    from xiqa.geometry import Frame
 
 __all__ = ["attribute", "explain"]
 

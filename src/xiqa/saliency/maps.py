@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xiqa.errors import SaliencyError
-from xiqa.types import Box, Finding, FloatArray, Point, SaliencyMap
+from xiqa.geometry import Box, Point
+from xiqa.types import Finding, FloatArray, SaliencyMap
 
 __all__ = ["bilinear_weights", "find", "is_constant", "normalise", "smooth", "upsample", "values_of"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from xiqa.errors import SaliencyError
 from xiqa.saliency.method import Method
 from xiqa.saliency.probe import ProbeRecord
-from xiqa.saliency.registry import Bound, Needs, bind
+from xiqa.saliency.registry import Bound, Needs, bind, portable_methods
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,16 +23,7 @@ if TYPE_CHECKING:
     from xiqa.saliency.capture import LayerRecord
     from xiqa.types import FloatArray
 
-__all__ = ["PORTABLE", "CutModel", "bind_portable", "probe_map"]
-
-#: Methods that need no torch, and the module that each is in.
-PORTABLE = {
-    "iscam": "scorecam",
-    "occlusion": "occlusion",
-    "reciprocam": "reciprocam",
-    "rise": "rise",
-    "scorecam": "scorecam",
-}
+__all__ = ["CutModel", "bind_portable", "probe_map"]
 
 
 class CutModel(Protocol):
@@ -66,11 +56,11 @@ def bind_portable(method: Method | str) -> Bound:
         SaliencyError: The method needs torch, or combines several layers.
     """
     method = Method.parse(method)
-    if method.name not in PORTABLE or method.of is not None:
+    if method.name not in portable_methods() or method.of is not None:
+        names = ", ".join(portable_methods())
         raise SaliencyError(
-            f"{method} needs PyTorch", expected=f"one of {', '.join(PORTABLE)}", todo="run it on the bundle"
+            f"{method} needs PyTorch", expected=f"one of {names}", todo="run it on the bundle"
         )
-    import_module(f"xiqa.saliency.{PORTABLE[method.name]}")
     bound = bind(method)
     layers = bound.params.get("layers")
     if layers == "multi" or isinstance(layers, tuple):

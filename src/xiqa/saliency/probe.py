@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from xiqa.saliency.capture import LayerRecord
 
-__all__ = ["Probe", "ProbeRecord", "TorchProbe", "class_score", "incremental"]
+__all__ = ["Probe", "ProbeRecord", "TorchProbe", "class_score"]
 
 
 CACHED = 2**18
@@ -156,25 +156,6 @@ def _has_avx() -> bool:
     import torch  # noqa: PLC0415 - other probes need no torch
 
     return torch.backends.cpu.get_cpu_capability().startswith("AVX")
-
-
-def incremental(probe: Probe, image: Array | None = None) -> Probe:
-    """A probe for images of which each differs in a small window from another; a network's is faster.
-
-    Args:
-        probe: Any probe.
-        image: What all images of a call are changed from, ``(C, H, W)``; without it each is compared with
-            the one before it.
-
-    Returns:
-        Of a `TorchProbe` one that passes only what changes through the network's early layers
-        (`xiqa.saliency.incremental.passes`), with the same logits up to rounding; else the probe itself.
-    """
-    if not isinstance(probe, TorchProbe):
-        return probe
-    from xiqa.saliency.incremental.passes import IncrementalProbe  # noqa: PLC0415 - other probes need no torch
-
-    return IncrementalProbe(probe, image)
 
 
 def class_score(logits: A, target: Array | int, *, output: str = "probability") -> A:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from enum import Flag, StrEnum, auto
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from xiqa.errors import SaliencyError
@@ -43,6 +44,7 @@ __all__ = [
     "layer_method",
     "method_info",
     "methods",
+    "portable_methods",
     "probe_method",
     "wrapper",
 ]
@@ -96,6 +98,7 @@ class MethodInfo:
         rule: Class of its backward rule, or None for the plain gradient; see `xiqa.saliency.capture.Rule`.
         parts: Texts of the methods that a composed one puts together, or of the one that a wrapper takes
             where none is named.
+        portable: Whether it runs on NumPy's arrays too, so that an exported model needs no torch for it.
     """
 
     name: str
@@ -107,6 +110,7 @@ class MethodInfo:
     function: Callable[..., Any] = field(repr=False)
     rule: Callable[..., Any] | None = None
     parts: tuple[str, ...] = ()
+    portable: bool = False
 
     @property
     def own(self) -> frozenset[str]:
@@ -130,6 +134,7 @@ def _register(
     cite: str,
     rule: Callable[..., Any] | None = None,
     parts: tuple[str, ...] = (),
+    portable: bool = False,
 ) -> Callable[[_Function], _Function]:
     def add(function: _Function) -> _Function:
         if name in _registry:
@@ -151,6 +156,7 @@ def _register(
             function=function,
             rule=rule,
             parts=parts,
+            portable=portable,
         )
         return function
 
@@ -175,9 +181,15 @@ def image_method(
     return _register(name, Kind.IMAGE, needs, cite, rule)
 
 
-def probe_method(name: str, *, cite: str, needs: Needs = Needs.INPUT) -> Callable[[_Function], _Function]:
-    """Register a method that scores altered copies of one image at a time; ``(h, w)``."""
-    return _register(name, Kind.PROBE, needs, cite)
+def probe_method(
+    name: str, *, cite: str, needs: Needs = Needs.INPUT, portable: bool = False
+) -> Callable[[_Function], _Function]:
+    """Register a method that scores altered copies of one image at a time; ``(h, w)``.
+
+    With ``portable=True``, written so in its module, it takes NumPy's arrays too, and its module imports no
+    torch.
+    """
+    return _register(name, Kind.PROBE, needs, cite, portable=portable)
 
 
 def composed_method(name: str, *, cite: str, parts: tuple[str, ...]) -> Callable[[_Function], _Function]:
@@ -195,6 +207,19 @@ def _load() -> None:
     package = import_module("xiqa.saliency")
     for module in pkgutil.walk_packages(package.__path__, "xiqa.saliency."):
         import_module(module.name)
+
+
+@cache
+def portable_methods() -> tuple[str, ...]:
+    """Names of the methods that need no torch, found without importing any module that does.
+
+    Which modules have some is read from their text: importing all would import torch.
+    """
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        if "portable=True)" in path.read_text(encoding="utf-8") and path != Path(__file__):
+            import_module(".".join(("xiqa.saliency", *path.relative_to(root).with_suffix("").parts)))
+    return tuple(sorted(name for name, info in _registry.items() if info.portable))
 
 
 def methods() -> list[MethodInfo]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from xiqa.types import Box
+from xiqa.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

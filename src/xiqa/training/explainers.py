@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from xiqa.datasets import Sample
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import ConfigError
+from xiqa.simulation.chest import simulate_chest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

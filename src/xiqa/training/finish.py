@@ -35,7 +35,7 @@ from xiqa.models.outputs import (
     problem_names,
     read_outputs,
 )
-from xiqa.report.classifier import classifier_report
+from xiqa.scoring.classifier import classifier_report
 from xiqa.training.data import EpochLoader, FilmSet
 from xiqa.training.goals import is_poor, truth_of
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from xiqa.models.calibration import Beta
     from xiqa.models.guard import Guard
-    from xiqa.report.classifier import ClassifierReport
+    from xiqa.scoring.classifier import ClassifierReport
     from xiqa.training.data import Film
     from xiqa.training.recipe import Recipe
 

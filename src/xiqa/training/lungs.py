@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from xiqa.datasets.masks import read_mask
-from xiqa.datasets.phantoms.chest import simulate_chest
 from xiqa.errors import DatasetError
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Frame
+from xiqa.imaging.masks import read_mask
 from xiqa.imaging.values import to_grey
-from xiqa.models.lungs import SIDE, LungMask, LungNet, dice, standardise
+from xiqa.models.regions.lungs import SIDE, LungMask, LungNet, dice, standardise
+from xiqa.simulation.chest import simulate_chest
 from xiqa.training.augment import affine_matrix, augment, warp
 from xiqa.training.recipe import Augmentation
 

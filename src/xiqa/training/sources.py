@@ -11,21 +11,20 @@ from xiqa.datasets import Sample, read_foreign_objects
 from xiqa.datasets.balance import downsample
 from xiqa.datasets.collection import Collection, require_no_leak
 from xiqa.datasets.detect import LAYOUTS, read_dataset
-from xiqa.datasets.phantoms.cardiac import simulate_cardiac
-from xiqa.datasets.phantoms.chest import Scenario, simulate_chest
-from xiqa.datasets.phantoms.corrupt import CORRUPTIONS, corrupt
-from xiqa.datasets.phantoms.write_corrupt import GOOD, draw_problem
 from xiqa.errors import ConfigError, DatasetError
+from xiqa.simulation.cardiac import simulate_cardiac
+from xiqa.simulation.chest import Scenario, simulate_chest
+from xiqa.simulation.corrupt import CORRUPTIONS, corrupt
+from xiqa.simulation.write_corrupt import GOOD, draw_problem
 from xiqa.training.goals import DEGREE, goal_of, is_poor
 from xiqa.training.recipe import SIMULATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from xiqa.datasets import Split
-    from xiqa.datasets.phantoms.phantom import Phantom
+    from xiqa.simulation.phantom import Phantom
     from xiqa.training.recipe import Recipe
-    from xiqa.types import Image
+    from xiqa.types import Image, Split
 
 __all__ = ["FIRST_SEED", "balanced", "read_samples", "simulated_samples"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xiqa.datasets.phantoms.chest import insert_objects, simulate_chest
+from xiqa.simulation.chest import insert_objects, simulate_chest
 from xiqa.training.data import prepare_film
 from xiqa.training.sources import FIRST_SEED
 

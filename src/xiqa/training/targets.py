@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from xiqa.datasets import COMPACT_KINDS
-from xiqa.types import Box
+from xiqa.geometry import Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from xiqa.imaging.frame import Frame
+    from xiqa.geometry import Frame
     from xiqa.types import Annotation, FloatArray
 
 __all__ = ["DenseTarget", "Truth", "dense_target"]

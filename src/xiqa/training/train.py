@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from xiqa.datasets import Sample, Split
+    from xiqa.datasets import Sample
     from xiqa.models.bundle import LoadedModel
     from xiqa.models.card import BundleCard
     from xiqa.models.preprocess import Preprocessing
-    from xiqa.report.classifier import ClassifierReport
+    from xiqa.scoring.classifier import ClassifierReport
     from xiqa.training.data import Film
+    from xiqa.types import Split
 
 __all__ = ["bundle", "read_samples", "report_bundle", "starting_network", "train"]
 

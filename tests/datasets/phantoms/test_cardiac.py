@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from xiqa.datasets.phantoms.cardiac import simulate_cardiac
-from xiqa.datasets.phantoms.cardiac.acquisition import acquire, coil_shading, limit_resolution
-from xiqa.datasets.phantoms.cardiac.anatomy import contraction
 from xiqa.errors import ConfigError
+from xiqa.simulation.cardiac import simulate_cardiac
+from xiqa.simulation.cardiac.acquisition import acquire, coil_shading, limit_resolution
+from xiqa.simulation.cardiac.anatomy import contraction
 
 SMALL = (96, 96)
 

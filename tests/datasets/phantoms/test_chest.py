@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from xiqa.datasets.phantoms.chest import OBJECTS, Scenario, scenario_grid, simulate_chest
-from xiqa.datasets.phantoms.chest.objects import foreign_object
 from xiqa.errors import ConfigError
+from xiqa.simulation.chest import OBJECTS, Scenario, scenario_grid, simulate_chest
+from xiqa.simulation.chest.objects import foreign_object
 
 SMALL = (160, 160)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from xiqa.datasets.phantoms.chest import Scenario, find_chest, insert_objects, simulate_chest
 from xiqa.errors import ConfigError
+from xiqa.simulation.chest import Scenario, find_chest, insert_objects, simulate_chest
 from xiqa.types import Image
 
 CLEAN = Scenario(count="none", implant=False)

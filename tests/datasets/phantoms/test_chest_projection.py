@@ -5,13 +5,13 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from tests.reference import projection as loops
 
-from xiqa.datasets.phantoms.chest.body import draw_body
-from xiqa.datasets.phantoms.chest.bones import bone_paths
-from xiqa.datasets.phantoms.chest.detector import Exposure, expose
-from xiqa.datasets.phantoms.chest.grid import Grid, enlarge, smooth, splat, texture
-from xiqa.datasets.phantoms.chest.pen import ATTENUATION, Pen
-from xiqa.datasets.phantoms.chest.solids import ellipsoid, rod
-from xiqa.datasets.phantoms.chest.vessels import vessel_paths
+from xiqa.simulation.chest.body import draw_body
+from xiqa.simulation.chest.bones import bone_paths
+from xiqa.simulation.chest.detector import Exposure, expose
+from xiqa.simulation.chest.grid import Grid, enlarge, smooth, splat, texture
+from xiqa.simulation.chest.pen import ATTENUATION, Pen
+from xiqa.simulation.chest.solids import ellipsoid, rod
+from xiqa.simulation.chest.vessels import vessel_paths
 
 RNG = np.random.default_rng(0)
 

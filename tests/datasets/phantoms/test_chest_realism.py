@@ -2,7 +2,7 @@
 
 For each film: quantiles of its grey values, and the power of its spectrum in octaves of spatial frequency. Of
 the real films only the 5th, 50th and 95th percentile of each statistic are kept, in ``real_film_bands.json``;
-``python tests/datasets/phantoms/test_chest_realism.py FOLDER`` computes them anew.
+``python tests/simulation/test_chest_realism.py FOLDER`` computes them anew.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from xiqa.datasets.phantoms.chest import simulate_chest
+from xiqa.simulation.chest import simulate_chest
 
 BANDS = Path(__file__).with_name("real_film_bands.json")
 EDGE = 600

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from xiqa.cli.simulate import app
 from xiqa.datasets.foreign_objects import read_foreign_objects
 from xiqa.datasets.object_cxr import parse_annotation
-from xiqa.datasets.phantoms.chest import simulate_chest
-from xiqa.datasets.phantoms.dx import write_dx
-from xiqa.datasets.phantoms.write import PhantomFolder, split_of
 from xiqa.errors import DatasetError
+from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.dx import write_dx
+from xiqa.simulation.write import PhantomFolder, split_of
 
 SMALL = (128, 160)
 SEEDS = (0, 1, 2, 3, 8)

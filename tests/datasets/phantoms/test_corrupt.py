@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import laplace
 
-from xiqa.datasets.phantoms.cardiac import simulate_cardiac
-from xiqa.datasets.phantoms.corrupt import CORRUPTIONS, corrupt
 from xiqa.errors import ConfigError
+from xiqa.simulation.cardiac import simulate_cardiac
+from xiqa.simulation.corrupt import CORRUPTIONS, corrupt
 from xiqa.types import Image
 
 SLICE = simulate_cardiac(1, size=(128, 128), noise=0.005).image

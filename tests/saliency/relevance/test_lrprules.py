@@ -7,7 +7,7 @@ from tests.reference.relevance import layers as slow
 from torch import nn
 
 from xiqa.saliency.relevance import Ledger, Message
-from xiqa.saliency.relevance.affine import canonise
+from xiqa.saliency.relevance.canonise import canonise
 from xiqa.saliency.relevance.lrprules import AlphaBeta, Box, Epsilon, Flat, Gamma, WSquare, ZPlus
 from xiqa.saliency.relevance.tape import record
 

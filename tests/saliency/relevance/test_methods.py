@@ -9,7 +9,7 @@ from xiqa.errors import SaliencyError
 from xiqa.models.layers import TargetLayers
 from xiqa.saliency.capture import ForwardPass
 from xiqa.saliency.engine import attribute, explain
-from xiqa.saliency.perturb import baseline
+from xiqa.saliency.perturbation.copies import baseline
 from xiqa.saliency.relevance import COMPOSITES, DeepLift, Lrp, propagate
 from xiqa.saliency.relevance.lrprules import Epsilon
 from xiqa.saliency.relevance.tape import record

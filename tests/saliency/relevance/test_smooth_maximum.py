@@ -8,16 +8,16 @@ from tests.reference.relevance import layers as loops
 from tests.saliency.relevance.networks import noise
 from torch import nn
 
-from xiqa.datasets.phantoms.chest import Scenario, simulate_chest
-from xiqa.imaging.frame import Frame
+from xiqa.geometry import Frame
 from xiqa.models.bundle import load_model, shipped_models
 from xiqa.models.evidence import SmoothMax
 from xiqa.models.layers import TargetLayers
 from xiqa.saliency.engine import attribute
-from xiqa.saliency.gradient import over_channels
+from xiqa.saliency.gradients.gradient import over_channels
 from xiqa.saliency.registry import Method
 from xiqa.saliency.relevance import DeepLift, Ledger, Lrp, composite, deep_taylor, propagate
 from xiqa.saliency.relevance.lrprules import Epsilon
+from xiqa.simulation.chest import Scenario, simulate_chest
 
 ZERO = Lrp(Epsilon(), Epsilon())
 SHARPNESS = 1.7

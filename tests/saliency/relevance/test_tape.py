@@ -11,7 +11,7 @@ from torch import nn
 
 from xiqa.errors import SaliencyError, UnsupportedOperationError
 from xiqa.saliency.relevance import DeepLift, composite, propagate
-from xiqa.saliency.relevance.affine import canonise
+from xiqa.saliency.relevance.canonise import canonise
 from xiqa.saliency.relevance.tape import record
 
 

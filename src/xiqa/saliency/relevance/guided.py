@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from xiqa.errors import UnsupportedOperationError
 from xiqa.saliency.capture import Rule
-from xiqa.saliency.gradient import over_channels
+from xiqa.saliency.gradients.gradient import over_channels
 from xiqa.saliency.registry import composed_method, image_method
 from xiqa.saliency.relevance.operations import DIFFERENTIABLE, RECTIFIERS
 from xiqa.saliency.relevance.tape import record

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.gradient import over_channels
-from xiqa.saliency.perturb import baseline
+from xiqa.saliency.gradients.gradient import over_channels
+from xiqa.saliency.perturbation.copies import baseline
 from xiqa.saliency.registry import Needs, image_method, layer_method
 from xiqa.saliency.relevance.deeplift import DeepLift
 from xiqa.saliency.relevance.lrp import COMPOSITES, Lrp, composite, deep_taylor
@@ -180,7 +180,7 @@ def deeplift(image: ImageRecord, *, reference: str | float | tuple[str | float, 
     Args:
         image: The images and their recorded pass.
         reference: :math:`x^0`: a number, ``mean``, ``min`` (black) or ``blur``; several are averaged. See
-            `xiqa.saliency.perturb.baseline`.
+            `xiqa.saliency.perturbation.copies.baseline`.
 
     Returns:
         ``(N, H, W)``, logits. Source: shrikumar2017deeplift, section 3.5.2; products, norms and pools see

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xiqa.errors import SaliencyError
 from xiqa.saliency.capture import Rule
-from xiqa.saliency.relevance.affine import canonise
+from xiqa.saliency.relevance.canonise import canonise
 from xiqa.saliency.relevance.sweep import one_hot, record_reference, sweep
 from xiqa.saliency.relevance.tape import Tape, record
 

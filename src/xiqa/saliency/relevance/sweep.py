@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from xiqa.errors import SaliencyError, UnsupportedOperationError
-from xiqa.saliency.relevance.affine import canonise
+from xiqa.saliency.relevance.canonise import canonise
 from xiqa.saliency.relevance.rules import Rules
 from xiqa.saliency.relevance.step import Ledger, Message, Step
 from xiqa.saliency.relevance.tape import Ref, Tape, record

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from xiqa.datasets.phantoms.chest import insert_objects
-from xiqa.datasets.phantoms.chest.markers import draw_marker
+from xiqa.simulation.chest import insert_objects
+from xiqa.simulation.chest.markers import draw_marker
 from xiqa.training.augment import affine_matrix, augment, warp
 from xiqa.training.data import Batch, EpochLoader, FilmSet, load_films, prepare_film
 from xiqa.training.explainers import SEEDS_A_RUN
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xiqa.datasets import Sample
+    from xiqa.geometry import Box
     from xiqa.models.preprocess import Preprocessing
     from xiqa.training.data import Film
     from xiqa.training.generators.recipe import GeneratorRecipe
     from xiqa.training.recipe import Recipe
-    from xiqa.types import Box
 
 __all__ = ["ErasingParts", "FilmParts", "erasing_loader", "film_loaders", "letters_beside"]
 

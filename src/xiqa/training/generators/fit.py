@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from xiqa.models.generator_bundle import Achieved
+from xiqa.models.explainers.generator_bundle import Achieved
 from xiqa.training.generators.module import GeneratorModule
 from xiqa.training.loop import make_trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from xiqa.models.generators import Generators
+    from xiqa.models.explainers.generators import Generators
     from xiqa.training.data import EpochLoader
     from xiqa.training.generators.classifier import Classifier
     from xiqa.training.generators.recipe import GeneratorRecipe

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from xiqa.models.generators import Generated
+    from xiqa.models.explainers.generators import Generated
     from xiqa.training.generators.recipe import GeneratorLoss
 
 __all__ = ["edges_within", "generator_loss", "total_variation"]

@@ -15,7 +15,7 @@ from xiqa.training.generators.unsteady import unsteady
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xiqa.models.generators import Generated, Generators
+    from xiqa.models.explainers.generators import Generated, Generators
     from xiqa.training.data import Batch
     from xiqa.training.generators.classifier import Classifier
     from xiqa.training.generators.recipe import GeneratorRecipe
@@ -27,7 +27,7 @@ class GeneratorModule(lightning.LightningModule):
     """Trains generators against a frozen classifier, which is no part of the checkpoints.
 
     Watched on the validation films: ``val_kept``, ``val_flipped``, ``val_flipped_poor``, ``val_change`` (see
-    `xiqa.models.generator_bundle.Achieved`) and ``val_loss``.
+    `xiqa.models.explainers.generator_bundle.Achieved`) and ``val_loss``.
 
     Args:
         generators: What to train.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from xiqa.models.generators import Generators
+    from xiqa.models.explainers.generators import Generators
     from xiqa.training.data import EpochLoader
     from xiqa.training.generators.classifier import Classifier
 

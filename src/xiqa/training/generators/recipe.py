@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xiqa.models.generator_bundle import Networks
+from xiqa.models.explainers.generator_bundle import Networks
 from xiqa.training.recipe import Augmentation, Recipe, read_recipe
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xiqa.models.generators import Drawn
+from xiqa.models.explainers.generators import Drawn
 
 __all__ = ["covering", "erasing_loss", "lay_shapes"]
 

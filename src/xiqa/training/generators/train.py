@@ -14,8 +14,8 @@ from xiqa.datasets import by_split
 from xiqa.datasets.detect import read_dataset
 from xiqa.errors import DatasetError
 from xiqa.models.bundle import load_model
-from xiqa.models.generator_bundle import GeneratorCard, save_generators
-from xiqa.models.generators import Generators, network_hash
+from xiqa.models.explainers.generator_bundle import GeneratorCard, save_generators
+from xiqa.models.explainers.generators import Generators, network_hash
 from xiqa.training.explainers import SEEDS_A_RUN, read_plan, simulated_films
 from xiqa.training.generators.classifier import classifier_of
 from xiqa.training.generators.films import erasing_loader, film_loaders

@@ -1,0 +1,188 @@
+"""An exported model on ONNX Runtime or OpenVINO, without torch."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from xiqa.assessment.reading import Source, read_ahead
+from xiqa.assessment.runtime import Engine, Inference
+from xiqa.assessment.runtimes.cut_graph import CutGraph, Run
+from xiqa.errors import BundleError, ConfigError, ImageReadError, MissingDependencyError, SaliencyError
+from xiqa.models.exported import INPUT, ExportedCard
+from xiqa.saliency.method import Method
+from xiqa.saliency.portable import bind_portable, probe_map
+from xiqa.saliency.registry import portable_methods
+from xiqa.types import SaliencyMap
+
+if TYPE_CHECKING:
+    from xiqa.geometry import Frame
+    from xiqa.types import FloatArray, Image
+
+__all__ = ["OnnxRuntime", "explain_exported", "start_engine"]
+
+
+class _Started(NamedTuple):
+    """A graph that runs."""
+
+    run: Run
+    version: str
+    metadata: Mapping[str, Any]
+
+
+class OnnxRuntime:
+    """See `xiqa.assessment.runtime.Runtime`.
+
+    Args:
+        path: File that `xiqa export` wrote.
+        engine: What runs it.
+        threads: Threads inside one operation; 0 leaves it to the engine.
+
+    Raises:
+        BundleError: The file is absent, broken, or was not exported by xiqa.
+        MissingDependencyError: The engine is not installed.
+        ConfigError: The engine is unknown.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], engine: Engine = "onnxruntime", threads: int = 0
+    ) -> None:
+        file = os.fspath(path)
+        if not os.path.isfile(file):  # noqa: PTH113 - a plain check
+            raise BundleError(f"no model {file!r}", expected="a file that `xiqa export` wrote")
+        start = start_engine(engine)
+        self._run, version, metadata = start(file, file, threads)
+        exported = ExportedCard.from_metadata(metadata, file)
+        self.graph = CutGraph(file, exported.layers, lambda piece: start(piece, file, threads).run)
+        self.card, self.guard_limit = exported.card, exported.guard_limit
+        self._method = Method.parse(exported.method)
+        self.versions: Mapping[str, str] = {"runtime": version, "precision": exported.precision}
+
+    def prepare(self, image: Image) -> tuple[FloatArray, Frame]:
+        """The graph's input for one image, and the frame that leads back to it."""
+        return self.card.preprocessing.prepare(image)
+
+    def resolve(self, method: Method | str | None) -> Method:
+        """The method inside the graph, or one that only scores images and features."""
+        if method is None or Method.parse(method) == self._method:
+            return self._method
+        if Method.parse(method).name not in portable_methods():
+            raise SaliencyError(
+                "this exported model has one heat map",
+                expected=f"{self._method}, or one of {', '.join(portable_methods())}",
+                got=str(method),
+                todo="export the model again with that method",
+            )
+        layer = str(bind_portable(method).params.get("layers", "none"))
+        if layer != "none":
+            self.graph.tensor(self.card.layers.last if layer == "last" else layer)
+        return Method.parse(method)
+
+    def infer(self, batch: FloatArray, method: Method) -> Inference:
+        """One pass of the graph; other methods than its own make theirs on the parts that they need."""
+        found = self._run({INPUT: np.ascontiguousarray(batch, np.float32)})
+        maps = found["heatmap"]
+        if method != self._method:
+            bound, card = bind_portable(method), self.card
+            one = [probe_map(self.graph, image, bound, card.poor_class, card.layers.last) for image in batch]
+            maps = np.stack(one)
+        distances = found["distance"] if self.guard_limit is not None else None
+        return Inference(found["probability"].astype(np.float64), maps, distances)
+
+
+def start_engine(engine: str) -> Callable[[str | bytes, str, int], _Started]:
+    """What makes a graph run: a function of a file or a serialised graph, its name, and the threads.
+
+    Raises:
+        ConfigError: The engine is unknown.
+    """
+    start = {"onnxruntime": _start_onnxruntime, "openvino": _start_openvino}.get(engine)
+    if start is None:
+        raise ConfigError("unknown runtime", expected="onnxruntime or openvino", got=repr(engine))
+    return start
+
+
+def explain_exported(
+    runtime: OnnxRuntime,
+    images: Iterable[Source],
+    methods: Method | str | Sequence[Method | str],
+    target: int | str | None = None,
+) -> dict[str, list[SaliencyMap]]:
+    """See `xiqa.explain`."""
+    card = runtime.card
+    poor = card.classes[card.poor_class]
+    if target not in (None, card.poor_class, poor):
+        raise SaliencyError("an exported model explains one class", expected=poor, got=repr(target))
+    several = [methods] if isinstance(methods, (str, Method)) else methods
+    chosen = [runtime.resolve(method) for method in several]
+    found: dict[str, list[SaliencyMap]] = {str(method): [] for method in chosen}
+    for prepared in read_ahead(images, runtime.prepare, ahead=2):
+        if prepared.array is None:
+            raise ImageReadError(prepared.problem)
+        for method in chosen:
+            found[str(method)].append(
+                SaliencyMap(
+                    runtime.infer(prepared.array[None], method).maps[0],
+                    method.name,
+                    card.poor_class,
+                    params=method.params,
+                    input_size=card.preprocessing.size,
+                    frame=prepared.frame,
+                )
+            )
+    return found
+
+
+def _start_onnxruntime(model: str | bytes, file: str, threads: int) -> _Started:
+    try:
+        import onnxruntime  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise MissingDependencyError(
+            "ONNX Runtime is not installed", todo='pip install "xiqa[onnx]"'
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine raises errors of many types for a broken file
+        raise BundleError(f"{file} cannot be run", got=str(error).partition("\n")[0]) from error
+
+    names = [output.name for output in session.get_outputs()]
+
+    def run(feeds: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+
+    metadata = session.get_modelmeta().custom_metadata_map
+    return _Started(run, f"onnxruntime {onnxruntime.__version__}", metadata)
+
+
+def _start_openvino(model: str | bytes, file: str, threads: int) -> _Started:
+    try:
+        import openvino  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        raise MissingDependencyError(
+            "OpenVINO is not installed", todo='pip install "xiqa[openvino]"'
+        ) from None
+    try:
+        core = openvino.Core()
+        read = core.read_model(io.BytesIO(model) if isinstance(model, bytes) else model)
+        exact = {"INFERENCE_PRECISION_HINT": "f32"} | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+        compiled = core.compile_model(read, "CPU", exact)
+    except Exception as error:  # the engine raises errors of many types for a broken file
+        raise BundleError(f"{file} cannot be run", got=str(error).partition("\n")[0]) from error
+    info = read.get_rt_info()
+    told = info["framework"] if "framework" in info else {}  # noqa: SIM401 - not a dict
+    metadata = {key: getattr(value, "value", value) for key, value in told.items()}
+
+    names = [output.get_any_name() for output in compiled.outputs]
+
+    def run(feeds: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        results = compiled(dict(feeds))
+        return {name: np.array(results[name]) for name in names}
+
+    return _Started(run, f"openvino {openvino.__version__.partition('-')[0]}", metadata)

@@ -1,0 +1,4 @@
+"""Metrics that compare two maps.
+
+Start with `correlation`.
+"""

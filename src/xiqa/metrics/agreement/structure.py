@@ -1,0 +1,109 @@
+"""Two maps compared as pictures: their highest regions, and their structure."""
+
+from __future__ import annotations
+
+from math import nan
+
+from xiqa.errors import MetricError
+from xiqa.metrics.agreement.correlation import same_grid
+from xiqa.metrics.faithfulness.average_drop import unit_map
+from xiqa.metrics.peaks import Map, says_something
+from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.threshold import Threshold, binarise
+
+__all__ = ["map_dice", "ssim"]
+
+_CASES: Cases = {"constant": nan, "no_truth": nan, "full_truth": nan}
+
+#: The window of the source: 11 x 11 pixels, which is 3.5 standard deviations of 1.5 pixels each way.
+_WINDOW = 11
+
+
+@metric(
+    "map_dice",
+    "agreement",
+    higher_is_better=True,
+    bounds=(0, 1),
+    truth="map",
+    cite="dice1945measures",
+    cases={**_CASES, "ties": "with the last of the region belong to it"},
+)
+def map_dice(a: Map, b: Map, *, threshold: Threshold = "top", level: float = 0.1) -> float:
+    r"""Dice coefficient of the highest regions of two maps.
+
+    .. math:: \frac{2\,|R_a \cap R_b|}{|R_a| + |R_b|}
+
+    **Pitfalls.** Regions of chance overlap by their share of the image: compare with that.
+
+    **Variants.** ``threshold`` and ``level`` as for `iou`; by default the highest tenth of the pixels.
+
+    Args:
+        a: ``(H, W)``.
+        b: ``(H, W)``.
+        threshold: See `iou`.
+        level: See `iou`.
+
+    Returns:
+        In [0, 1]; NaN when a map is constant or not finite.
+
+    Raises:
+        MetricError: The maps have different sizes.
+    """
+    same_grid(a, b)
+    if not says_something(a) or not says_something(b):
+        return nan
+    x, y = binarise(a, threshold, level), binarise(b, threshold, level)
+    total = int(x.sum()) + int(y.sum())
+    return 2 * int((x & y).sum()) / total if total else nan
+
+
+@metric(
+    "ssim", "agreement", higher_is_better=True, bounds=(-1, 1), truth="map", cite="wang2004ssim", cases=_CASES
+)
+def ssim(a: Map, b: Map) -> float:
+    r"""Mean structural similarity of two maps, each stretched to [0, 1].
+
+    .. math:: \frac{(2 \mu_a \mu_b + C_1)(2 \sigma_{ab} + C_2)}
+       {(\mu_a^2 + \mu_b^2 + C_1)(\sigma_a^2 + \sigma_b^2 + C_2)}
+
+    with means and (co)variances under a Gaussian window of 1.5 pixels, 11 x 11, :math:`C_1 = 0.01^2`,
+    :math:`C_2 = 0.03^2`; the mean over places where the window fits.
+
+    **Pitfalls.** Flat regions at the same level are perfectly similar, so sparse maps agree too well. The
+    window is in pixels: maps enlarged from coarse layers are smooth at its scale.
+
+    **Variants.** Maps are stretched to [0, 1] one by one, as in adebayo2018sanity; without that the constants
+    depend on the range.
+
+    Args:
+        a: ``(H, W)``, at least 11 x 11.
+        b: ``(H, W)``.
+
+    Returns:
+        In [-1, 1]; NaN when a map is constant or not finite.
+
+    Raises:
+        MetricError: The maps have different sizes, or are smaller than the window.
+    """
+    from skimage.metrics import structural_similarity  # noqa: PLC0415 - scikit-image loads slowly
+
+    same_grid(a, b)
+    if not says_something(a) or not says_something(b):
+        return nan
+    if min(a.shape) < _WINDOW:
+        raise MetricError(
+            "maps too small for SSIM",
+            expected=f"at least {_WINDOW} x {_WINDOW} pixels",
+            got=str(a.shape),
+            todo="upsample both to the image's size",
+        )
+    return float(
+        structural_similarity(  # type: ignore[no-untyped-call]
+            unit_map(a.astype(float)),
+            unit_map(b.astype(float)),
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )

@@ -1,0 +1,1 @@
+"""Regions of interest that a model is shown: the lung fields."""
