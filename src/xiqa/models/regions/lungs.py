@@ -141,7 +141,7 @@ class LungMask:
 
         path = Path(name_or_path)
         if not path.suffix:
-            path = Path(__file__).parent / "bundles" / f"{name_or_path}.safetensors"
+            path = Path(__file__).parents[1] / "bundles" / f"{name_or_path}.safetensors"
         if not path.is_file():
             raise BundleError(
                 f"no lung network {str(name_or_path)!r}",
