@@ -11,6 +11,7 @@ __all__ = [
     "MetricError",
     "MissingDependencyError",
     "ModelError",
+    "NetworkError",
     "OutputError",
     "SaliencyError",
     "UnsupportedOperationError",
@@ -100,3 +101,19 @@ class MissingDependencyError(XiqaError):
 
 class OutputError(XiqaError):
     """Results that cannot be written: a read-only or full disk, a folder that another run is using."""
+
+
+class NetworkError(XiqaError):
+    """An object that cannot be received, kept or sent on; ``code`` is one short stable word for machines."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        code: str = "network",
+        expected: str | None = None,
+        got: str | None = None,
+        todo: str | None = None,
+    ) -> None:
+        self.code = code
+        super().__init__(problem, expected=expected, got=got, todo=todo)
