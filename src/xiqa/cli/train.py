@@ -74,8 +74,8 @@ def command(
 
 def _kind(recipe: Path) -> str | None:
     """The recipe's ``kind``; None for a classifier, or where the file cannot be read, which is told there."""
+    from xiqa.config import recipe_entries
     from xiqa.errors import ConfigError
-    from xiqa.training.recipe import recipe_entries
 
     try:
         kind = recipe_entries(recipe).get("kind")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from xiqa.config import RecipeFile, Section
 from xiqa.errors import ConfigError
 
 __all__ = [
@@ -41,11 +41,7 @@ the tables that name it, and by no other.
 """
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Films(_Section):
+class Films(Section):
     """Which films to measure on.
 
     Attributes:
@@ -73,7 +69,7 @@ class Films(_Section):
     boxes: str = ""
 
 
-class Network(_Section):
+class Network(Section):
     """A network, in one or several states.
 
     Attributes:
@@ -93,7 +89,7 @@ class Network(_Section):
     methods: tuple[str, ...] = ()
 
 
-class Alteration(_Section):
+class Alteration(Section):
     """A change of the films before they are explained again; one of the three.
 
     Attributes:
@@ -119,7 +115,7 @@ class Alteration(_Section):
         return self
 
 
-class Measure(_Section):
+class Measure(Section):
     """A metric of the register with its parameters.
 
     Attributes:
@@ -137,7 +133,7 @@ class Measure(_Section):
     metric: str
     label: str = ""
     objects: Objects = "thorax"
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
     curve: bool = False
     limit: int | None = Field(default=None, ge=1)
     correct_only: bool = False
@@ -148,7 +144,7 @@ class Measure(_Section):
         return self.label or self.metric
 
 
-class TableSpec(_Section):
+class TableSpec(Section):
     """A table of the rows.
 
     Attributes:
@@ -168,8 +164,8 @@ class TableSpec(_Section):
     rows: tuple[Key, ...] = ("state", "method")
     columns: tuple[Key, ...] = ("metric",)
     metrics: tuple[str, ...] = ()
-    where: dict[Key, tuple[str, ...]] = {}
-    reference: dict[Key, str] = {}
+    where: dict[Key, tuple[str, ...]] = Field(default_factory=dict)
+    reference: dict[Key, str] = Field(default_factory=dict)
     consistency: Key | None = None
 
     @model_validator(mode="after")
@@ -179,7 +175,7 @@ class TableSpec(_Section):
         return self
 
 
-class FigureSpec(_Section):
+class FigureSpec(Section):
     """A figure of the rows.
 
     Attributes:
@@ -205,11 +201,11 @@ class FigureSpec(_Section):
     y: str = ""
     lines: tuple[Key, ...] = ("state", "method")
     panels: tuple[Key, ...] = ("model",)
-    where: dict[Key, tuple[str, ...]] = {}
+    where: dict[Key, tuple[str, ...]] = Field(default_factory=dict)
     log: bool = False
 
 
-class Gallery(_Section):
+class Gallery(Section):
     """Pictures of maps on simulated films: a row a film, a column a network's state, method and smoothing.
 
     Attributes:
@@ -228,7 +224,7 @@ class Gallery(_Section):
     methods: tuple[str, ...] = ()
 
 
-class Experiment(_Section):
+class Experiment(RecipeFile):
     """One experiment.
 
     Attributes:
@@ -286,24 +282,6 @@ class Experiment(_Section):
         if not self.measures and not self.verdicts and not self.galleries:
             raise ValueError("nothing to measure or to show")
         return self
-
-    @classmethod
-    def read(cls, path: Path) -> Experiment:
-        """Read and check a recipe.
-
-        Raises:
-            ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
-        """
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not TOML", got=str(error)) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            entry = ".".join(map(str, first["loc"])) or "the recipe"
-            raise ConfigError(f"{path}: {entry}: {first['msg']}") from error
 
 
 def recipes() -> list[Path]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from xiqa.config import Section
 
 __all__ = ["Architecture"]
 
 
-class Architecture(BaseModel):
+class Architecture(Section):
     """What is needed to build a network without its weights.
 
     Attributes:
@@ -30,8 +32,6 @@ class Architecture(BaseModel):
         grades: Of an ordered head, how many grades each of its scores tells apart (`OrderedLinear` in
             place of the last linear layer; ``classes`` is then a multiple of ``grades - 1``); 0: none.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     library: Literal["timm", "torchvision"] = "timm"
     backbone: str = "tf_efficientnet_lite0"

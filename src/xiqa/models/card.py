@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from xiqa.config import Section
 from xiqa.models.architecture import Architecture
 from xiqa.models.outputs import Outputs, disagreement, output_count, poor_classes, problem_names
 from xiqa.models.preprocess import Preprocessing
@@ -18,11 +19,7 @@ Slope = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Offset = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Estimate(_Section):
+class Estimate(Section):
     """A measured value with its 95 % interval, where one was made."""
 
     value: float
@@ -37,7 +34,7 @@ class Estimate(_Section):
         return f"{self.value:.3f}{interval}"
 
 
-class Reliability(_Section):
+class Reliability(Section):
     """One bin of the reliability diagram."""
 
     low: Probability
@@ -47,7 +44,7 @@ class Reliability(_Section):
     observed: Probability
 
 
-class Localisation(_Section):
+class Localisation(Section):
     """Where a detector's peak falls on the poor films, as fractions of hits."""
 
     method: str
@@ -58,7 +55,7 @@ class Localisation(_Section):
     froc: Estimate | None = None
 
 
-class Evaluation(_Section):
+class Evaluation(Section):
     """Scores on one set of films.
 
     Attributes:
@@ -80,7 +77,7 @@ class Evaluation(_Section):
     guard_caught: Estimate | None = None
 
 
-class GuardReport(_Section):
+class GuardReport(Section):
     """How many images of a kind that the network was not made for are caught."""
 
     kind: str
@@ -88,7 +85,7 @@ class GuardReport(_Section):
     caught: Probability
 
 
-class Layers(_Section):
+class Layers(Section):
     """Modules that saliency methods read: one for a last-layer map, several for a multi-layer one."""
 
     last: str

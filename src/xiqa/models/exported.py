@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
+from xiqa.config import Section, faults
 from xiqa.errors import BundleError
 from xiqa.models.card import BundleCard
 
@@ -17,7 +18,7 @@ OUTPUTS = ("logits", "probability", "heatmap", "distance")
 _KEY = "xiqa"
 
 
-class ExportedCard(BaseModel):
+class ExportedCard(Section):
     """The card of an exported model.
 
     Attributes:
@@ -29,13 +30,11 @@ class ExportedCard(BaseModel):
         xiqa: Version that exported it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     card: BundleCard
     method: str
     guard_limit: float | None = None
     precision: str = "float32"
-    layers: dict[str, str] = {}
+    layers: dict[str, str] = Field(default_factory=dict)
     xiqa: str = ""
 
     def to_metadata(self) -> dict[str, str]:
@@ -72,9 +71,7 @@ class ExportedCard(BaseModel):
         try:
             exported = cls.model_validate_json(str(text))
         except ValidationError as error:
-            raise BundleError(
-                f"the card of {file} cannot be read", got=str(error).partition("\n")[0]
-            ) from None
+            raise BundleError(f"the card of {file} cannot be read", got=faults(error, cls)) from None
         if exported.card.digest() != exported.card.card_sha256:
             raise BundleError(f"the card of {file} was changed", todo="export the model again")
         return exported

@@ -24,9 +24,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.special import expit, softmax
 
+from xiqa.config import Section
 from xiqa.models.calibration import IDENTITY, probability_of
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ __all__ = [
 Task = Literal["classes", "labels", "ordered", "degree"]
 
 
-class Outputs(BaseModel):
+class Outputs(Section):
     """What the outputs mean; with the defaults, one poor class among several.
 
     A recipe and a card each have one, beside ``classes`` and ``poor_class``:
@@ -76,8 +77,6 @@ class Outputs(BaseModel):
         grades_from: Degrees from which the second, third, ... grade begin, rising.
         limit: Degree from which an image is poor.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: Task = "classes"
     poor_classes: tuple[int, ...] = ()

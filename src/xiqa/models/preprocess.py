@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from xiqa.config import Section
 from xiqa.errors import MissingDependencyError
 from xiqa.geometry import Frame
 from xiqa.imaging.values import to_grey
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Preprocessing"]
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(Section):
     r"""How pixels in [0, 1] become a network's input: grid, channels, normalisation.
 
     .. math:: x_c = (v_c - \text{mean}_c) / \text{std}_c
@@ -33,8 +34,6 @@ class Preprocessing(BaseModel):
         lung_margin: Added around the lungs, as a part of their width.
         lung_model: Name of the shipped network that finds them, or a file that ``xiqa lungs train`` wrote.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: tuple[int, int] = (512, 512)
     fit: Literal["letterbox", "resize"] = "letterbox"

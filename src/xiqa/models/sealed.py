@@ -6,8 +6,9 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from xiqa.config import Section, faults
 from xiqa.errors import BundleError
 from xiqa.files import write_atomic
 
@@ -19,15 +20,13 @@ __all__ = ["SealedCard", "open_card", "open_weights", "seal"]
 MOST_CARD_BYTES, MOST_WEIGHT_BYTES = 4 << 20, 2 << 30
 
 
-class SealedCard(BaseModel):
+class SealedCard(Section):
     """A card that notices when it, or the weights it speaks of, were changed.
 
     Attributes:
         weights_sha256: Of the weights' file.
         card_sha256: Of this card without this entry.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     weights_sha256: str = ""
     card_sha256: str = ""
@@ -64,11 +63,7 @@ def open_card(kind: type[_Card], path: Path, *, todo: str | None = None) -> _Car
     try:
         card = kind.model_validate_json(_read(path, MOST_CARD_BYTES, todo))
     except ValidationError as error:
-        first = error.errors()[0]
-        entry = ".".join(map(str, first["loc"])) or "the file"
-        raise BundleError(
-            f"{path} is not a card that this version reads", got=f"{entry}: {first['msg']}"
-        ) from error
+        raise BundleError(f"{path} is not a card that this version reads", got=faults(error, kind)) from error
     _check(f"{path} was changed", card.card_sha256, card.digest())
     return card
 

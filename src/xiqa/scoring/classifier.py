@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from xiqa.config import Section
 from xiqa.errors import MetricError
 from xiqa.models.calibration import calibration_error, reliability
 from xiqa.models.card import Reliability
@@ -21,11 +21,7 @@ __all__ = ["Averages", "ClassScore", "ClassifierReport", "DegreeScore", "Epoch",
 HALF = 0.5
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClassScore(_Section):
+class ClassScore(Section):
     r"""One class against the rest.
 
     With true and false positives and negatives, an image being called what is most probable (or, where
@@ -55,7 +51,7 @@ class ClassScore(_Section):
     reliability: tuple[Reliability, ...]
 
 
-class Averages(_Section):
+class Averages(Section):
     """Means over the classes that the images show: of all alike (macro), or by support (weighted)."""
 
     precision: float
@@ -63,7 +59,7 @@ class Averages(_Section):
     f1: float
 
 
-class DegreeScore(_Section):
+class DegreeScore(Section):
     r"""How well a degree or an ordered grade is told.
 
     Attributes:
@@ -79,7 +75,7 @@ class DegreeScore(_Section):
     rank_correlation: float | None
 
 
-class Epoch(_Section):
+class Epoch(Section):
     """What training watched after one epoch, on the validation images; ``kept``: its weights were."""
 
     epoch: int
@@ -91,7 +87,7 @@ class Epoch(_Section):
     recall: dict[str, float]
 
 
-class ClassifierReport(_Section):
+class ClassifierReport(Section):
     """A classifier's scores on one set of images.
 
     Attributes:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from xiqa.errors import ConfigError
+from xiqa.config import RecipeFile, Section
 from xiqa.models.architecture import Architecture
 from xiqa.models.card import Layers
 from xiqa.models.outputs import Outputs, disagreement, output_count, problem_names
@@ -24,16 +21,7 @@ __all__ = [
     "Optimiser",
     "Phase",
     "Recipe",
-    "read_recipe",
-    "recipe_entries",
 ]
-
-
-_Kind = TypeVar("_Kind", bound=BaseModel)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Layout = Literal[
@@ -55,7 +43,7 @@ SIMULATED = ("simulated_chest", "simulated_cardiac", "corrupted")
 """Layouts that need no data; ``corrupted`` takes good images of a data set where one is given."""
 
 
-class Data(_Section):
+class Data(Section):
     """Which films to learn from.
 
     Attributes:
@@ -82,7 +70,7 @@ class Data(_Section):
     inserted: int = Field(default=0, ge=0)
 
 
-class Augmentation(_Section):
+class Augmentation(Section):
     """Random changes that a radiograph may show by itself; ``augmentation = false`` for none.
 
     Attributes:
@@ -108,7 +96,7 @@ class Augmentation(_Section):
     noise: float = Field(default=0.02, ge=0)
 
 
-class Optimiser(_Section):
+class Optimiser(Section):
     """How weights follow from gradients.
 
     Attributes:
@@ -131,7 +119,7 @@ class Optimiser(_Section):
     clip: float = Field(default=5.0, ge=0)
 
 
-class Loss(_Section):
+class Loss(Section):
     """Weights of the parts of the loss; see `xiqa.training.losses`.
 
     Attributes:
@@ -153,7 +141,7 @@ class Loss(_Section):
     unsurveyed: float = Field(default=0.3, ge=0, le=1)
 
 
-class Phase(_Section):
+class Phase(Section):
     """A stretch of training with one resolution and one learning rate.
 
     Attributes:
@@ -174,7 +162,7 @@ class Phase(_Section):
     loss: Loss | None = None
 
 
-class CardText(_Section):
+class CardText(Section):
     """The words of the model card that no run can measure."""
 
     intended_use: str
@@ -184,7 +172,7 @@ class CardText(_Section):
     licence: str
 
 
-class Recipe(_Section):
+class Recipe(RecipeFile):
     """One training, from nothing to a bundle.
 
     A recipe may end in a table ``[quick]``: the same training in small, on simulated films. Its entries
@@ -265,89 +253,3 @@ class Recipe(_Section):
             self.outputs.task == "ordered" and not self.outputs.problems
         )
         return self.classes if exclusive else problem_names(self)
-
-    @classmethod
-    def read(cls, path: Path, *, quick: bool = False, changes: Mapping[str, Any] | None = None) -> Recipe:
-        """Read and check a recipe.
-
-        Args:
-            path: A TOML file.
-            quick: The recipe in small, as its table ``[quick]`` tells.
-            changes: Further entries to replace, tables within tables.
-
-        Returns:
-            The recipe.
-
-        Raises:
-            ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
-        """
-        return read_recipe(cls, path, quick=quick, changes=changes)
-
-
-def read_recipe(
-    kind: type[_Kind], path: Path, *, quick: bool = False, changes: Mapping[str, Any] | None = None
-) -> _Kind:
-    """Read and check a recipe of any kind; see `Recipe.read`.
-
-    A recipe may begin with ``extends = "other.toml"``, a file beside it, whose entries it replaces table by
-    table; so one that differs from another in its backbone alone says no more than that.
-
-    Args:
-        kind: The model that its entries fill.
-        path: A TOML file.
-        quick: The recipe in small, as its table ``[quick]`` tells.
-        changes: Further entries to replace, tables within tables.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
-    """
-    entries = recipe_entries(path)
-    small = entries.pop("quick", None)
-    if quick and not isinstance(small, dict):
-        raise ConfigError(f"{path} has no quick version", expected="a table [quick]")
-    if quick:
-        entries = _replaced(entries, {"name": f"{entries.get('name', '')}-quick"} | small)
-    try:
-        return kind.model_validate(_replaced(entries, changes or {}))
-    except ValidationError as error:
-        first = error.errors()[0]
-        entry = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}: {entry}: {first['msg']}", got=repr(first["input"])) from error
-
-
-def recipe_entries(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A recipe's entries, unchecked, in place of those of the recipe that it extends.
-
-    Args:
-        path: A TOML file.
-        extended: The files that led to this one.
-
-    Raises:
-        ConfigError: A file is absent, is not TOML, or extends itself.
-    """
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML", got=str(error)) from error
-    other = entries.pop("extends", None)
-    if other is None:
-        return entries
-    if path.resolve() in extended:
-        raise ConfigError(f"{path} extends itself", todo="name another recipe in extends, or none")
-    return _replaced(recipe_entries(path.parent / str(other), (*extended, path.resolve())), entries)
-
-
-def _replaced(entries: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Entries with others in their place; tables are changed entry by entry, everything else as a whole."""
-    merged = dict(entries)
-    for name, value in changes.items():
-        old = merged.get(name)
-        merged[name] = (
-            _replaced(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
-        )
-    return merged

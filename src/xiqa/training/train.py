@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from xiqa.config import faults
 from xiqa.datasets import by_split
 from xiqa.errors import ConfigError, DatasetError, ModelError
 from xiqa.models.backbones import build_network
@@ -119,7 +120,7 @@ def report_bundle(
         recipe = Recipe.model_validate(model.card.recipe)
     except ValidationError as error:
         raise ModelError(
-            f"{model.card.name} holds no recipe that this version reads", got=error.errors()[0]["msg"]
+            f"{model.card.name} holds no recipe that this version reads", got=faults(error, Recipe)
         ) from error
     samples = by_split(_samples(recipe, data, progress), split)
     if not samples:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors import SafetensorError
 
+from xiqa.config import Section
 from xiqa.errors import BundleError
 from xiqa.models.explainers.card import ExplainerCard
 from xiqa.models.explainers.generators import Generators
@@ -41,11 +42,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Networks(_Section):
+class Networks(Section):
     """How the generators are built; see `xiqa.models.explainers.generators`.
 
     Attributes:
@@ -62,7 +59,7 @@ class Networks(_Section):
     output: Literal["painted", "residual", "direct"] = "painted"
 
 
-class Achieved(_Section):
+class Achieved(Section):
     """What the generators do on films that they were not trained on.
 
     Attributes:

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, cast
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from xiqa.config import Section
 from xiqa.errors import BundleError, ModelError
 from xiqa.models.card import Estimate
 from xiqa.models.explainers.card import ExplainerCard
@@ -156,11 +157,7 @@ class SoftTree(nn.Module):
         return self.split.weight.detach() / cast("Tensor", self.deviation)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TreeInput(_Section):
+class TreeInput(Section):
     """What a tree looks at.
 
     Attributes:
@@ -176,7 +173,7 @@ class TreeInput(_Section):
     pooling: Literal["mean", "max"] = "max"
 
 
-class Fidelity(_Section):
+class Fidelity(Section):
     """How well a tree stands for its classifier, on films that neither the tree nor its scale has seen.
 
     Attributes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from xiqa.config import RecipeFile, Section
 from xiqa.models.explainers.generator_bundle import Networks
-from xiqa.training.recipe import Augmentation, Recipe, read_recipe
+from xiqa.training.recipe import Augmentation, Recipe
 
 if TYPE_CHECKING:
     from xiqa.models.preprocess import Preprocessing
@@ -18,11 +18,7 @@ __all__ = ["Aim", "GeneratorLoss", "GeneratorRecipe"]
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GeneratorLoss(_Section):
+class GeneratorLoss(Section):
     r"""Weights of the loss's parts; grey values lie in [0, 1].
 
     Attributes:
@@ -48,7 +44,7 @@ class GeneratorLoss(_Section):
     edges: float = Field(default=0.0, ge=0)
 
 
-class Aim(_Section):
+class Aim(Section):
     """What share of verdicts shall turn; the weights of distances follow, see `Balance`.
 
     Attributes:
@@ -66,7 +62,7 @@ class Aim(_Section):
     most: float = Field(default=100.0, gt=0)
 
 
-class GeneratorRecipe(_Section):
+class GeneratorRecipe(RecipeFile):
     """One training of generators for one classifier.
 
     Attributes:
@@ -131,15 +127,6 @@ class GeneratorRecipe(_Section):
     augmentation: Augmentation | Literal[False] = Augmentation()
     loss: GeneratorLoss = GeneratorLoss()
     pictures: int = Field(default=6, ge=0)
-
-    @classmethod
-    def read(cls, path: Path, *, quick: bool = False) -> GeneratorRecipe:
-        """Read and check a recipe, or its version in small; see `xiqa.training.recipe.read_recipe`.
-
-        Raises:
-            ConfigError: The file is absent, is not TOML, or has a wrong value; names the entry.
-        """
-        return read_recipe(cls, path, quick=quick)
 
     def films(self, preprocessing: Preprocessing) -> Recipe:
         """The recipe by which films are read, changed and served: grey, in [0, 1], one channel."""

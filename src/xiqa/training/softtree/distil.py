@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from rich.progress import track
 from torch import Tensor
 
+from xiqa.config import RecipeFile
 from xiqa.datasets import by_split
 from xiqa.datasets.collection import require_no_leak
 from xiqa.datasets.detect import read_dataset
@@ -27,7 +28,6 @@ from xiqa.models.outputs import output_count, target_of
 from xiqa.report.softtree import draw_tree
 from xiqa.scoring.bootstrap import bootstrap_means
 from xiqa.training.explainers import SEEDS_A_RUN, read_plan, simulated_films
-from xiqa.training.recipe import read_recipe
 from xiqa.training.softtree.loss import Shares, tree_loss, turn_penalty
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ FIRST_SEED = 5_000_000  # of simulated films; no evaluation uses these
 EPOCHS_BETWEEN_CHECKPOINTS = 20
 
 
-class SoftTreeRecipe(BaseModel):
+class SoftTreeRecipe(RecipeFile):
     r"""One distillation.
 
     Attributes:
@@ -72,8 +72,6 @@ class SoftTreeRecipe(BaseModel):
         look: What the tree looks at.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     kind: Literal["softtree"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     seed: int = 0
@@ -86,11 +84,6 @@ class SoftTreeRecipe(BaseModel):
     weight_decay: float = Field(default=1e-3, ge=0)
     simulated: int = Field(default=0, ge=0)
     look: TreeInput = TreeInput()
-
-    @classmethod
-    def read(cls, path: Path, *, quick: bool = False) -> SoftTreeRecipe:
-        """Read and check a recipe; see `xiqa.training.recipe.read_recipe`."""
-        return read_recipe(cls, path, quick=quick)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,124 @@
+"""Recipes and cards as checked values: one base for their sections, one reader of TOML.
+
+Start at `Section`, which every table of a recipe and every part of a card is; `RecipeFile` adds reading.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xiqa.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+__all__ = ["RecipeFile", "Section", "faults", "recipe_entries"]
+
+
+class Section(BaseModel):
+    """A table of a recipe or a part of a card: frozen, and an unknown entry is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecipeFile(Section):
+    """A whole recipe, which can be read from a TOML file."""
+
+    @classmethod
+    def read(cls, path: Path, *, quick: bool = False, changes: Mapping[str, Any] | None = None) -> Self:
+        """Read and check a recipe.
+
+        A recipe may begin with ``extends = "other.toml"``, a file beside it, whose entries it replaces table
+        by table; so one that differs from another in its backbone alone says no more than that. It may end in
+        a table ``[quick]``: the same in small.
+
+        Args:
+            path: A TOML file.
+            quick: The recipe in small, as its table ``[quick]`` says.
+            changes: Further entries to replace, tables within tables.
+
+        Returns:
+            The recipe.
+
+        Raises:
+            ConfigError: The file is absent, is not TOML, or has wrong values; names every entry at fault.
+        """
+        entries = recipe_entries(path)
+        small = entries.pop("quick", None)
+        if quick and not isinstance(small, dict):
+            raise ConfigError(f"{path} has no quick version", expected="a table [quick]")
+        if quick:
+            entries = _replaced(entries, {"name": f"{entries.get('name', '')}-quick"} | small)
+        try:
+            return cls.model_validate(_replaced(entries, changes or {}))
+        except ValidationError as error:
+            raise ConfigError(f"{path} is not such a recipe", got=faults(error, cls)) from error
+
+
+def recipe_entries(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A recipe's entries, unchecked, in place of those of the recipe that it extends.
+
+    Args:
+        path: A TOML file.
+        extended: The files that led to this one.
+
+    Raises:
+        ConfigError: A file is absent, is not TOML, or extends itself.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML", got=str(error)) from error
+    other = entries.pop("extends", None)
+    if other is None:
+        return entries
+    if path.resolve() in extended:
+        raise ConfigError(f"{path} extends itself", todo="name another recipe in extends, or none")
+    return _replaced(recipe_entries(path.parent / str(other), (*extended, path.resolve())), entries)
+
+
+def faults(error: ValidationError, kind: type[BaseModel] | None = None) -> str:
+    """Everything that a check found, in one line: unknown and missing entries, wrong ones with value.
+
+    Args:
+        error: Of the check.
+        kind: What was checked; an unknown entry at its top then brings the name that was probably meant.
+
+    Returns:
+        For example ``unknown sed (did you mean seed?); missing card; size.0 = 0: Input should be ...``.
+    """
+    known = list(kind.model_fields) if kind is not None else []
+    return "; ".join(_fault(detail, known) for detail in error.errors())
+
+
+def _fault(detail: ErrorDetails, known: list[str]) -> str:
+    entry = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "missing":
+        return f"missing {entry}"
+    if detail["type"] == "extra_forbidden":
+        meant = get_close_matches(entry, known, n=1)
+        return f"unknown {entry}" + (f" (did you mean {meant[0]}?)" if meant else "")
+    message = detail["msg"].removeprefix("Value error, ")
+    if isinstance(detail["input"], Mapping):  # a table that disagrees with itself: its entries would hide why
+        return f"{entry}: {message}" if entry else message
+    return f"{entry} = {detail['input']!r}: {message}"
+
+
+def _replaced(entries: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries with others in their place; tables are changed entry by entry, everything else as a whole."""
+    merged = dict(entries)
+    for name, value in changes.items():
+        old = merged.get(name)
+        merged[name] = (
+            _replaced(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+        )
+    return merged
