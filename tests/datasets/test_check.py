@@ -79,7 +79,7 @@ def test_check_command(tmp_path):
     sheet = tmp_path / "sheet.png"
     clean = RUN.invoke(data.app, ["check", str(tmp_path), "--sheet", str(sheet)])
     assert clean.exit_code == 0, clean.output
-    assert "object-cxr: 4 images" in clean.output
+    assert "object_cxr: 4 images" in clean.output
     assert sheet.stat().st_size > 1000
     (tmp_path / "test" / "d.jpg").write_bytes((tmp_path / "train" / "b.jpg").read_bytes())
     leaky = RUN.invoke(data.app, ["check", str(tmp_path)])

@@ -21,7 +21,7 @@ from xiqa.errors import DatasetError
 @pytest.mark.parametrize("column", ["image_name", "image_path"])
 def test_object_cxr(tmp_path, column):
     found = read_dataset(layouts.object_cxr(tmp_path, column))
-    assert found.name == "object-cxr"
+    assert found.name == "object_cxr"
     assert {s.key: (s.label, s.split) for s in found.samples} == {
         "a.jpg": (0, "train"),
         "b.jpg": (1, "train"),
@@ -40,7 +40,7 @@ def test_object_cxr(tmp_path, column):
 def test_nih(tmp_path):
     found = read_dataset(layouts.nih(tmp_path))
     by_key = {s.key: s for s in found.samples}
-    assert found.name == "nih-chestxray14"
+    assert found.name == "nih_chestxray14"
     assert by_key["00000001_001.png"].tags == ("Cardiomegaly", "Emphysema")
     assert by_key["00000001_000.png"].annotations[0].box == (3, 4.5, 12, 9.5)
     assert by_key["00000002_000.png"].split == "test"
@@ -192,7 +192,7 @@ def test_unknown_places_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="no data set"):
         read_dataset(tmp_path / "absent")
     (tmp_path / "x.txt").write_text("")
-    with pytest.raises(DatasetError, match="no known layout"):
+    with pytest.raises(DatasetError, match="got none that is known"):
         read_dataset(tmp_path / "x.txt")
 
 
@@ -334,7 +334,7 @@ def test_coco_of_another_tool_without_extra_fields(tmp_path):
         read_dataset(tmp_path)
 
 
-@pytest.mark.parametrize("layout", ["csv", "coco", "foreign-objects"])
+@pytest.mark.parametrize("layout", ["csv", "coco", "foreign_objects"])
 def test_a_leak_is_refused_by_every_layout_that_names_patients_and_told_when_asked(tmp_path, layout):
     for index, name in enumerate(("a.png", "b.png")):
         layouts.png(tmp_path / "images" / name, index)

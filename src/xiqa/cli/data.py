@@ -15,18 +15,34 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Check a data set, or bring it into another layout.")
 
 SHEET_IMAGES = 24
+LAYOUT = typer.Option("auto", help="Its layout (`xiqa data layouts`); auto: recognised by its files.")
+
+
+@app.command()
+def layouts() -> None:
+    """List the layouts of data sets that can be read, in the order in which they are tried."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xiqa.datasets.layout import layouts as known_layouts
+
+    table = Table("layout", "what it is")
+    for known in known_layouts():
+        table.add_row(known.name, known.summary)
+    Console().print(table)
 
 
 @app.command()
 def check(
-    path: Path = typer.Argument(help="Folder, CSV or COCO file of the data set; its layout is recognised."),
+    path: Path = typer.Argument(help="Folder, CSV or COCO file of the data set."),
+    layout: str = LAYOUT,
     sheet: Path | None = typer.Option(None, help="Write a contact sheet of annotated images to this PNG."),
 ) -> None:
     """Look at a data set before training on it: every image is opened once.
 
     Tells images by class and split, their sizes, annotated objects by kind, missing and broken files,
     annotations that lie outside their image, patients in several splits, and pictures that are nearly the
-    same in two splits (perceptual hash, then correlation). What layouts there are tells docs/datasets.md.
+    same in two splits (perceptual hash, then correlation). What layouts there are: `xiqa data layouts`.
 
     Exit status 1 when a patient, or nearly the same picture, lies in two splits: results would be too good.
     """
@@ -35,7 +51,7 @@ def check(
     from xiqa.datasets.check import check_dataset
     from xiqa.datasets.detect import read_dataset
 
-    collection = read_dataset(path, leaks=True)
+    collection = read_dataset(path, layout, leaks=True)
     every = max(1, len(collection.samples) // SHEET_IMAGES)
     shown: list[tuple[Sample, Image]] = []
     with Progress(transient=True) as progress:
@@ -110,6 +126,7 @@ def convert(
     out: Path = typer.Option(
         ..., help="NAME.json: COCO; NAME.csv: a table of images; a folder: Object-CXR's tables."
     ),
+    layout: str = LAYOUT,
     force: bool = typer.Option(False, "--force", help="Overwrite what is there."),
 ) -> None:
     """Bring a data set into another layout; the images stay where they are.
@@ -127,6 +144,6 @@ def convert(
     for file in written:
         if file.exists() and not force:
             raise DatasetError(f"{file} exists", todo="choose another name or add --force")
-    collection = read_dataset(path)
+    collection = read_dataset(path, layout)
     write(collection, out)
     typer.echo(f"{len(collection.samples)} images written to {out}")

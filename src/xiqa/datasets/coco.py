@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from xiqa.datasets.collection import SPLITS, Collection, assign_splits
+from xiqa.datasets.layout import layout
 from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
@@ -26,6 +27,13 @@ from xiqa.types import Annotation, MaskArray, Split
 __all__ = ["read_coco", "write_coco"]
 
 
+def _is_coco(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix == ".json"
+    return (path / "annotations.json").is_file() or any(path.glob("annotations/*.json"))
+
+
+@layout("coco", recognise=_is_coco, rank=1)
 def read_coco(path: Path, *, seed: int = 0) -> Collection:
     """The images of one COCO file, or of a folder that holds one file a split.
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xiqa.datasets.collection import Collection, assign_splits
+from xiqa.datasets.layout import layout
 from xiqa.datasets.sample import Sample
 from xiqa.errors import DatasetError
 
@@ -24,6 +25,7 @@ __all__ = ["CLASSES", "read_covid_radiography"]
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 
 
+@layout("covid_radiography", recognise=lambda path: (path / "COVID" / "images").is_dir())
 def read_covid_radiography(folder: Path, *, seed: int = 0) -> Collection:
     """The films of the four classes.
 
@@ -57,7 +59,7 @@ def read_covid_radiography(folder: Path, *, seed: int = 0) -> Collection:
                 )
             )
     return Collection(
-        "covid-radiography",
+        "covid_radiography",
         CLASSES,
         tuple(samples),
         ("patients are not named: every film is its own patient",),

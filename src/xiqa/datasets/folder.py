@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from xiqa.datasets.collection import SPLITS, Collection, assign_splits, require_no_leak
+from xiqa.datasets.layout import header, layout
 from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import read_rows
 from xiqa.errors import DatasetError
@@ -28,6 +29,7 @@ __all__ = ["read_class_folders", "read_csv"]
 SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
 
 
+@layout("class_folders", recognise=Path.is_dir, rank=9)
 def read_class_folders(folder: Path, *, seed: int = 0) -> Collection:
     """Images in one folder a class, with or without a level of splits above.
 
@@ -59,7 +61,16 @@ def read_class_folders(folder: Path, *, seed: int = 0) -> Collection:
         splits = assign_splits([sample.key for sample in samples], seed=seed)
         samples = [replace(sample, split=part) for sample, part in zip(samples, splits, strict=True)]
     notes = ("patients are unknown: images of one patient may lie in several splits",)
-    return Collection("class-folders", tuple(classes), tuple(samples), notes)
+    return Collection("class_folders", tuple(classes), tuple(samples), notes)
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix == ".csv" if path.is_file() else "image" in header(path / "images.csv")
+
+
+@layout("csv", recognise=_is_table, rank=3)
+def _read_table(path: Path) -> Collection:
+    return read_csv(path if path.is_file() else path / "images.csv", leaks=True)
 
 
 def read_csv(table: Path, *, seed: int = 0, label: str | None = None, leaks: bool = False) -> Collection:

@@ -17,6 +17,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal, cast
 
+from xiqa.datasets.collection import Collection
+from xiqa.datasets.layout import header, layout
 from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
@@ -75,6 +77,11 @@ def read_foreign_objects(folder: Path) -> list[Sample]:
             )
         )
     return samples
+
+
+@layout("foreign_objects", recognise=lambda path: {"image", "kind"} <= header(path / "objects.csv"))
+def _read(folder: Path) -> Collection:
+    return Collection("foreign_objects", tuple(_LABELS), tuple(read_foreign_objects(folder)))
 
 
 def read_scenarios(folder: Path) -> dict[str, str]:

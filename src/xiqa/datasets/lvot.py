@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from xiqa.datasets.collection import Collection, assign_splits
+from xiqa.datasets.layout import layout
 from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import read_rows
 from xiqa.errors import DatasetError, ImageReadError
@@ -30,6 +31,7 @@ CLASSES = ("without_lvot", "with_lvot")
 SUFFIXES = (".png", ".dcm", ".nii", ".nii.gz")
 
 
+@layout("lvot", recognise=lambda path: any((path / "images").glob("*/*")), rank=2)
 def read_lvot(folder: Path, *, seed: int = 0) -> Collection:
     """The slices of all patients, split by patient.
 

@@ -13,6 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from xiqa.datasets.collection import Collection, assign_splits
+from xiqa.datasets.layout import layout
 from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number, read_rows
 from xiqa.errors import DatasetError
@@ -66,6 +67,7 @@ def read_boxes(table: Path) -> dict[str, tuple[Annotation, ...]]:
     return {image: tuple(found) for image, found in boxes.items()}
 
 
+@layout("nih_chestxray14", recognise=lambda path: any(path.glob("Data_Entry_2017*.csv")))
 def read_nih_chestxray14(folder: Path, *, val_fraction: float = 0.125, seed: int = 0) -> Collection:
     """The films that are present, with every finding as a tag.
 
@@ -112,7 +114,7 @@ def read_nih_chestxray14(folder: Path, *, val_fraction: float = 0.125, seed: int
     )
     absent = len(rows) - len(present)
     notes = (f"{absent} films of the table are not in the folder",) if absent else ()
-    return Collection("nih-chestxray14", ("no_finding", "finding"), samples, notes)
+    return Collection("nih_chestxray14", ("no_finding", "finding"), samples, notes)
 
 
 def _tags(row: dict[str, str]) -> tuple[str, ...]:

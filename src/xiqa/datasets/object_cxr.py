@@ -16,6 +16,8 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xiqa.datasets.collection import Collection
+from xiqa.datasets.layout import header, layout
 from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
@@ -29,6 +31,7 @@ __all__ = ["parse_annotation", "read_object_cxr"]
 
 RECTANGLE, ELLIPSE, POLYGON = "0", "1", "2"
 _NAME_COLUMNS = ("image_name", "image_path")
+_TABLES: dict[str, Split] = {"train.csv": "train", "dev.csv": "val", "test.csv": "test"}
 
 
 def parse_annotation(text: str) -> tuple[Annotation, ...]:
@@ -117,3 +120,15 @@ def read_object_cxr(table: Path, images: Path, split: Split, classes: Sequence[i
                 file = images / Path(key).name
             samples.append(Sample(key, file, label, split, patient=key, annotations=annotations))
     return samples
+
+
+@layout("object_cxr", recognise=lambda path: any("annotation" in header(path / name) for name in _TABLES))
+def _read(folder: Path) -> Collection:
+    """All tables that are there; images lie in ``images/``, or in a folder named like the table."""
+    samples: list[Sample] = []
+    for name, split in _TABLES.items():
+        table = folder / name
+        if table.is_file():
+            own = folder / table.stem
+            samples += read_object_cxr(table, own if own.is_dir() else folder / "images", split)
+    return Collection("object_cxr", ("clean", "foreign"), tuple(samples))

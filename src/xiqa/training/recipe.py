@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from xiqa.config import RecipeFile, Section
+from xiqa.datasets.detect import AUTO
+from xiqa.datasets.layout import layout_names
 from xiqa.models.architecture import Architecture
 from xiqa.models.card import Layers
 from xiqa.models.outputs import Outputs, disagreement, output_count, problem_names
@@ -24,30 +26,25 @@ __all__ = [
 ]
 
 
-Layout = Literal[
-    "auto",
-    "foreign_objects",
-    "object_cxr",
-    "lvot",
-    "covid_radiography",
-    "nih_chestxray14",
-    "coco",
-    "csv",
-    "class_folders",
-    "simulated_chest",
-    "simulated_cardiac",
-    "corrupted",
-]
-
 SIMULATED = ("simulated_chest", "simulated_cardiac", "corrupted")
 """Layouts that need no data; ``corrupted`` takes good images of a data set where one is given."""
+
+
+def _known(name: str) -> str:
+    names = (AUTO, *layout_names(), *SIMULATED)
+    if name not in names:
+        raise ValueError(f"no layout is named so; there are {', '.join(names)}")
+    return name
+
+
+Layout = Annotated[str, AfterValidator(_known)]
 
 
 class Data(Section):
     """Which films to learn from.
 
     Attributes:
-        layout: How the data set lies on the disk (see `xiqa.datasets`); ``auto``: recognised by its files;
+        layout: How the data set lies on the disk (``xiqa data layouts``); ``auto``: recognised by its files;
             ``simulated_chest``, ``simulated_cardiac``: made on the spot, every patient without and with
             what is looked for; ``corrupted``: good images with a global problem put into them (see
             `xiqa.training.corrupted`).

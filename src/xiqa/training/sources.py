@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xiqa.datasets import Sample, read_foreign_objects
+from xiqa.datasets import Sample
 from xiqa.datasets.balance import downsample
-from xiqa.datasets.collection import Collection, require_no_leak
-from xiqa.datasets.detect import LAYOUTS, read_dataset
+from xiqa.datasets.detect import read_dataset
 from xiqa.errors import ConfigError, DatasetError
 from xiqa.simulation.cardiac import simulate_cardiac
 from xiqa.simulation.chest import Scenario, simulate_chest
@@ -48,26 +47,8 @@ def read_samples(recipe: Recipe, data: Path) -> list[Sample]:
     Raises:
         DatasetError: The data set is not as its layout wants it, or has other classes than the recipe.
     """
-    if recipe.data.layout == "foreign_objects":
-        collection = Collection("foreign-objects", ("clean", "foreign"), tuple(read_foreign_objects(data)))
-    else:
-        collection = _read(recipe.data.layout, data)
-    require_no_leak(collection.samples)
+    collection = read_dataset(data, recipe.data.layout)
     return [_labelled(recipe, sample, collection.classes[sample.label]) for sample in collection.samples]
-
-
-def _read(layout: str, data: Path) -> Collection:
-    """A data set of a named layout, or of the one that its files show."""
-    if layout == "auto":
-        return read_dataset(data)
-    if not data.exists():
-        raise DatasetError("no data set", expected=f"one of the layout {layout}", got=str(data))
-    readers = {name: (fits, read) for name, fits, read in reversed(LAYOUTS) if fits(data)}
-    name = layout.replace("_", "-")
-    if name not in readers:
-        found = ", ".join(readers) or "nothing known"
-        raise DatasetError(f"{data} has another layout than the recipe", expected=name, got=found)
-    return readers[name][1](data)
 
 
 def _labelled(recipe: Recipe, sample: Sample, name: str) -> Sample:
