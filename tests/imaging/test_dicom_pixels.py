@@ -155,10 +155,13 @@ def test_real_files_agree_with_pydicom(path, tmp_path):
 
 
 def without_transforms(data):
-    """The file without the transforms that make display values of stored ones."""
-    for name in ("WindowCenter", "WindowWidth", "VOILUTSequence", "RescaleSlope", "RescaleIntercept"):
+    """The file with a window over all that its bits can express as its only transform."""
+    for name in ("VOILUTSequence", "RescaleSlope", "RescaleIntercept"):
         if name in data:
             del data[name]
+    low = -(1 << (data.BitsStored - 1)) if data.PixelRepresentation else 0
+    data.WindowWidth = (1 << data.BitsStored) - 1
+    data.WindowCenter, data.VOILUTFunction = low + data.WindowWidth / 2, "LINEAR_EXACT"
     return data
 
 

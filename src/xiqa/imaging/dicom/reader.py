@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut
 
 from xiqa.errors import ImageReadError
 from xiqa.imaging.blocks import blockwise, look_up, scale
-from xiqa.imaging.dicom.display import Display, display_of, straight_line, to_display
+from xiqa.imaging.dicom.contrast import with_range
+from xiqa.imaging.dicom.display import Display, straight_line, to_display
+from xiqa.imaging.dicom.elements import BrokenElementError, choice, numbers
 from xiqa.imaging.dicom.header import IDENTIFIERS, Elements, read_header
 from xiqa.imaging.dicom.mask import padding_range, shutter_mask
+from xiqa.imaging.dicom.palette import palette_colours
 from xiqa.imaging.dicom.pixels import PixelFormat, read_frame
+from xiqa.imaging.dicom.transforms import display_of
 from xiqa.imaging.options import ReadOptions, printable
 from xiqa.imaging.values import to_grey
 from xiqa.types import FloatArray, Image, MaskArray, Source
@@ -51,18 +54,19 @@ class DicomReader:
         raw = read_frame(self.header, self.format, frame, self.options.limits)
         if raw.dtype.kind == "f" and not np.isfinite(raw).all():
             raise ImageReadError("the pixels hold NaN or infinity", code="not_finite", expected="numbers")
-        notes: tuple[str, ...] = ()
-        numbers = self.format.numbers(raw) if raw.ndim == 2 else None
-        shutter = shutter_mask(_shutter_group(data, frame), raw.shape[:2])
-        mask = _both(self._not_padding(raw, numbers), shutter)
+        notes: list[str] = []
+        plain = self.format.numbers(raw) if raw.ndim == 2 else None
+        shutter = shutter_mask(_shutter_group(data, frame), raw.shape[:2], notes)
+        mask = _both(self._not_padding(raw, plain, notes), shutter)
         if raw.ndim == 3:
             pixels = np.divide(raw, np.float32((1 << self.format.bits) - 1), dtype=np.float32)
         elif self.format.photometric == "PALETTE COLOR":
-            pixels = _palette(raw, data)
+            pixels, palette_notes = palette_colours(self.format.values(raw), data, self.format.stored_range)
+            notes += palette_notes
         else:
-            display = display_of(data, frame)
-            pixels = self._shown(raw, numbers, display)
-            notes = display.notes
+            display = self._display(raw, plain, mask, frame)
+            pixels = self._shown(raw, plain, display)
+            notes = [*display.notes, *notes]
         spacing, spacing_notes = _spacing(data, frame)
         identifiers, identifier_notes = _identifiers(data)
         return Image(
@@ -80,6 +84,17 @@ class DicomReader:
                 notes=(*notes, *spacing_notes, *identifier_notes),
             ),
         )
+
+    def _display(
+        self, raw: NDArray[Any], numbers: NDArray[Any] | None, mask: MaskArray | None, frame: int
+    ) -> Display:
+        """The transforms of a frame, with a range of grey values where the file names none."""
+        data, stored = self.header.data, self.format.stored_range
+        display = display_of(data, frame, stored)
+        if display.voi is not None or display.window is not None or stored is None:
+            return display
+        values = self.format.values(raw) if numbers is None else numbers
+        return with_range(display, values, mask, stored, self.format.bits, choice(data, "Modality"))
 
     def _shown(self, raw: NDArray[Any], numbers: NDArray[Any] | None, display: Display) -> FloatArray:
         """Grey patterns in display order.
@@ -108,8 +123,10 @@ class DicomReader:
         table = np.tile(unused_below, patterns // unused_below.size)
         return blockwise(look_up(table), raw, table.dtype)
 
-    def _not_padding(self, raw: NDArray[Any], numbers: NDArray[Any] | None) -> MaskArray | None:
-        ends = padding_range(self.header.data)
+    def _not_padding(
+        self, raw: NDArray[Any], numbers: NDArray[Any] | None, notes: list[str]
+    ) -> MaskArray | None:
+        ends = padding_range(self.header.data, notes)
         if ends is None or raw.dtype.kind == "f" or raw.ndim == 3:
             return None
         first, last = (self.format.number(end) for end in ends)
@@ -133,22 +150,6 @@ def _both(first: MaskArray | None, second: MaskArray | None) -> MaskArray | None
     return masks[0] & masks[1] if len(masks) == 2 else next(iter(masks), None)
 
 
-def _palette(raw: NDArray[Any], data: Dataset) -> FloatArray:
-    """Indices as RGB."""
-    try:
-        colours = apply_color_lut(raw.astype(raw.dtype.newbyteorder("=")), data)[..., :3]
-        bits = int(data.RedPaletteColorLookupTableDescriptor[2])
-    except (ValueError, AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ImageReadError(
-            "the palette cannot be used",
-            code="bad_lut",
-            expected="a palette of three colours",
-            got=str(error),
-        ) from error
-    top = (1 << max(bits, 8 * colours.dtype.itemsize)) - 1
-    return np.asarray(colours / np.float32(top), dtype=np.float32)
-
-
 def _functional_group(data: Dataset, frame: int, keyword: str) -> Dataset | None:
     """The item of a functional group for one frame, its own or the shared one."""
     per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
@@ -167,16 +168,30 @@ def _shutter_group(data: Dataset, frame: int) -> Dataset:
 def _spacing(data: Dataset, frame: int) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
     """Millimetres a pixel as (row, column), and what it is measured at."""
     measures = _functional_group(data, frame, "PixelMeasuresSequence")
+    notes: list[str] = []
     for group, keyword, note in (
         (measures, "PixelSpacing", ""),
         (data, "PixelSpacing", ""),
         (data, "ImagerPixelSpacing", "spacing is measured at the detector"),
         (data, "NominalScannedPixelSpacing", "spacing is measured on the scanned film"),
     ):
-        value = group.get(keyword) if group is not None else None
-        if value and len(value) == 2 and all(0 < float(part) < np.inf for part in value):
-            return (float(value[0]), float(value[1])), (note,) if note else ()
-    return None, ()
+        value = [] if group is None else _millimetres(group, keyword, notes)
+        if value:
+            return (value[0], value[1]), (*notes, note) if note else tuple(notes)
+    return None, tuple(notes)
+
+
+def _millimetres(group: Dataset, keyword: str, notes: list[str]) -> list[float]:
+    """Two lengths above zero; none where the element has others, with a note."""
+    try:
+        value = numbers(group, keyword, notes)
+    except BrokenElementError as error:
+        notes.append(f"{error}; it was left out")
+        return []
+    if not value or (len(value) == 2 and min(value) > 0):
+        return value
+    notes.append(f"{keyword} is {value} instead of two lengths; it was left out")
+    return []
 
 
 def _is_uid(text: str) -> bool:
