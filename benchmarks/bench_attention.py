@@ -44,7 +44,7 @@ def main() -> None:
     labels = test[2].numpy()
     rows = [["measure", "network", "films", "seeds", "value", "low", "high"]]
     picks = np.random.default_rng(0).integers(len(labels), size=(DRAWS, len(labels)))
-    for name, measure in (("AUC", auc), ("accuracy", accuracy)):
+    for name, measure in (("AUC", roc_auc), ("accuracy", accuracy)):
         values = {key: measure(one, labels) for key, one in scores.items()}
         drawn = {key: [measure(one[pick], labels[pick]) for pick in picks] for key, one in scores.items()}
         values["lficam - plain"] = values["lficam"] - values["plain"]
@@ -96,11 +96,6 @@ def logits(network, images, features):
     if isinstance(network, AttentionNet):
         return network.classify(features, network.attention(features, images))
     return network(features)
-
-
-def auc(scores, labels):
-    poor, good = scores[labels == 1], scores[labels == 0]
-    return float(np.mean(poor[:, None] > good[None])) if len(poor) and len(good) else np.nan
 
 
 def accuracy(scores, labels):

@@ -28,6 +28,7 @@ from xiqa.datasets.foreign_objects import COMPACT_KINDS, read_foreign_objects
 from xiqa.export import export_model
 from xiqa.export.onnx import shrink
 from xiqa.metrics.localisation.pointing_game import pointing_game
+from xiqa.metrics.roc import roc_auc
 from xiqa.models.exported import INPUT, OUTPUTS
 from xiqa.saliency.maps import upsample
 
@@ -78,12 +79,6 @@ def quantise(source: Path, out: Path, preprocessing, samples) -> None:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
-
-
-def auc(probabilities, poor) -> float:
-    """Share of pairs of a poor and a good film in the right order, ties count half."""
-    up, down = probabilities[poor][:, None], probabilities[~poor]
-    return float(((up > down) + 0.5 * (up == down)).mean())
 
 
 def measure(runtime: OnnxRuntime, samples) -> dict[str, np.ndarray]:
@@ -138,7 +133,7 @@ def main() -> None:
                     "precision": precision,
                     "films": len(samples),
                     "megabytes": f"{file.stat().st_size / 1e6:.1f}",
-                    "auc": f"{auc(found['probability'], poor):.4f}",
+                    "auc": f"{roc_auc(found['probability'], poor):.4f}",
                     "peak_on_object": f"{np.nanmean(found['hits'][:, 0]):.3f}",
                     "peak_on_compact": f"{np.nanmean(found['hits'][:, 1]):.3f}",
                     "peaks_moved": f"{moved[poor].mean():.3f}",

@@ -17,8 +17,9 @@ from scipy.ndimage import gaussian_filter, sobel
 
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.sample import by_split
-from xiqa.experiments.film_scores import interval_by_patient
 from xiqa.metrics.localisation.pointing_game import pointing_game
+from xiqa.scoring.evaluation import auc_interval
+from xiqa.scoring.intervals import statistic_interval
 
 RESULTS = Path(__file__).parent / "results" / "lvot_shortcuts.csv"
 
@@ -48,13 +49,6 @@ PLACES = {
 }
 
 
-def auc(values, labels):
-    poor, good = values[labels == 1], values[labels == 0]
-    if not len(poor) or not len(good):
-        return float("nan")
-    return float((poor[:, None] > good).mean() + 0.5 * (poor[:, None] == good).mean())
-
-
 def main():
     samples = by_split(read_dataset(Path(sys.argv[1])).samples, "test")
     images = [sample.read().pixels for sample in samples]
@@ -63,8 +57,7 @@ def main():
     rows = []
     for name, number in NUMBERS.items():
         values = np.array([number(pixels) for pixels in images])
-        told = interval_by_patient(patients, lambda pick, v=values: auc(v[pick], labels[pick]))
-        rows.append((name, "AUC", told))
+        rows.append((name, "AUC", auc_interval(values, labels == 1, patients)))
     ways = {"PG box": {"tolerance": 15.0, "frame": "lvot", "shape": "box"}, "PG inside": {"tolerance": 0.0}}
     for name, place in PLACES.items():
         for label, options in ways.items():
@@ -74,7 +67,7 @@ def main():
                     for pixels, sample in zip(images, samples, strict=True)
                 ]
             )
-            told = interval_by_patient(patients, lambda pick, v=hits: float(np.nanmean(v[pick])))
+            told = statistic_interval(lambda pick, v=hits: float(np.nanmean(v[pick])), patients)
             rows.append((name, label, told))
     with RESULTS.open("w", newline="") as lines:
         table = csv.writer(lines, lineterminator="\n")

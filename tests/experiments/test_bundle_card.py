@@ -7,10 +7,11 @@ from torchmetrics.functional.classification import binary_auroc
 
 from xiqa.errors import DatasetError
 from xiqa.experiments.bundle_card import evaluate_bundle, simulated_samples, with_evaluation
-from xiqa.experiments.film_scores import Scores, interval_by_patient, summarise
 from xiqa.experiments.other_sources import other_sources
 from xiqa.geometry import Box, Point
 from xiqa.models.bundle import load_model, shipped_models
+from xiqa.scoring.evaluation import Scores, summarise
+from xiqa.scoring.intervals import statistic_interval
 from xiqa.types import Annotation
 
 
@@ -58,8 +59,12 @@ def test_films_of_one_class_cannot_be_scored():
 def test_the_interval_goes_by_patient():
     rng = np.random.default_rng(0)
     values = np.repeat(rng.normal(size=40), 5)
-    alone = interval_by_patient([str(i) for i in range(200)], lambda pick: float(values[pick].mean()))
-    together = interval_by_patient([str(i // 5) for i in range(200)], lambda pick: float(values[pick].mean()))
+
+    def mean(pick):
+        return float(values[pick].mean())
+
+    alone = statistic_interval(mean, [str(i) for i in range(200)])
+    together = statistic_interval(mean, [str(i // 5) for i in range(200)])
     assert alone.value == together.value
     exact = 1.96 * values.std() / np.sqrt(40)
     assert together.high - together.low == pytest.approx(2 * exact, rel=0.15)

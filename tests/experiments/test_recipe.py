@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from xiqa.errors import ConfigError
+from xiqa.experiments.measures import STATISTICS, VERDICTS
 from xiqa.experiments.recipe import Experiment, find_recipe, recipes
-from xiqa.experiments.tables import STATISTICS, VERDICTS
 from xiqa.metrics import get_metric
 from xiqa.saliency.registry import bind
 

@@ -7,14 +7,9 @@ import pytest
 from scipy import stats as scipy_stats
 
 from xiqa.errors import XiqaError
-from xiqa.experiments.stats import (
-    bootstrap_means,
-    bootstrap_statistic,
-    holm,
-    mean_intervals,
-    paired_differences,
-    rank_stability,
-)
+from xiqa.experiments.stats import holm, mean_intervals, paired_differences, rank_stability
+from xiqa.scoring.bootstrap import bootstrap_means
+from xiqa.scoring.intervals import statistic_interval
 
 RNG = np.random.default_rng(0)
 PATIENTS = [f"p{number}" for number in RNG.integers(0, 40, 100)]
@@ -86,7 +81,7 @@ class TestBootstrap:
 
 def test_a_statistic_of_the_whole_set():
     values = TABLE[:, 0]
-    ours = bootstrap_statistic(lambda index: float(values[index].mean()), PATIENTS, resamples=2000)
+    ours = statistic_interval(lambda index: float(values[index].mean()), PATIENTS, resamples=2000)
     fast = mean_intervals({"m": values}, PATIENTS)["m"]
     assert ours.value == pytest.approx(fast.value)
     assert (ours.low, ours.high) == pytest.approx((fast.low, fast.high), abs=0.03)

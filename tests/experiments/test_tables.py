@@ -10,7 +10,8 @@ from xiqa.experiments.recipe import TableSpec
 from xiqa.experiments.render import cell_text, to_csv, to_html, to_latex, to_markdown
 from xiqa.experiments.rows import frame_of
 from xiqa.experiments.stats import paired_differences
-from xiqa.experiments.tables import auc, make_table
+from xiqa.experiments.tables import make_table
+from xiqa.metrics.roc import roc_auc
 from xiqa.scoring.classifier import classifier_report
 
 PATIENTS = ["p", "p", "q", "r", "s", "t", "u", "v"]
@@ -65,8 +66,8 @@ def test_differences_are_paired_with_the_reference_and_corrected_together(table,
     fem = table.cells[("trained", "fem"), ("pointing_game",)]
     assert fem.significant
     assert fem.better is False
-    assert cell_text(fem).endswith("▼")
-    assert not cell_text(table.cells[("full", "fem"), ("pointing_game",)]).endswith("▼")
+    assert cell_text(fem, 8).endswith("▼")
+    assert not cell_text(table.cells[("full", "fem"), ("pointing_game",)], 8).endswith("▼")
 
 
 def test_a_key_may_be_a_column_and_where_chooses(recipe):
@@ -95,7 +96,7 @@ def test_the_area_under_the_curve_is_of_the_whole_set(recipe):
     other = table.cells[("full",), ("AUC",)]
     assert other.difference.value == pytest.approx(other.interval.value - slow)
     assert 0 < other.p <= 1
-    assert math.isnan(auc(GOOD, np.ones(8)))
+    assert math.isnan(roc_auc(GOOD, np.ones(8)))
 
 
 def test_nothing_measured_is_an_error(recipe):
@@ -114,7 +115,7 @@ def test_formats_hold_every_cell(table):
     assert to_latex(table).count(r"\\") == 5
     lines = to_csv(table).splitlines()
     assert len(lines) == 5
-    assert lines[0].startswith("state,method,column,value,low,high,films,difference")
+    assert lines[0].startswith("state,method,column,value,low,high,films,patients,difference")
     assert "p = " in to_html(table)
 
 
@@ -126,7 +127,7 @@ def test_few_patients_are_not_tested(recipe):
     first = table.cells[("a",), ("pointing_game",)]
     assert first.difference.value == 1.0
     assert not first.significant
-    assert cell_text(table.cells[("c",), ("pointing_game",)]) == "2.000"
+    assert cell_text(table.cells[("c",), ("pointing_game",)], table.films) == "2.000 (n = 1)"
     assert "No test below 6 patients." in to_markdown(table)
 
 
@@ -168,6 +169,6 @@ def test_a_statistic_leaves_out_films_that_were_not_measured(recipe):
     table = make_table(frame_of(found), spec, recipe())
     few, many = (table.cells[(state,), ("AUC",)].interval for state in ("trained", "full"))
     labels = np.arange(8) % 2
-    assert few.value == pytest.approx(auc(np.array(scores[:7]), labels[:7]))
-    assert many.value == pytest.approx(auc(np.array(scores), labels))
+    assert few.value == pytest.approx(roc_auc(np.array(scores[:7]), labels[:7]))
+    assert many.value == pytest.approx(roc_auc(np.array(scores), labels))
     assert few.value != many.value

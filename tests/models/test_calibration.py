@@ -10,14 +10,13 @@ from torchmetrics.functional.classification import binary_calibration_error
 from xiqa.errors import ModelError
 from xiqa.models.calibration import (
     band_around,
-    calibration_error,
     fit_beta,
     fit_platt,
     fit_temperature,
     probability_of,
-    reliability,
     threshold_at_sensitivity,
 )
+from xiqa.scoring.calibration import calibration_error, reliability
 
 
 def draw(scale, shift=0.0, count=40_000, seed=0):

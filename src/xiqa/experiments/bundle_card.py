@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from xiqa.datasets import COMPACT_KINDS, Sample
-from xiqa.experiments.film_scores import Scores, summarise
 from xiqa.experiments.other_sources import other_sources, turned_films
 from xiqa.metrics.localisation.froc import candidates
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
@@ -18,6 +17,7 @@ from xiqa.models.card import BundleCard, Evaluation, GuardReport
 from xiqa.models.layers import TargetLayers
 from xiqa.saliency.engine import explain
 from xiqa.saliency.maps import upsample
+from xiqa.scoring.evaluation import Scores, summarise
 from xiqa.simulation.chest import simulate_chest
 
 if TYPE_CHECKING:

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from xiqa.errors import ConfigError
+from xiqa.experiments.measures import bounds_of
 from xiqa.experiments.recipe import Experiment, FigureSpec, Key
-from xiqa.experiments.stats import bootstrap_means, mean_intervals
+from xiqa.experiments.stats import mean_intervals
 from xiqa.experiments.tables import ResultTable, chosen_rows
 from xiqa.report.classifier_files import draw_history
+from xiqa.scoring.bootstrap import bootstrap_means
 from xiqa.scoring.classifier import ClassifierReport
 
 if TYPE_CHECKING:
@@ -184,7 +186,7 @@ def _scatter(rows: pd.DataFrame, spec: FigureSpec, experiment: Experiment, plt: 
         raise ConfigError(f"no points for the figure {spec.name}", expected=f"measures {spec.x} and {spec.y}")
     keys = _told(points, spec.lines)
     figure, axis = plt.subplots(figsize=(7.5, 5.0), layout="constrained")
-    x, y = _means(across, keys, experiment), _means(up, keys, experiment)
+    x, y = _means(across, keys, experiment, spec.x), _means(up, keys, experiment, spec.y)
     found = sorted((name for name in x if name in y), key=lambda name: (y[name][0], x[name][0]))
     for name in found:
         (here, left, right), (value, low, high) = x[name], y[name]
@@ -226,7 +228,7 @@ def _name_points(axis: Axes, points: list[tuple[str, float, float]]) -> None:
 
 
 def _means(
-    rows: pd.DataFrame, keys: tuple[Key, ...], experiment: Experiment
+    rows: pd.DataFrame, keys: tuple[Key, ...], experiment: Experiment, label: str
 ) -> dict[str, tuple[float, float, float]]:
     found = {}
     for name, group in _grouped(rows, keys):
@@ -234,6 +236,7 @@ def _means(
         one = mean_intervals(
             {name: films["value"].to_numpy(dtype=float)},
             [str(patient) for patient in films["patient"]],
+            bounds=bounds_of(label, experiment),
             resamples=min(2000, experiment.resamples),
             seed=experiment.seed,
         )[name]

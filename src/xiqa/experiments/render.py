@@ -25,16 +25,17 @@ def mark(cell: Cell) -> str:
     return {True: "▲", False: "▼", None: "◆"}[cell.better]
 
 
-def cell_text(cell: Cell | None) -> str:
-    """A cell in words: value, interval, mark."""
+def cell_text(cell: Cell | None, films: int) -> str:
+    """A cell in words: value, interval, n where it is not all the films of the table, mark."""
     if cell is None or isnan(cell.interval.value):
         return NOTHING
-    one = cell.interval
-    if isnan(one.low):
-        return _number(one.value)  # a single patient has no interval
-    return f"{_number(one.value)} [{_number(one.low)}, {_number(one.high)}]" + (
-        f" {mark(cell)}" if mark(cell) else ""
-    )
+    interval = cell.interval
+    parts = [_number(interval.value)]
+    if not isnan(interval.low):
+        parts.append(f"[{_number(interval.low)}, {_number(interval.high)}]")
+    if interval.images != films:
+        parts.append(f"(n = {interval.images})")
+    return " ".join([*parts, mark(cell)]).rstrip()
 
 
 def _number(value: float) -> str:
@@ -47,7 +48,8 @@ def _heads(table: ResultTable) -> list[str]:
 
 def _lines(table: ResultTable) -> list[list[str]]:
     return [
-        [*row, *(cell_text(table.cells.get((row, column))) for column in table.columns)] for row in table.rows
+        [*row, *(cell_text(table.cells.get((row, column)), table.films) for column in table.columns)]
+        for row in table.rows
     ]
 
 
@@ -110,7 +112,7 @@ def to_html(table: ResultTable) -> str:
     body = []
     for row in table.rows:
         names = "".join(f'<th scope="row">{escape(name)}</th>' for name in row)
-        cells = "".join(_html_cell(table.cells.get((row, column))) for column in table.columns)
+        cells = "".join(_html_cell(table.cells.get((row, column)), table.films) for column in table.columns)
         body.append(f"<tr>{names}{cells}</tr>")
     notes = " ".join(map(escape, table.notes))
     return (
@@ -119,11 +121,12 @@ def to_html(table: ResultTable) -> str:
     )
 
 
-def _html_cell(cell: Cell | None) -> str:
+def _html_cell(cell: Cell | None, films: int) -> str:
     title = ""
     if cell is not None and cell.difference is not None:
-        title = f' title="difference {cell.difference}, p = {cell.p:.3g}"'
-    return f"<td{title}>{escape(cell_text(cell))}</td>"
+        p = "not tested" if isnan(cell.p) else f"p = {cell.p:.3g}"
+        title = f' title="difference {cell.difference}, {p}"'
+    return f"<td{title}>{escape(cell_text(cell, films))}</td>"
 
 
 def to_csv(table: ResultTable) -> str:
@@ -131,7 +134,7 @@ def to_csv(table: ResultTable) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        [*table.keys, "column", "value", "low", "high", "films", "difference", "difference_low",
+        [*table.keys, "column", "value", "low", "high", "films", "patients", "difference", "difference_low",
          "difference_high", "p_holm"]
     )  # fmt: skip
     for (row, column), cell in table.cells.items():
@@ -141,7 +144,7 @@ def to_csv(table: ResultTable) -> str:
         told = [f"{number:.6g}" for number in numbers]
         told += [""] * (6 - len(told))
         p = "" if isnan(cell.p) else f"{cell.p:.4g}"
-        writer.writerow([*row, ", ".join(column), *told[:3], one.images, *told[3:], p])
+        writer.writerow([*row, ", ".join(column), *told[:3], one.images, one.patients, *told[3:], p])
     return text.getvalue()
 
 

@@ -6,8 +6,8 @@ by film first, so that a film counts once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import inf, isnan, nan
 from typing import Any
 
@@ -15,36 +15,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xiqa.errors import ConfigError, MetricError
+from xiqa.errors import ConfigError
+from xiqa.experiments.measures import STATISTICS, bounds_of, direction_of
 from xiqa.experiments.recipe import Experiment, TableSpec
-from xiqa.experiments.stats import (
-    Interval,
-    bootstrap_means,
-    holm,
-    mean_intervals,
-    p_value,
-    paired_differences,
-    statistic_draws,
-)
-from xiqa.metrics import get_metric
+from xiqa.experiments.stats import FEWEST, exchange_p, holm, mean_intervals, paired_differences
+from xiqa.scoring.bootstrap import bootstrap_means
+from xiqa.scoring.intervals import Interval, independent_pairs, interval_of, statistic_interval
 
-__all__ = ["SIGNIFICANT", "STATISTICS", "VERDICTS", "Cell", "ResultTable", "chosen_rows", "make_table"]
+__all__ = ["SIGNIFICANT", "Cell", "ResultTable", "chosen_rows", "make_table"]
 
 Floats = NDArray[np.float64]
 Scored = tuple[Floats, Floats]  # values of films, and which of them are positive
 Name = tuple[str, ...]
 
 SIGNIFICANT = 0.05
-FEWEST = 6  # patients of a test: with fewer, no choice of signs has a chance below 0.05
 SET_RESAMPLES = 2000  # of statistics that are not means
-
-VERDICTS: Mapping[str, bool] = {
-    "probability": True,
-    "accuracy": True,
-    "sensitivity": True,
-    "specificity": True,
-}
-"""Measures of a network's verdict, and whether higher is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +64,7 @@ class ResultTable:
         keys: What the row names are.
         rows: Names of the rows.
         columns: Names of the columns.
+        films: How many films it is about; a cell may rest on fewer.
         cells: By row and column; absent where nothing was measured.
         notes: What a reader must know.
     """
@@ -88,42 +74,9 @@ class ResultTable:
     keys: Name
     rows: list[Name]
     columns: list[Name]
+    films: int
     cells: dict[tuple[Name, Name], Cell]
     notes: tuple[str, ...] = ()
-
-
-def auc(scores: Floats, labels: Floats) -> float:
-    """Probability that a poor film scores above a good one, ties counted half."""
-    positive, negative = scores[labels == 1], np.sort(scores[labels != 1])
-    if not len(positive) or not len(negative):
-        return nan
-    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
-    return float(below.mean() / (2 * len(negative)))
-
-
-def precision(called: Floats, labels: Floats) -> float:
-    """Share of the films called so that are so; 0 where none is called so."""
-    return float((called * labels).sum() / max(called.sum(), 1))
-
-
-def recall(called: Floats, labels: Floats) -> float:
-    """Share of the films that are so that are called so."""
-    return float((called * labels).sum() / labels.sum()) if labels.any() else nan
-
-
-def f1(called: Floats, labels: Floats) -> float:
-    """Harmonic mean of precision and recall."""
-    return float(2 * (called * labels).sum() / (called.sum() + labels.sum())) if labels.any() else nan
-
-
-STATISTICS: Mapping[str, tuple[str, Callable[[Floats, Floats], float]]] = {
-    "AUC": ("probability", auc),
-    "precision": ("called", precision),
-    "recall": ("called", recall),
-    "F1": ("called", f1),
-}
-"""Measures of a whole set: the films' measure that each is made from, and the function of it and of labels:
-1 for the films of the class that the rows are about, or else for the poor ones."""
 
 
 def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> ResultTable:
@@ -148,7 +101,10 @@ def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> R
         named = dict(zip(keys, map(str, names), strict=True))
         row = tuple(named[key] for key in spec.rows)
         values = group.groupby("image", sort=False)["value"].mean().reindex(order).to_numpy(dtype=float)
-        for label in (named["metric"], *(n for n, (of, _) in STATISTICS.items() if of == named["metric"])):
+        for label in (
+            named["metric"],
+            *(name for name, one in STATISTICS.items() if one.of == named["metric"]),
+        ):
             if spec.metrics and label not in spec.metrics:
                 continue
             column = tuple(label if key == "metric" else named[key] for key in spec.columns)
@@ -176,21 +132,6 @@ def chosen_rows(rows: pd.DataFrame, where: Mapping[Any, Sequence[str]]) -> pd.Da
             kept |= rows[key] == "control"
         rows = rows[kept]
     return rows
-
-
-def direction(label: str, experiment: Experiment) -> bool | None:
-    """Whether higher is better of a measure by its label."""
-    if label in STATISTICS:
-        return True
-    if label in VERDICTS:
-        return VERDICTS[label]
-    for measure in experiment.measures:
-        if measure.name == label:
-            try:
-                return get_metric(measure.metric).higher_is_better
-            except MetricError:
-                return None
-    return None
 
 
 @dataclass(eq=False)
@@ -221,14 +162,22 @@ class _Layout:
         if place is not None:
             columns.sort(key=lambda column: wanted.index(column[place].removesuffix(CONSISTENT)))
         return ResultTable(
-            self.spec.name, self.spec.title, self.spec.rows, rows, columns, cells, tuple(self._notes())
+            name=self.spec.name,
+            title=self.spec.title,
+            keys=self.spec.rows,
+            rows=rows,
+            columns=columns,
+            films=len(self.films),
+            cells=cells,
+            notes=tuple(self._notes()),
         )
 
     def _notes(self) -> list[str]:
         patients = len(set(self.patients))
         notes = [
-            f"{len(self.films)} films of {patients} patients; 95 % bootstrap intervals by patient"
-            " (a cell may rest on fewer films: those its measure is defined on)."
+            f"n = {len(self.films)} films of {patients} patients; a cell that rests on fewer, those its"
+            " measure is defined on, tells its own n. 95 % intervals by patient: bootstrap; exact where all"
+            " films stand at one end of the range; none of a single patient."
         ]
         if self.spec.reference:
             told = ", ".join(f"{key} = {value}" for key, value in self.spec.reference.items())
@@ -236,7 +185,8 @@ class _Layout:
                 f"No test below {FEWEST} patients."
                 if patients < FEWEST
                 else f"Compared on the same films with {told}: ▲ better, ▼ worse, ◆ different"
-                " (p < 0.05 after Holm's correction over each measure's comparisons)."
+                " (p < 0.05 by exchange of whole patients, after Holm's correction over each measure's"
+                " comparisons)."
             )
         return notes
 
@@ -248,22 +198,13 @@ class _Layout:
         truths = {name: self._truth(key) for name, key in names.items()}
         intervals = self._intervals(label, scores, truths)
         differences = self._differences(label, scores, truths, pairs)
-        higher = direction(label, self.experiment)
+        higher = direction_of(label, self.experiment)
         cells = {}
-        others = dict(pairs)
         for name, key in names.items():
-            interval, (difference, p) = intervals[name], differences.get(name, (None, nan))
-            if self._shown(scores[name]) < 2:
-                interval = replace(interval, low=nan, high=nan)
-            if difference is not None and self._shown(scores[name] - scores[others[name]]) < FEWEST:
-                p = nan
+            difference, p = differences.get(name, (None, nan))
             better = None if difference is None or higher is None else (difference.value > 0) == higher
-            cells[key] = Cell(interval, difference, p, better)
+            cells[key] = Cell(intervals[name], difference, p, better)
         return cells
-
-    def _shown(self, values: Floats) -> int:
-        """How many patients a value rests on."""
-        return int(self.films["patient"][np.isfinite(values)].nunique())
 
     def _counterpart(self, key: tuple[Name, Name], names: Mapping[str, tuple[Name, Name]]) -> str | None:
         """The name of the cell that a cell is compared with."""
@@ -288,7 +229,11 @@ class _Layout:
     ) -> dict[str, Interval]:
         if label not in STATISTICS:
             return mean_intervals(
-                scores, self.patients, resamples=self.experiment.resamples, seed=self.experiment.seed
+                scores,
+                self.patients,
+                bounds=bounds_of(label, self.experiment),
+                resamples=self.experiment.resamples,
+                seed=self.experiment.seed,
             )
         return {name: self._statistic(label, [(values, truths[name])]) for name, values in scores.items()}
 
@@ -306,41 +251,52 @@ class _Layout:
                 scores,
                 self.patients,
                 pairs=pairs,
+                bounds=bounds_of(label, self.experiment),
                 resamples=self.experiment.resamples,
                 seed=self.experiment.seed,
             )
             return {one.first: (one.mean, one.p_holm) for one in found}
         both = [[(scores[name], truths[name]) for name in pair] for pair in pairs]
-        intervals = [self._statistic(label, columns) for columns in both]
-        p = [
-            p_value(interval.value, self._draws(label, columns))
-            for columns, interval in zip(both, intervals, strict=True)
-        ]
+        p = holm([self._exchange(label, *columns) for columns in both])
         return {
-            first: (interval, corrected)
-            for (first, _), interval, corrected in zip(pairs, intervals, holm(p), strict=True)
+            first: (self._statistic(label, columns), corrected)
+            for (first, _), columns, corrected in zip(pairs, both, p, strict=True)
         }
 
-    def _value(self, label: str, columns: list[Scored], pick: NDArray[np.intp]) -> float:
-        """The statistic of one column, or of the first less that of the second."""
-        values = []
-        for scores, truth in columns:
-            known = pick[np.isfinite(scores[pick])]
-            values.append(STATISTICS[label][1](scores[known], truth[known]))
-        return values[0] - values[1] if len(values) == 2 else values[0]
+    def _statistic(self, label: str, columns: list[Scored]) -> Interval:
+        """The statistic of one column, or of the first less that of the second, on films that all have."""
+        known = np.logical_and.reduce([np.isfinite(scores) for scores, _ in columns])
+        function = STATISTICS[label].value
 
-    def _draws(self, label: str, columns: list[Scored]) -> Floats:
-        return statistic_draws(
-            lambda pick: self._value(label, columns, pick),
+        def value(pick: NDArray[np.intp]) -> float:
+            values = [function(scores[known][pick], truth[known][pick]) for scores, truth in columns]
+            return values[0] - values[1] if len(values) == 2 else values[0]
+
+        patients = [patient for patient, here in zip(self.patients, known, strict=True) if here]
+        return statistic_interval(
+            value,
+            patients,
+            resamples=min(SET_RESAMPLES, self.experiment.resamples),
+            seed=self.experiment.seed,
+            bounds=(-1.0, 1.0) if len(columns) == 2 else (0.0, 1.0),
+            trials=independent_pairs(columns[0][1][known] == 1, patients),
+        )
+
+    def _exchange(self, label: str, first: Scored, second: Scored) -> float:
+        """The p-value of no difference of a statistic."""
+        (scores, truth), (others, _) = first, second
+        statistic = STATISTICS[label]
+        if statistic.by_rank:
+            known = np.isfinite(scores) & np.isfinite(others)
+            scores, others = (_ranked(np.where(known, column, nan)) for column in (scores, others))
+        return exchange_p(
+            lambda values, films: statistic.value(values, truth[films]),
+            scores,
+            others,
             self.patients,
             resamples=min(SET_RESAMPLES, self.experiment.resamples),
             seed=self.experiment.seed,
         )
-
-    def _statistic(self, label: str, columns: list[Scored]) -> Interval:
-        whole = self._value(label, columns, np.arange(len(self.films)))
-        low, high = np.nanquantile(self._draws(label, columns), [0.025, 0.975])
-        return Interval(whole, float(low), float(high), int(np.isfinite(columns[0][0]).sum()))
 
     def _consistency(self, label: str) -> dict[tuple[Name, Name], Cell]:
         """The difference of means over the values of one key, with its interval by patient."""
@@ -364,9 +320,16 @@ class _Layout:
                 draws = bootstrap_means(
                     table, self.patients, resamples=self.experiment.resamples, seed=self.experiment.seed
                 )
-                low, high = np.nanquantile(_mean_gap(draws), [0.025, 0.975])
-                whole = _mean_gap(np.nanmean(table, axis=0)[None])[0]
-                cells[key] = Cell(Interval(float(whole), float(low), float(high), len(table)))
+                shown = np.logical_or.reduce(np.isfinite(table), axis=1)
+                cells[key] = Cell(
+                    interval_of(
+                        float(_mean_gap(np.nanmean(table, axis=0)[None])[0]),
+                        _mean_gap(draws),
+                        images=int(shown.sum()),
+                        patients=len(set(self.films["patient"].to_numpy()[shown])),
+                        bounds=(-inf, inf),
+                    )
+                )
         return cells
 
 
@@ -381,7 +344,8 @@ def _mean_gap(means: Floats) -> Floats:
     return np.asarray(np.mean(gaps, axis=0))
 
 
-def bounds_of(table: ResultTable) -> tuple[float, float]:
-    """Smallest and largest end of all intervals."""
-    low = min((cell.interval.low for cell in table.cells.values()), default=inf)
-    return low, max((cell.interval.high for cell in table.cells.values()), default=-inf)
+def _ranked(scores: Floats) -> Floats:
+    """Ranks of the scores, ties sharing their mean; NaN stays."""
+    from scipy.stats import rankdata  # noqa: PLC0415 - the module is imported by commands that need no ranks
+
+    return np.asarray(rankdata(scores, nan_policy="omit"), float)

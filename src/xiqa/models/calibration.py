@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
@@ -14,30 +14,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "ReliabilityBin",
     "band_around",
-    "calibration_error",
     "fit_beta",
     "fit_platt",
     "fit_temperature",
     "probability_of",
-    "reliability",
     "threshold_at_sensitivity",
 ]
 
-
 Beta = tuple[float, float, float]
 IDENTITY: Beta = (1.0, 1.0, 0.0)
-
-
-class ReliabilityBin(NamedTuple):
-    """Films whose predicted probability lies in one interval: how many, the mean prediction, the truth."""
-
-    low: float
-    high: float
-    films: int
-    predicted: float
-    observed: float
 
 
 def probability_of(
@@ -158,48 +144,6 @@ def fit_beta(probabilities: ArrayLike, outcomes: ArrayLike) -> Beta:
 
     a, b, c = minimize(loss, np.zeros(3), method="L-BFGS-B", bounds=[(-4, 4), (-4, 4), (-20, 20)]).x
     return float(np.exp(a)), float(np.exp(b)), float(c)
-
-
-def reliability(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> list[ReliabilityBin]:
-    """The reliability diagram: equal intervals of predicted probability, the empty ones left out.
-
-    Args:
-        probabilities: ``(N,)`` in [0, 1], of the poor class.
-        outcomes: ``(N,)`` of 0 and 1, whether it was poor.
-        bins: How many intervals.
-
-    Returns:
-        The bins that hold a film, in order.
-    """
-    predicted, observed = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=float)
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.digitize(predicted, edges) - 1, 0, bins - 1)
-    return [
-        ReliabilityBin(
-            float(edges[index]),
-            float(edges[index + 1]),
-            int(inside.sum()),
-            float(predicted[inside].mean()),
-            float(observed[inside].mean()),
-        )
-        for index in range(bins)
-        if (inside := place == index).any()
-    ]
-
-
-def calibration_error(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> float:
-    r"""Expected calibration error.
-
-    .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N} \, |\bar p_b - \bar y_b|
-
-    over the bins of `reliability`, in [0, 1], 0 is best. Source: ``naeini2015ece``.
-
-    >>> calibration_error([0.25, 0.25, 0.25, 0.25], [1, 0, 0, 0])
-    0.0
-    """
-    diagram = reliability(probabilities, outcomes, bins)
-    total = sum(row.films for row in diagram)
-    return sum(row.films * abs(row.predicted - row.observed) for row in diagram) / total
 
 
 def threshold_at_sensitivity(probabilities: ArrayLike, outcomes: ArrayLike, sensitivity: float) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xiqa.config import Section
 from xiqa.errors import MetricError
-from xiqa.models.calibration import calibration_error, reliability
+from xiqa.metrics.roc import roc_auc
 from xiqa.models.card import Reliability
+from xiqa.scoring.calibration import calibration_error, reliability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +39,7 @@ class ClassScore(Section):
         recall: None where no image shows it.
         f1: None where no image shows it.
         auc: Area under the ROC curve of its probability; None where one side is empty.
-        calibration_error: Of its probability; see `xiqa.models.calibration.calibration_error`.
+        calibration_error: Of its probability; see `xiqa.scoring.calibration.calibration_error`.
         reliability: The reliability diagram.
     """
 
@@ -185,25 +187,32 @@ def _class_score(
     name: str, scores: NDArray[np.float64], there: NDArray[np.bool_], called: NDArray[np.bool_]
 ) -> ClassScore:
     """One class against the rest."""
-    import xiqa._torchvision  # noqa: F401, PLC0415 - before torchmetrics, which imports torchvision
-
-    # isort: split
-    from torch import as_tensor  # noqa: PLC0415 - a report read from a file needs no torch
-    from torchmetrics.functional import classification as measure  # noqa: PLC0415
-
     support = int(there.sum())
-    predicted, target = as_tensor(called).long(), as_tensor(there).long()
-    both = 0 < support < len(there)
     return ClassScore(
         name=name,
         support=support,
-        precision=float(measure.binary_precision(predicted, target)),
-        recall=float(measure.binary_recall(predicted, target)) if support else None,
-        f1=float(measure.binary_f1_score(predicted, target)) if support else None,
-        auc=float(measure.binary_auroc(as_tensor(scores), target)) if both else None,
+        precision=precision(called, there),
+        recall=recall(called, there) if support else None,
+        f1=f1(called, there) if support else None,
+        auc=roc_auc(scores, there) if 0 < support < len(there) else None,
         calibration_error=calibration_error(scores, there),
-        reliability=tuple(Reliability(**row._asdict()) for row in reliability(scores, there)),
+        reliability=reliability(scores, there),
     )
+
+
+def precision(called: NDArray[Any], there: NDArray[Any]) -> float:
+    """Share of the images called so that are so; 0 where none is called so."""
+    return float((called * there).sum() / max(called.sum(), 1))
+
+
+def recall(called: NDArray[Any], there: NDArray[Any]) -> float:
+    """Share of the images that are so that are called so; NaN where none is."""
+    return float((called * there).sum() / there.sum()) if there.any() else nan
+
+
+def f1(called: NDArray[Any], there: NDArray[Any]) -> float:
+    """Harmonic mean of precision and recall; NaN where no image is so."""
+    return float(2 * (called * there).sum() / (called.sum() + there.sum())) if there.any() else nan
 
 
 def _averages(rows: Sequence[ClassScore], weights: Sequence[float]) -> Averages:

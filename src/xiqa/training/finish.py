@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc
 
+from xiqa.metrics.roc import roc_auc
 from xiqa.models.bundle import save_bundle
 from xiqa.models.calibration import (
     band_around,
-    calibration_error,
     fit_beta,
     fit_platt,
     fit_temperature,
-    reliability,
     threshold_at_sensitivity,
 )
-from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers, Reliability
+from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.guard import FeatureTap, fit_guard, out_of_fold_distances
 from xiqa.models.heads import PooledMLP
@@ -35,6 +33,7 @@ from xiqa.models.outputs import (
     problem_names,
     read_outputs,
 )
+from xiqa.scoring.calibration import calibration_error, reliability
 from xiqa.scoring.classifier import classifier_report
 from xiqa.training.data import EpochLoader, FilmSet
 from xiqa.training.goals import is_poor, truth_of
@@ -126,17 +125,16 @@ def evaluate(
         AUC, sensitivity, specificity and calibration, without intervals.
     """
     called = probabilities >= threshold
-    auc = binary_auroc(torch.as_tensor(probabilities), torch.as_tensor(poor).long())
     return Evaluation(
         films=films,
         images=len(poor),
         poor=int(poor.sum()),
         patients=len(set(patients)),
-        auc=Estimate(value=float(auc)),
+        auc=Estimate(value=roc_auc(probabilities, poor)),
         sensitivity=Estimate(value=float(called[poor == 1].mean())),
         specificity=Estimate(value=float((~called[poor == 0]).mean())),
         calibration_error=Estimate(value=calibration_error(probabilities, poor)),
-        reliability=tuple(Reliability(**row._asdict()) for row in reliability(probabilities, poor)),
+        reliability=reliability(probabilities, poor),
     )
 
 

@@ -8,8 +8,8 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import binary_auroc
 
+from xiqa.metrics.roc import roc_auc
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.outputs import class_scores, read_outputs
 from xiqa.training.goals import is_poor, truth_of
@@ -137,7 +137,7 @@ class QualityModule(lightning.LightningModule):
         scores = read_outputs(self.recipe, logits).probabilities
         right = np.asarray(probabilities.argmax(1) == truth if exclusive else (probabilities >= 0.5) == truth)
         watched = {
-            "auc": float(binary_auroc(torch.as_tensor(scores), torch.as_tensor(poor))),
+            "auc": _area(scores, poor),
             "accuracy": float(right.mean()),
         }
         for place, name in enumerate(names):
@@ -213,3 +213,9 @@ def _hits(evidence: Tensor, batch: Batch) -> Tensor:
     on = ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).any(1).float()
     boxed = (x1 > x0).any(1)
     return torch.where(boxed, on, torch.nan)
+
+
+def _area(scores: NDArray[np.float64], poor: NDArray[Any]) -> float:
+    """The AUC; 0 where all films are alike, so that a run chosen by it goes on."""
+    area = roc_auc(scores, poor)
+    return 0.0 if np.isnan(area) else area

@@ -5,14 +5,13 @@ from __future__ import annotations
 from math import nan
 
 import numpy as np
-from scipy.stats import rankdata
 
 from xiqa.metrics.peaks import Map
 from xiqa.metrics.registry import metric
+from xiqa.metrics.roc import roc_auc
 from xiqa.metrics.truth import Shape, Truth, union_mask
-from xiqa.types import MaskArray
 
-__all__ = ["pixel_auc", "roc_auc"]
+__all__ = ["pixel_auc"]
 
 
 @metric(
@@ -52,16 +51,7 @@ def pixel_auc(saliency: Map, truth: Truth, *, shape: Shape = "exact") -> float:
     >>> pixel_auc(np.array([[3.0, 2.0, 1.0, 2.0]]), [Annotation(Box(0, 0, 1, 0))])
     0.875
     """
-    return roc_auc(saliency, union_mask(truth, (saliency.shape[0], saliency.shape[1]), shape=shape))
-
-
-def roc_auc(values: Map, positive: MaskArray) -> float:
-    """Area under the ROC curve by ranks (Mann-Whitney); NaN where a side is empty."""
-    count = int(positive.sum())
-    others = positive.size - count
-    if not count or not others:
-        return nan
-    if not np.isfinite(values).all():
-        return 0.5
-    ranks = rankdata(values, axis=None).reshape(positive.shape)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+    wanted = union_mask(truth, (saliency.shape[0], saliency.shape[1]), shape=shape)
+    if not np.isfinite(saliency).all():
+        return roc_auc(np.zeros(wanted.shape), wanted)
+    return roc_auc(saliency, wanted)

@@ -21,19 +21,17 @@ from xiqa.datasets.detect import read_dataset
 from xiqa.errors import ConfigError, DatasetError
 from xiqa.files import write_atomic
 from xiqa.models.bundle import load_model
-from xiqa.models.card import Estimate
 from xiqa.models.explainers.generators import network_hash
 from xiqa.models.explainers.softtree import Fidelity, SoftTree, TreeCard, TreeInput, film_input, save_tree
 from xiqa.models.outputs import output_count, target_of
 from xiqa.report.softtree import draw_tree
 from xiqa.scoring.bootstrap import bootstrap_means
+from xiqa.scoring.intervals import interval_of, mean_interval
 from xiqa.training.explainers import SEEDS_A_RUN, read_plan, simulated_films
 from xiqa.training.softtree.loss import Shares, tree_loss, turn_penalty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from xiqa.datasets import Sample
     from xiqa.models.bundle import LoadedModel
@@ -198,20 +196,19 @@ def fidelity(tree: SoftTree, seen: Seen, threshold: float, patients: Sequence[st
     share = float(poor.mean())
     balanced = None
     if 0 < share < 1:
-        balanced = _estimate(np.nanmean(table[:, 2:], axis=0).mean(), draws[:, 2:].mean(axis=1))
+        balanced = interval_of(
+            float(np.nanmean(table[:, 2:], axis=0).mean()),
+            draws[:, 2:].mean(axis=1),
+            images=len(poor),
+            patients=len(set(patients or range(len(poor)))),
+        ).estimate()
     return Fidelity(
         films=len(poor),
-        agreement=_estimate(agree.mean(), draws[:, 0]),
+        agreement=mean_interval(agree, draws[:, 0], patients).estimate(),
         majority=max(share, 1 - share),
         balanced=balanced,
-        distance=_estimate(distance.mean(), draws[:, 1]),
+        distance=mean_interval(distance, draws[:, 1], patients).estimate(),
     )
-
-
-def _estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
-    """A value with its 95 % percentile interval."""
-    low, high = np.nanquantile(draws, (0.025, 0.975))
-    return Estimate(value=float(value), low=float(low), high=float(high))
 
 
 def see_films(
