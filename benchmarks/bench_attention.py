@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from xiqa.metrics.roc import roc_auc
 from xiqa.models.attention import AttentionNet, StageNet
 from xiqa.models.backbones import Architecture, build_network
 from xiqa.simulation.chest import simulate_chest

@@ -4,8 +4,8 @@ python -m studies.paired_tests            # writes studies/results/paired_tests.
 
 Two methods that are interchangeable on every patient are compared on few patients with one to three images
 each. A test holds its level where it rejects in 5 % of such data sets at the most. Beside the exchange of
-signs that `xiqa.experiments.stats` makes: the bootstrap of patients (how often a resampled mean is as far from
-the observed one as that is from zero) and Student's t-test of the patients' means. Power is the share of
+signs that `xiqa.experiments.stats` makes: the bootstrap of patients (how often a resampled mean is as far
+from the observed one as that is from zero) and Student's t-test of the patients' means. Power is the share of
 rejections where the first method is better by one standard deviation of the patients' differences.
 """
 
