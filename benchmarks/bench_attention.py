@@ -21,6 +21,7 @@ from xiqa.metrics.roc import roc_auc
 from xiqa.models.attention import AttentionNet, StageNet
 from xiqa.models.backbones import Architecture, build_network
 from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.seeds import TRAINING
 
 RESULTS = Path(__file__).parent / "results" / "attention.csv"
 SIDE, DRAWS = 256, 2000
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     options = parser.parse_args()
     body = build_network(Architecture(head="lficam", stages=(3,)), weights="imagenet")
-    train = films(range(1_000_000, 1_000_000 + options.train), body)
+    train = films(TRAINING.take(options.train), body)
     test = films(range(options.test), body)
     scores = {
         name: np.mean(

@@ -21,11 +21,12 @@ from xiqa.models.explainers.generator_bundle import load_generators
 from xiqa.report.contact_sheet import contact_sheet
 from xiqa.saliency.trained.twogenerator import generate
 from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.seeds import PICTURES
 from xiqa.training.generators import classifier_of
 from xiqa.types import Image
 
 PICTURE = Path(__file__).parent / "images" / "twogenerator.jpg"
-FIRST_SEED, ROWS, SIDE, TIMES = 7_000_000, 4, 128, 2
+ROWS, SIDE, TIMES = 4, 128, 2
 
 
 def main(bundle: Path) -> None:
@@ -33,7 +34,7 @@ def main(bundle: Path) -> None:
     model, generators = load_model(), load_generators(bundle)
     generators.require(model.network)
     classifier = classifier_of(model)
-    tiles, captions, seed = [], [], FIRST_SEED
+    tiles, captions, seed = [], [], PICTURES.first
     while len(tiles) < 4 * ROWS:
         phantom = simulate_chest(seed, size=(640, 640))
         seed += 1

@@ -9,8 +9,9 @@ from PIL import Image as Pillow
 
 from xiqa.datasets import by_split
 from xiqa.errors import ConfigError, DatasetError
+from xiqa.simulation.seeds import TRAINING
 from xiqa.training.recipe import Recipe
-from xiqa.training.sources import FIRST_SEED, balanced, read_samples, simulated_samples
+from xiqa.training.sources import balanced, read_samples, simulated_samples
 from xiqa.training.train import train
 
 from .conftest import make_samples
@@ -108,14 +109,14 @@ def test_simulated_films_are_new_ones_and_split(make_recipe, layout):
     ticks = []
     samples = list(simulated_samples(recipe, None, (64, 64), lambda: ticks.append(1)))
     assert (len(samples), len(ticks), len(by_split(samples, "val"))) == (16, 16, 4)
-    assert samples[0].patient == str(FIRST_SEED)
+    assert samples[0].patient == str(TRAINING.first)
     assert {sample.label for sample in samples} == {0, 1}
     assert all(bool(sample.annotations) for sample in samples if sample.label)
     assert samples[0].read().size == (64, 64)
     again = next(simulated_samples(recipe, None, (64, 64)))
     np.testing.assert_array_equal(again.read().pixels, samples[0].read().pixels)
     other = make_recipe(data={"layout": layout, "films": 12}, classes=names, seed=1)
-    assert next(simulated_samples(other, None, (64, 64))).patient == str(2 * FIRST_SEED)
+    assert next(simulated_samples(other, None, (64, 64))).patient == str(TRAINING.take(1, run=1)[0])
 
 
 @pytest.mark.parametrize(

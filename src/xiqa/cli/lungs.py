@@ -47,6 +47,7 @@ def train(
     from xiqa.datasets.sample import by_split
     from xiqa.errors import ConfigError, OutputError
     from xiqa.models.regions.lungs import LungMask
+    from xiqa.simulation.seeds import LUNGS_TEST, TRAINING
     from xiqa.training.lungs import (
         BATCH,
         masked_films,
@@ -55,7 +56,6 @@ def train(
         simulated_masks,
         train_lungs,
     )
-    from xiqa.training.sources import FIRST_SEED
 
     if out.suffix != ".safetensors":
         raise ConfigError("wrong name for the lung network", expected="NAME.safetensors", got=out.name)
@@ -70,16 +70,14 @@ def train(
             task = progress.add_task(text, total=total)
             return lambda *_: progress.advance(task)
 
-        known: list[MaskedFilm] = simulated_masks(
-            range(FIRST_SEED, FIRST_SEED + films), bar("Simulating", films)
-        )
+        known: list[MaskedFilm] = simulated_masks(TRAINING.take(films), bar("Simulating", films))
         for path, samples in zip(data, sets, strict=True):
             part = by_split(samples, "train")
             known += masked_films(part, bar(f"Reading {path.name}", len(part)))
         steps = epochs * -(-len(known) // BATCH)
         network = train_lungs(known, epochs=epochs, seed=seed, tick=bar("Training", steps))
         lungs = LungMask(network)
-        scores = score_lungs(lungs, range(TEST_FILMS), bar("Testing", TEST_FILMS))
+        scores = score_lungs(lungs, LUNGS_TEST.take(TEST_FILMS), bar("Testing", TEST_FILMS))
         told = {"films": str(len(known)), "epochs": str(epochs), "seed": str(seed)}
         told["dice_simulated"] = f"{scores.mean():.4f}"
         lines = [

@@ -19,6 +19,7 @@ from xiqa.saliency.engine import explain
 from xiqa.saliency.maps import upsample
 from xiqa.scoring.evaluation import Scores, summarise
 from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.seeds import CARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -79,9 +80,9 @@ def evaluate_bundle(
 
 
 def simulated_samples(count: int) -> list[Sample]:
-    """Simulated films whose seeds no training uses; each is its own patient."""
+    """Simulated films of the card's own seeds, of which no training knows; each its own patient."""
     samples = []
-    for seed in range(count):
+    for seed in CARD.take(count):
         phantom = simulate_chest(seed, size=(640, 640))
         samples.append(
             Sample(

@@ -16,6 +16,7 @@ from xiqa.models.bundle import LoadedModel, load_model, read_card
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.layers import TargetLayers
 from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.seeds import BATCH_NORM
 
 __all__ = ["Subject", "fit_batch_norm", "network_hash", "states_of"]
 
@@ -107,7 +108,8 @@ def _copy_backbone(trained: nn.Module, network: nn.Module) -> None:
 def _films(model: LoadedModel) -> Tensor:
     """Simulated films as the network takes them."""
     size = model.card.preprocessing.size
-    films = [simulate_chest(seed, size=(max(size[0], 96), max(size[1], 96))) for seed in range(FITTED_ON)]
+    sides = (max(size[0], 96), max(size[1], 96))
+    films = [simulate_chest(seed, size=sides) for seed in BATCH_NORM.take(FITTED_ON)]
     return torch.stack([torch.from_numpy(model.prepare(film.image)[0]) for film in films])
 
 

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from xiqa.simulation.cardiac import simulate_cardiac
 from xiqa.simulation.chest import simulate_chest
+from xiqa.simulation.seeds import GUARD
 from xiqa.types import FloatArray, Image
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def other_sources(count: int = 20) -> Iterator[tuple[str, Image]]:
         "abdomen": _abdomen,
     }
     for kind, draw in drawn.items():
-        for seed in range(count):
+        for seed in GUARD.take(count):
             yield kind, Image(draw(np.random.default_rng(seed)))
-    for seed in range(count):
+    for seed in GUARD.take(count):
         yield "cardiac MR", simulate_cardiac(seed).image
         film = simulate_chest(seed, size=(SIDE, SIDE)).image
         yield "simulated film upside down", Image(np.ascontiguousarray(film.pixels[::-1]))

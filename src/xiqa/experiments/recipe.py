@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from xiqa.config import RecipeFile, Section
 from xiqa.errors import ConfigError
+from xiqa.simulation.seeds import EXPERIMENTS
 
 __all__ = [
     "KEYS",
@@ -52,7 +53,8 @@ class Films(Section):
         only: ``poor`` or ``good`` films alone.
         limit: At most so many films, drawn by the experiment's seed; None: all.
         count: Simulated films a scenario, or in all for a ward.
-        first: Seed of the first simulated film; the same seed shows the same patient in every scenario.
+        first: Seed of the first simulated film, by default the first of the ledger's `EXPERIMENTS`; the same
+            seed shows the same patient in every scenario.
         size: (rows, columns) of simulated films.
         boxes: Table of boxes in ChestX-ray14's format (``BBox_List_2017.csv``), by its place in the folder;
             those of a film's own class become its objects.
@@ -64,7 +66,7 @@ class Films(Section):
     only: Literal["all", "poor", "good"] = "all"
     limit: int | None = Field(default=None, ge=1)
     count: int = Field(default=4, ge=1)
-    first: int = Field(default=0, ge=0)
+    first: int = Field(default=EXPERIMENTS.first, ge=0)
     size: tuple[int, int] = (640, 640)
     boxes: str = ""
 

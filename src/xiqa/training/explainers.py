@@ -11,14 +11,12 @@ from xiqa.errors import ConfigError
 from xiqa.simulation.chest import simulate_chest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from xiqa.types import Image
 
-__all__ = ["SEEDS_A_RUN", "read_plan", "simulated_films"]
-
-SEEDS_A_RUN = 100_000  # between the simulated films of one seed and those of the next
+__all__ = ["read_plan", "simulated_films"]
 
 
 class _Plan(Protocol):
@@ -59,19 +57,18 @@ def read_plan(
     return (plan if seed is None else plan.model_copy(update={"seed": seed})), model
 
 
-def simulated_films(first: int, count: int, *, annotated: bool = False) -> list[Sample]:
+def simulated_films(seeds: Sequence[int], *, annotated: bool = False) -> list[Sample]:
     """Simulated radiographs, each fourth for validation; they are made when they are read.
 
     Args:
-        first: The first one's seed.
-        count: How many.
+        seeds: Theirs, from the ledger.
         annotated: Whether labels and objects are told, for which each film is made once more.
 
     Returns:
         Their samples, each of a patient of its own; without annotation all have label 0.
     """
     samples = []
-    for seed in range(first, first + count):
+    for seed in seeds:
         phantom = simulate_chest(seed) if annotated else None
         samples.append(
             Sample(

@@ -14,6 +14,7 @@ from xiqa.errors import ConfigError, DatasetError
 from xiqa.simulation.cardiac import simulate_cardiac
 from xiqa.simulation.chest import Scenario, simulate_chest
 from xiqa.simulation.corrupt import CORRUPTIONS, corrupt
+from xiqa.simulation.seeds import TRAINING
 from xiqa.simulation.write_corrupt import GOOD, draw_problem
 from xiqa.training.goals import DEGREE, goal_of, is_poor
 from xiqa.training.recipe import SIMULATED
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
     from xiqa.training.recipe import Recipe
     from xiqa.types import Image, Split
 
-__all__ = ["FIRST_SEED", "balanced", "read_samples", "simulated_samples"]
-
-FIRST_SEED = 1_000_000
-"""Training uses simulations from this seed on, so that the small seeds stay unseen for evaluation."""
+__all__ = ["balanced", "read_samples", "simulated_samples"]
 
 SEEN_IN_SMALL = ("necklace", "zip")
 """Objects that are still seen on a chest of a hundred pixels, where a button is two pixels."""
@@ -111,7 +109,7 @@ def simulated_samples(
     layout, count = recipe.data.layout, recipe.data.films
     if layout not in SIMULATED:
         raise ConfigError(f"the layout {layout} is not simulated", expected=", ".join(SIMULATED))
-    first = FIRST_SEED * (1 + recipe.seed)
+    first = TRAINING.take(count, recipe.seed).start
     splits: list[Split] = ["train" if place < 3 * count / 4 else "val" for place in range(count)]
     if layout == "corrupted":
         yield from _corrupted(recipe, _good(data, first, splits, size), first, tick)

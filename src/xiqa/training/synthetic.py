@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xiqa.simulation.chest import insert_objects, simulate_chest
+from xiqa.simulation.seeds import TRAINING
 from xiqa.training.data import prepare_film
-from xiqa.training.sources import FIRST_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,11 +34,11 @@ def synthetic_films(recipe: Recipe, clean: Sequence[Sample], grid: Preprocessing
     Yields:
         ``recipe.data.simulated`` simulated films, then ``recipe.data.inserted`` changed real ones.
     """
-    seeds = FIRST_SEED * (1 + recipe.seed) + np.arange(recipe.data.simulated + recipe.data.inserted)
-    for seed in seeds[: recipe.data.simulated].tolist():
+    seeds = TRAINING.take(recipe.data.simulated + recipe.data.inserted, recipe.seed)
+    for seed in seeds[: recipe.data.simulated]:
         phantom = simulate_chest(seed, size=SIZE)
         yield prepare_film(phantom.image, phantom.annotations, phantom.label, grid)
     order = np.random.default_rng(recipe.seed).permutation(len(clean))
-    for number, seed in enumerate(seeds[recipe.data.simulated :].tolist()):
+    for number, seed in enumerate(seeds[recipe.data.simulated :]):
         phantom = insert_objects(clean[order[number % len(order)]].read(), seed)
         yield prepare_film(phantom.image, phantom.annotations, phantom.label, grid)

@@ -10,9 +10,9 @@ import torch
 
 from xiqa.simulation.chest import insert_objects
 from xiqa.simulation.chest.markers import draw_marker
+from xiqa.simulation.seeds import ERASING
 from xiqa.training.augment import affine_matrix, augment, warp
 from xiqa.training.data import Batch, EpochLoader, FilmSet, load_films, prepare_film
-from xiqa.training.explainers import SEEDS_A_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ErasingParts", "FilmParts", "erasing_loader", "film_loaders", "letters_beside"]
 
-FIRST_INSERTED = 6_000_000  # seeds of objects put into films
 MARGIN = 1.25  # training films are kept this much larger than the input, so that zooming in stays sharp
 
 
@@ -122,9 +121,8 @@ def erasing_loader(recipe: GeneratorRecipe, films: Recipe, samples: Sequence[Sam
     if not recipe.inserted or not good:
         return None
     grid, pairs = films.preprocessing, []
-    for number in range(recipe.inserted):
+    for number, seed in enumerate(ERASING.take(recipe.inserted, recipe.seed)):
         image = good[number % len(good)].read()
-        seed = FIRST_INSERTED + SEEDS_A_RUN * recipe.seed + number
         phantom = insert_objects(image, seed)
         laid = prepare_film(phantom.image, phantom.annotations, phantom.label, grid)
         clean = prepare_film(image, (), 0, grid)

@@ -16,7 +16,8 @@ from xiqa.errors import DatasetError
 from xiqa.models.bundle import load_model
 from xiqa.models.explainers.generator_bundle import GeneratorCard, save_generators
 from xiqa.models.explainers.generators import Generators, network_hash
-from xiqa.training.explainers import SEEDS_A_RUN, read_plan, simulated_films
+from xiqa.simulation.seeds import GENERATORS
+from xiqa.training.explainers import read_plan, simulated_films
 from xiqa.training.generators.classifier import classifier_of
 from xiqa.training.generators.films import erasing_loader, film_loaders
 from xiqa.training.generators.fit import fit_generators
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["run", "train_generators"]
 
 ENOUGH = 0.5  # share of poor films' verdicts that must turn, or the user is warned
-FIRST_SEED = 3_000_000  # of simulated films; no evaluation uses these
 PACKAGES = ("xiqa", "torch", "lightning", "numpy")
 
 
@@ -64,8 +64,7 @@ def train_generators(
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     classifier = classifier_of(model, recipe.explained)
     films = recipe.films(model.card.preprocessing)
-    first = FIRST_SEED + SEEDS_A_RUN * recipe.seed
-    simulated = simulated_films(first, recipe.simulated, annotated=True)
+    simulated = simulated_films(GENERATORS.take(recipe.simulated, recipe.seed), annotated=True)
     samples = [*(read_dataset(data).samples if data else ()), *simulated]
     parts = by_split(samples, "train"), by_split(samples, "val")
     for part, kind in zip(parts, ("training", "validation"), strict=True):

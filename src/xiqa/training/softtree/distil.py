@@ -27,7 +27,8 @@ from xiqa.models.outputs import output_count, target_of
 from xiqa.report.softtree import draw_tree
 from xiqa.scoring.bootstrap import bootstrap_means
 from xiqa.scoring.intervals import interval_of, mean_interval
-from xiqa.training.explainers import SEEDS_A_RUN, read_plan, simulated_films
+from xiqa.simulation.seeds import SOFT_TREE
+from xiqa.training.explainers import read_plan, simulated_films
 from xiqa.training.softtree.loss import Shares, tree_loss, turn_penalty
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ __all__ = [
     "tree_targets",
 ]
 
-FIRST_SEED = 5_000_000  # of simulated films; no evaluation uses these
 EPOCHS_BETWEEN_CHECKPOINTS = 20
 
 
@@ -350,7 +350,7 @@ def run(
     """
     plan, name = read_plan(SoftTreeRecipe, recipe, model=model, seed=seed, quick=quick)
     samples = [] if data is None else [*read_dataset(data).samples]
-    samples += simulated_films(FIRST_SEED + SEEDS_A_RUN * plan.seed, plan.simulated)
+    samples += simulated_films(SOFT_TREE.take(plan.simulated, plan.seed))
     if not samples:
         raise ConfigError("no films to ask the classifier about", todo="name --data, or set simulated")
     card = distil(plan, load_model(name), samples, out, resume=resume)
