@@ -13,9 +13,9 @@ from xiqa.assessment.places import locate
 from xiqa.assessment.reading import read_ahead
 from xiqa.assessment.runtime import Runtime
 from xiqa.assessment.runtimes.folding import folded
-from xiqa.assessment.runtimes.torch import TorchRuntime, named_layers
+from xiqa.assessment.runtimes.torch import TorchRuntime, guard_watch, named_layers
 from xiqa.assessment.verdicts import decide
-from xiqa.errors import ConfigError, ImageReadError, SaliencyError, XiqaError
+from xiqa.errors import Code, ConfigError, ImageReadError, SaliencyError, XiqaError
 from xiqa.geometry import Frame
 from xiqa.models.architecture import Architecture
 from xiqa.models.backbones import build_network
@@ -23,6 +23,7 @@ from xiqa.models.bundle import LoadedModel
 from xiqa.models.card import BundleCard, Layers
 from xiqa.models.guard import fit_guard
 from xiqa.models.preprocess import Preprocessing
+from xiqa.saliency.capture import ForwardPass
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.registry import bind
 from xiqa.types import Image, SaliencyMap, Verdict
@@ -105,11 +106,9 @@ def guarded(model):
     images = [film(spot) for spot in (None, (50, 40), (150, 80), (100, 60), (30, 90))]
     batch = torch.from_numpy(np.stack([model.prepare(image)[0] for image in images]))
     guard = fit_guard(torch.zeros(3, 4), ("features",), torch.inf)
-    with guard.tap(model.network) as tap, torch.no_grad():
-        model.network(batch)
-    return LoadedModel(
-        model.network, make_card(guard_layers=("features",)), fit_guard(tap.features, ("features",), 5.0)
-    )
+    passed = ForwardPass(model.network, batch, grad=False, watch=guard_watch(guard))
+    fitted = fit_guard(guard.join(passed.features), ("features",), 5.0)
+    return LoadedModel(model.network, make_card(guard_layers=("features",)), fitted)
 
 
 # --- verdicts
@@ -137,7 +136,7 @@ def test_without_a_band_the_threshold_decides(probability, verdict):
 
 @pytest.mark.parametrize("distance", [5.0, 50.0, np.inf, np.nan])
 def test_what_the_model_was_not_made_for_is_never_accepted(distance):
-    verdict, reason = decide(make_card(), 0.01, distance, 5.0)
+    verdict, _, reason = decide(make_card(), 0.01, distance, 5.0)
     assert verdict is Verdict.REVIEW
     assert "unlike the images" in reason
     assert decide(make_card(), 0.01, 4.9, 5.0)[0] is Verdict.ACCEPT
@@ -240,7 +239,7 @@ def test_provenance_makes_a_result_repeatable(guarded):
     assert told["model_hash"] == guarded.card.hash
     assert told["method"] == "gradcam:relu=false"
     assert told["threshold"] == result.threshold == 0.5
-    assert told["review_band"] == [0.4, 0.6]
+    assert told["review_band"] == (0.4, 0.6)
     assert told["xiqa"] == xiqa.__version__
     assert told["runtime"] == f"torch {torch.__version__}"
     assert told["guard_distance"] < told["guard_limit"] == 5.0
@@ -259,10 +258,11 @@ def test_probability_and_guard_come_from_the_images_as_they_are(guarded, method)
     batch = np.stack([guarded.prepare(image)[0] for image in images])
     runtime = TorchRuntime(guarded)
     seen = runtime.infer(batch, runtime.resolve(method))
-    with guarded.guard.tap(guarded.network) as tap, torch.no_grad():
-        logits = guarded.network(torch.from_numpy(batch))
+    watch = guard_watch(guarded.guard)
+    passed = ForwardPass(guarded.network, torch.from_numpy(batch), grad=False, watch=watch)
+    logits, features = passed.logits, guarded.guard.join(passed.features)
     np.testing.assert_allclose(seen.probabilities, guarded.probability(logits), atol=1e-6)
-    np.testing.assert_allclose(seen.distances, guarded.guard.distances(tap.features), rtol=1e-4)
+    np.testing.assert_allclose(seen.distances, guarded.guard.distances(features), rtol=1e-4)
     assert not any(module._forward_hooks for module in guarded.network.modules())
 
 
@@ -350,7 +350,8 @@ def test_a_decoders_own_error_becomes_a_status():
         raise RuntimeError("codec")
 
     (one,) = read_ahead([film()], broken, 2)
-    assert one.problem == "cannot read it: RuntimeError: codec"
+    assert str(one.problem) == "cannot read it: RuntimeError: codec"
+    assert one.problem.code is Code.FAILED
 
 
 def test_only_so_many_images_wait():

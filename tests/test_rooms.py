@@ -11,6 +11,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "xiqa"
 ORDER = [
     "errors",
     "_torchvision",
+    "codec",
     "geometry",
     "types",
     "config",

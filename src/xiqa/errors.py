@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 __all__ = [
     "BundleError",
+    "Code",
     "ConfigError",
     "DatasetError",
     "GeometryError",
@@ -17,6 +20,52 @@ __all__ = [
     "UnsupportedOperationError",
     "XiqaError",
 ]
+
+
+class Code(StrEnum):
+    """Why an image has its verdict, in one stable word for programs."""
+
+    # the model spoke
+    GOOD = "good"
+    POOR = "poor"
+    REVIEW_BAND = "review_band"
+    UNLIKE_TRAINING = "unlike_training"  #: the guard: the model was not made for such an image
+    NO_NUMBER = "no_number"  #: the network gave no finite number
+    # the image could not be read
+    ARCHIVE = "archive"
+    BAD_ENCAPSULATION = "bad_encapsulation"
+    BAD_HEADER = "bad_header"
+    BAD_LUT = "bad_lut"
+    BAD_RESCALE = "bad_rescale"
+    BAD_WINDOW = "bad_window"
+    CHANGED = "changed"
+    CORRUPT = "corrupt"
+    EMPTY = "empty"
+    HEADER_TOO_LONG = "header_too_long"
+    HTML = "html"
+    LINK_OUTSIDE = "link_outside"
+    MISSING_ELEMENT = "missing_element"
+    NESTED_TOO_DEEP = "nested_too_deep"
+    NO_FRAMES = "no_frames"
+    NO_PERMISSION = "no_permission"
+    NO_PIXEL_DATA = "no_pixel_data"
+    NO_PIXELS = "no_pixels"
+    NO_PREAMBLE = "no_preamble"
+    NO_SUCH_FRAME = "no_such_frame"
+    NOT_A_FILE = "not_a_file"
+    NOT_FINITE = "not_finite"
+    NOT_FOUND = "not_found"
+    RANGE = "range"
+    TOO_LARGE = "too_large"
+    TOO_MANY_FRAMES = "too_many_frames"
+    TRUNCATED = "truncated"
+    UNKNOWN_FORMAT = "unknown_format"
+    UNREADABLE = "unreadable"
+    UNSUPPORTED_LAYOUT = "unsupported_layout"
+    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    # anything else on the way
+    FAILED = "failed"
 
 
 class XiqaError(Exception):
@@ -47,19 +96,19 @@ class XiqaError(Exception):
 class ImageReadError(XiqaError):
     """A file cannot become an image.
 
-    ``code`` is one short stable word for machines (``empty``, ``truncated``, ``too_large``, ...).
+    ``code`` is one of `Code`.
     """
 
     def __init__(
         self,
         problem: str,
         *,
-        code: str = "unreadable",
+        code: Code | str = Code.UNREADABLE,
         expected: str | None = None,
         got: str | None = None,
         todo: str | None = None,
     ) -> None:
-        self.code = code
+        self.code = Code(code)
         super().__init__(problem, expected=expected, got=got, todo=todo)
 
 

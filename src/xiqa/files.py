@@ -1,17 +1,22 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Files: written so that a crash leaves the old one or the new one, told apart by their content."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xiqa.errors import OutputError
 
-__all__ = ["write_atomic", "writing"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FileIdentity", "bytes_digest", "file_digest", "write_atomic", "writing"]
 
 _ADVICE = {
     errno.ENOSPC: "free some space and run the same command again: what is done is kept",
@@ -50,3 +55,43 @@ def write_atomic(path: Path, content: bytes) -> None:
             with suppress(OSError):
                 Path(name).unlink()
             raise
+
+
+class FileIdentity(NamedTuple):
+    """By what a file is told from another without reading it: a replaced or changed one differs.
+
+    Attributes:
+        device: Of the file system.
+        inode: Of the file there.
+        size: In bytes.
+        modified: Time of the last change, nanoseconds.
+    """
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> FileIdentity | None:
+        """The file's identity now; None where there is none to look at."""
+        try:
+            found = os.stat(path)  # noqa: PTH116 - keeps names that are not valid Unicode as they are
+        except (OSError, ValueError):
+            return None
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:  # noqa: PTH123 - as above
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bytes_digest(*arrays: NDArray[Any]) -> str:
+    """SHA-256 of arrays: their types, shapes and values."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

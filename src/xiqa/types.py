@@ -5,6 +5,8 @@ Places are points and boxes in the coordinates of `xiqa.geometry`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -13,9 +15,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xiqa.codec import Travels, frozen
+from xiqa.errors import Code
 from xiqa.geometry import Box, Frame, Point
 
 __all__ = [
+    "UIDS",
     "Annotation",
     "Assessment",
     "Finding",
@@ -27,17 +32,21 @@ __all__ = [
     "Source",
     "Split",
     "Verdict",
+    "result_key",
 ]
 
 FloatArray = NDArray[np.float32]
 MaskArray = NDArray[np.bool_]
+
+#: Identifiers that name images and no people.
+UIDS = ("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 #: What a sample of a data set is for.
 Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(Travels):
     """Where an image came from, and what a reader should know of the way it was read.
 
     Attributes:
@@ -47,6 +56,9 @@ class Source:
         frames: How many frames the file holds.
         identifiers: DICOM identifiers that later objects need (SOPInstanceUID, PatientID, ...).
         notes: What was chosen or assumed while reading (which window of several, ...).
+        digest: SHA-256 of the file's bytes, or of an array's pixels; empty where it was not asked for.
+        size: Of the file, in bytes; 0 where it was not asked for.
+        modified: Time of the file's last change before it was read, in nanoseconds.
     """
 
     path: str = ""
@@ -55,10 +67,18 @@ class Source:
     frames: int = 1
     identifiers: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    digest: str = ""
+    size: int = 0
+    modified: int = 0
+
+    def disclosed(self, *, identifiers: bool = False) -> Source:
+        """What may be written: the UIDs by which an archive finds the image, the rest on request only."""
+        kept = self.identifiers if identifiers else {k: v for k, v in self.identifiers.items() if k in UIDS}
+        return replace(self, identifiers=dict(kept))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Image:
+class Image(Travels):
     """One image in display order, bright is high.
 
     Attributes:
@@ -94,7 +114,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Annotation:
+class Annotation(Travels):
     """One annotated object, the truth that localisation metrics look at.
 
     Attributes:
@@ -117,7 +137,7 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SaliencyMap:
+class SaliencyMap(Travels):
     """One saliency map of one image, raw, with what is needed to make it again.
 
     Attributes:
@@ -138,6 +158,9 @@ class SaliencyMap:
     frame: Frame | None = None
     steps: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", frozen(self.params))
+
     def then(self, step: str, values: FloatArray) -> SaliencyMap:
         """The map after one more step, which is recorded."""
         return replace(self, values=values, steps=(*self.steps, step))
@@ -153,7 +176,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Travels):
     """One place that speaks for poor quality.
 
     Attributes:
@@ -172,7 +195,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Fragility:
+class Fragility(Travels):
     """The smallest changes of an image that carry its verdict across the limit between good and poor.
 
     Grey levels are parts of the whole range, so that 1/255 is one level of eight bits. What no search found
@@ -198,13 +221,14 @@ class Fragility:
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(Travels):
     """The verdict on one image and its evidence, in the original image's pixels.
 
     Attributes:
         file: Path as given, or an empty string.
         verdict: What to do.
         reason: Why, in one sentence.
+        code: Why, in one word for programs.
         probability: Calibrated probability of poor quality; None when not assessed.
         threshold: Probability from which an image is poor.
         findings: Places, most salient first; empty when nothing can be localised.
@@ -212,11 +236,13 @@ class Assessment:
         saliency: The map behind the findings, where it was kept.
         image_size: (rows, columns) of the original; (0, 0) when it could not be read.
         fragility: How small a change flips the verdict, where it was asked for.
+        source: Where the image came from: file and frame, identifiers, notes.
     """
 
     file: str
     verdict: Verdict
     reason: str
+    code: Code
     probability: float | None = None
     threshold: float | None = None
     findings: tuple[Finding, ...] = ()
@@ -224,3 +250,32 @@ class Assessment:
     saliency: SaliencyMap | None = field(default=None, repr=False, compare=False)
     image_size: tuple[int, int] = (0, 0)
     fragility: Fragility | None = None
+    source: Source = field(default_factory=Source)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "provenance", frozen(self.provenance))
+
+    def disclosed(self, *, identifiers: bool = False) -> Assessment:
+        """What results hold: no map, and of the source what `Source.disclosed` lets through."""
+        return replace(self, saliency=None, source=self.source.disclosed(identifiers=identifiers))
+
+    @property
+    def key(self) -> str:
+        """What the result depends on, as one name: the content, the frame, the model, method and settings."""
+        return result_key(self.source.digest, self.source.frame, self.provenance)
+
+
+#: What of a provenance a result depends on.
+_DEPENDS = ("model_hash", "method", "fragility", "xiqa")
+
+
+def result_key(digest: str, frame: int, settings: Mapping[str, Any]) -> str:
+    """The name of a result: equal where content, frame, model, method, settings and version are.
+
+    Args:
+        digest: Of the content; see `Source.digest`.
+        frame: Of the file.
+        settings: With ``model_hash``, ``method``, ``fragility`` and ``xiqa``; the rest does not count.
+    """
+    parts = [digest, frame, *(settings.get(name) for name in _DEPENDS)]
+    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()

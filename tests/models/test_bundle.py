@@ -11,9 +11,10 @@ from xiqa.errors import BundleError
 from xiqa.models.backbones import Architecture, build_network
 from xiqa.models.bundle import load_model, read_card, save_bundle, shipped_models
 from xiqa.models.card import BundleCard, Layers
-from xiqa.models.guard import FeatureTap, fit_guard
+from xiqa.models.guard import fit_guard, pooled
 from xiqa.models.page import card_page
 from xiqa.models.preprocess import Preprocessing
+from xiqa.saliency.capture import ForwardPass, Watch
 from xiqa.types import Image
 
 LAYERS = ("body.blocks.2", "body.blocks.6")
@@ -46,12 +47,12 @@ def saved(tmp_path_factory):
     torch.manual_seed(0)
     network = build_network(make_card().architecture)
     images = torch.randn(6, 3, 64, 64)
-    with torch.no_grad(), FeatureTap(network, LAYERS) as tap:
-        network(images)
-    guard = fit_guard(tap.features, LAYERS, threshold=30.0, axes=3)
+    passed = ForwardPass(network.eval(), images, grad=False, watch=Watch(LAYERS, pooled))
+    features = torch.cat([passed.features[name] for name in LAYERS], dim=1)
+    guard = fit_guard(features, LAYERS, threshold=30.0, axes=3)
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     card = save_bundle(folder, network, make_card(), guard)
-    return folder, network, guard, card, images, tap.features
+    return folder, network, guard, card, images, features
 
 
 @pytest.fixture

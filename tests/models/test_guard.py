@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from torch import nn
 
 from xiqa.errors import ModelError
-from xiqa.models.guard import FeatureTap, Guard, fit_guard, out_of_fold_distances
+from xiqa.models.guard import Guard, fit_guard, out_of_fold_distances, pooled
 
 
 def films(count=400, features=6, seed=0):
@@ -99,15 +98,14 @@ def test_two_films_make_no_guard():
         fit_guard(films(count=2), (), 1.0)
 
 
-def test_the_tap_reads_mean_and_deviation_and_leaves_no_hook():
-    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU())
-    images = torch.randn(3, 1, 4, 5)
-    with FeatureTap(network, ("0",)) as tap:
-        network(images)
-    grid = network[0](images)
+def test_features_are_mean_and_deviation_of_every_channel():
+    grid = torch.randn(3, 2, 4, 5, generator=torch.Generator().manual_seed(0))
     mean, deviation = grid.mean((2, 3)), grid.std((2, 3), correction=0)
-    torch.testing.assert_close(tap.features, torch.cat((mean, deviation), dim=1).detach())
-    assert not network[0]._forward_hooks
-    with pytest.raises(RuntimeError), FeatureTap(network, ("0",)):
-        network(torch.zeros(1, 2, 4, 4))
-    assert not network[0]._forward_hooks
+    torch.testing.assert_close(pooled(grid), torch.cat((mean, deviation), dim=1))
+    assert float((mean - deviation).abs().min()) > 0.01  # neither can stand for the other
+
+
+def test_features_are_joined_in_the_order_of_the_guards_layers():
+    guard = fit_guard(films(count=6), ("b", "a"), 1.0)
+    joined = guard.join({"a": torch.full((2, 1), 1.0), "b": torch.full((2, 2), 2.0)})
+    assert joined.tolist() == [[2.0, 2.0, 1.0]] * 2

@@ -188,6 +188,6 @@ def test_a_card_tells_its_problems_and_keeps_them():
     [(0.9, Verdict.REACQUIRE), (0.5, Verdict.REVIEW), (0.1, Verdict.ACCEPT)],
 )
 def test_the_verdict_names_the_problem(probability, verdict):
-    found, reason = decide(bundle_card(SEVERAL, 3), probability, problem="motion_blur")
+    found, _, reason = decide(bundle_card(SEVERAL, 3), probability, problem="motion_blur")
     assert found is verdict
     assert "poor quality (motion blur)" in reason

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from xiqa.errors import Code
 from xiqa.geometry import Box, Frame, Point
 from xiqa.types import Assessment, Finding, Image, SaliencyMap, Verdict
 
@@ -11,7 +12,7 @@ PROVENANCE = {
     "model_hash": "0123abcd",
     "method": "gradcam",
     "threshold": 0.5,
-    "review_band": [0.4, 0.6],
+    "review_band": (0.4, 0.6),
     "xiqa": "0.1.0",
 }
 
@@ -30,6 +31,7 @@ def make():
         finding = Finding(Point(30.0, 20.0), Box(25, 15, 34, 24), 1.0)
         told = {
             "reason": "the probability is above the limit",
+            "code": Code.POOR,
             "probability": probability,
             "threshold": 0.5,
             "findings": (finding,),
@@ -47,6 +49,7 @@ def unread():
     """``unread(file)`` gives the assessment of a file that could not be read."""
 
     def failed(file):
-        return Assessment(str(file), Verdict.NOT_ASSESSED, "cannot read it: expected an image, got HTML")
+        reason = "cannot read it: expected an image, got HTML"
+        return Assessment(str(file), Verdict.NOT_ASSESSED, reason, Code.HTML)
 
     return failed

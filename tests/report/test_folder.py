@@ -8,9 +8,12 @@ import pytest
 from PIL import Image as Pillow
 
 from xiqa.errors import OutputError
+from xiqa.files import FileIdentity
 from xiqa.report.folder import ResultsFolder, picture_stem
+from xiqa.report.journal import slot_of
+from xiqa.types import Source
 
-SETTINGS = {"model": "0123", "method": "gradcam"}
+SETTINGS = {"model_hash": "0123abcd", "method": "gradcam", "xiqa": "0.1.0"}
 
 
 def test_a_run_leaves_everything(tmp_path, make, unread):
@@ -44,7 +47,9 @@ def test_a_second_run_knows_what_is_done(tmp_path, make):
     film.write_bytes(b"x")
     with ResultsFolder.open(tmp_path / "out", SETTINGS) as folder:
         assert not folder.done(str(film))
-        folder.add(*make(film))
+        identity = FileIdentity.of(film)
+        source = Source(path=str(film), digest="d1", size=identity.size, modified=identity.modified)
+        folder.add(*make(film, source=source))
     with ResultsFolder.open(tmp_path / "out", SETTINGS) as folder:  # was not finished: a kill in between
         assert folder.done(str(film))
         folder.finish()
@@ -80,8 +85,7 @@ def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path):
 
 
 def test_picture_names_are_plain_and_unique():
-    names = [
-        picture_stem(path) for path in ("/a/x.png", "/b/x.png", '/a/"\n\udcff', "/a/..", "/a/" + "é" * 300)
-    ]
+    paths = ("/a/x.png", "/b/x.png", '/a/"\n\udcff', "/a/..", "/a/" + "é" * 300)
+    names = [picture_stem(path, slot_of(path, 0, {})) for path in paths]
     assert len(set(names)) == 5
     assert all(name.isascii() and "/" not in name and len(name) < 90 for name in names)

@@ -10,12 +10,11 @@ from xiqa.geometry import Box, Point
 from xiqa.report import html
 from xiqa.report.html import data_uri, report_html
 from xiqa.report.journal import Entry
-from xiqa.report.rows import to_row
 from xiqa.types import Finding, Verdict
 
 
 def page(*assessments, pictures=lambda stem: None, **options):
-    entries = [Entry({}, to_row(one), one.file, one.image_size) for one in assessments]
+    entries = [Entry(one.file, one.disclosed(), one.file) for one in assessments]
     return report_html(entries, pictures, **options)
 
 
@@ -56,7 +55,7 @@ def test_an_accepted_image_shows_its_strongest_place_alone(make, verdict, shown)
     text = page(one, pictures=lambda stem: (Pillow.new("L", (40, 60)), None))
     assert text.count('<g class="mark"') == text.count("<li data-place=") == shown
     assert "<b>(20, 20)</b> px" in text
-    assert len(to_row(one)["findings"]) == 3  # the table keeps them all
+    assert len(one.findings) == 3  # the table keeps them all
 
 
 def test_what_differs_between_images_is_not_told_as_one(make):

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from xiqa.errors import OutputError
-from xiqa.files import write_atomic, writing
+from xiqa.errors import Code, OutputError
+from xiqa.files import FileIdentity, write_atomic, writing
 from xiqa.report.files import folder_lock
-from xiqa.report.journal import Entry, Journal, identity
+from xiqa.report.journal import Entry, Journal
+from xiqa.types import Assessment, Source, Verdict
 
-SETTINGS = {"model": "0123", "method": "gradcam"}
+SETTINGS = {"model_hash": "0123", "method": "gradcam", "fragility": None, "xiqa": "0.1.0"}
+FEM = SETTINGS | {"method": "fem"}
 
 
 @pytest.fixture
@@ -20,34 +22,73 @@ def film(tmp_path):
     return str(path)
 
 
-def entry(file, settings=SETTINGS):
-    return Entry(identity(file, settings), {"file": file, "verdict": "accept"}, "film", (4, 5))
+def entry(file, settings=SETTINGS, frame=0):
+    identity = FileIdentity.of(file) or FileIdentity(0, 0, -1, -1)
+    source = Source(
+        path=file,
+        digest="d1",
+        frame=frame,
+        frames=9,
+        size=identity.size,
+        modified=identity.modified,
+    )
+    result = Assessment(
+        file,
+        Verdict.ACCEPT,
+        "good",
+        Code.GOOD,
+        0.25,
+        0.5,
+        provenance=settings,
+        image_size=(4, 5),
+        source=source,
+    )
+    return Entry(file, result, "film")
 
 
-def test_what_is_written_is_held_and_read_again(tmp_path, film):
+def test_what_is_written_is_found_and_read_again(tmp_path, film):
     journal = Journal(tmp_path / "results.jsonl")
-    assert not journal.holds(identity(film, SETTINGS))
+    assert journal.find(film, 0, SETTINGS) is None
     journal.add(entry(film))
     again = Journal(tmp_path / "results.jsonl")
-    assert again.holds(identity(film, SETTINGS))
+    assert again.find(film, 0, SETTINGS) == entry(film)
     assert again.entries == journal.entries
 
 
-def test_a_changed_file_model_or_method_is_not_held(tmp_path, film):
+@pytest.mark.parametrize(
+    "change", [{"method": "fem"}, {"model_hash": "4567"}, {"fragility": True}, {"xiqa": "0.2.0"}]
+)
+def test_another_model_method_setting_or_version_is_not_found(tmp_path, film, change):
     journal = Journal(tmp_path / "results.jsonl")
     journal.add(entry(film))
-    assert not journal.holds(identity(film, SETTINGS | {"method": "fem"}))
-    assert not journal.holds(identity(film, SETTINGS | {"model": "4567"}))
+    assert journal.find(film, 0, SETTINGS | change) is None
+
+
+def test_a_file_that_was_changed_is_not_found(tmp_path, film):
+    journal = Journal(tmp_path / "results.jsonl")
+    journal.add(entry(film))
     os.utime(film, ns=(1, 1))
-    assert not journal.holds(identity(film, SETTINGS))
+    assert journal.find(film, 0, SETTINGS) is None
 
 
-def test_the_latest_line_of_a_file_counts(tmp_path, film):
+def test_two_frames_and_two_methods_stand_side_by_side(tmp_path, film):
+    journal = Journal(tmp_path / "results.jsonl")
+    wanted = [(0, SETTINGS), (1, SETTINGS), (0, FEM)]
+    for frame, settings in wanted:
+        journal.add(entry(film, settings, frame))
+    again = Journal(tmp_path / "results.jsonl")
+    assert len(again.entries) == 3
+    for frame, settings in wanted:
+        result = again.find(film, frame, settings).result
+        assert (result.source.frame, result.provenance["method"]) == (frame, settings["method"])
+
+
+def test_the_latest_line_of_a_slot_counts(tmp_path, film):
     journal = Journal(tmp_path / "results.jsonl")
     journal.add(entry(film))
-    journal.add(entry(film, SETTINGS | {"method": "fem"}))
+    journal.add(entry(film, SETTINGS | {"fragility": True}))
     (only,) = Journal(tmp_path / "results.jsonl").entries.values()
-    assert only.identity["method"] == "fem"
+    assert only.result.provenance["fragility"]
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60])
@@ -60,8 +101,8 @@ def test_a_line_cut_short_by_a_kill_is_dropped_and_the_rest_stays(tmp_path, film
     journal = Journal(path)
     assert len(journal.entries) == 1
     assert path.read_bytes() == whole
-    journal.add(entry(film, SETTINGS | {"method": "fem"}))
-    assert len(Journal(path).entries) == 1
+    journal.add(entry(film, FEM))
+    assert len(Journal(path).entries) == 2
 
 
 def test_a_foreign_file_in_place_of_the_journal_is_told(tmp_path):
@@ -81,7 +122,7 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path, film, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"No space left.*free some space"):
-        journal.add(entry(film, SETTINGS | {"method": "fem"}))
+        journal.add(entry(film, FEM))
     assert path.read_bytes() == before
 
 
@@ -97,7 +138,8 @@ def test_a_name_outside_unicode_is_an_identity(tmp_path):
     name = os.fsdecode(bytes(tmp_path) + b"/\xff.png")
     journal = Journal(tmp_path / "results.jsonl")
     journal.add(entry(name))
-    assert Journal(tmp_path / "results.jsonl").holds(identity(name, SETTINGS))
+    (row,) = Journal(tmp_path / "results.jsonl").entries.values()
+    assert row.path == row.result.file == name
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):

@@ -15,12 +15,11 @@ from xiqa.assessment.places import locate
 from xiqa.assessment.reading import Prepared, Source, read_ahead
 from xiqa.assessment.runtime import Inference, Runtime
 from xiqa.assessment.verdicts import decide
-from xiqa.errors import ConfigError
+from xiqa.errors import Code, ConfigError, ImageReadError
 from xiqa.saliency.method import Method
 from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
 
 if TYPE_CHECKING:
-    from xiqa.assessment.runtimes.onnx import OnnxRuntime
     from xiqa.models import LoadedModel
     from xiqa.models.card import BundleCard
     from xiqa.models.outputs import Reading
@@ -96,7 +95,7 @@ def assess_each(
 
 
 def explain(
-    model: LoadedModel | OnnxRuntime,
+    model: LoadedModel | Runtime,
     images: Source | Iterable[Source],
     methods: Method | str | Sequence[Method | str],
     *,
@@ -105,7 +104,7 @@ def explain(
     """Saliency maps of several methods for the same images, with as few passes as they allow.
 
     Args:
-        model: What `xiqa.load_model` gives, or an exported model.
+        model: What `xiqa.load_model` gives, or another runtime.
         images: One image or many; see `assess`.
         methods: One method or several; of an exported model its own and those that need no gradient.
         target: Explained class, by index or name, or ``"predicted"``; the poor-quality class unless told,
@@ -118,13 +117,8 @@ def explain(
         ImageReadError: An image cannot be read.
         SaliencyError: A method or the class does not exist, or a method cannot explain this network.
     """
-    if isinstance(model, Runtime):
-        from xiqa.assessment.runtimes.onnx import explain_exported  # noqa: PLC0415 - an extra
-
-        return explain_exported(model, _several(images), methods, target)
-    from xiqa.assessment.runtimes.torch import explain_batch  # noqa: PLC0415 - needs torch
-
-    return explain_batch(model, _several(images), methods, target)
+    several = [methods] if isinstance(methods, (str, Method)) else list(methods)
+    return as_runtime(model).explain(_several(images), several, target)
 
 
 def _several(images: Source | Iterable[Source]) -> Iterable[Source]:
@@ -160,7 +154,11 @@ def _with_fragility(
     """The results, with the fragility of those that have a verdict."""
     for (result, image), prepared in zip(results, batch, strict=True):
         assessed = image is not None and result.verdict is not Verdict.NOT_ASSESSED
-        yield (replace(result, fragility=tell(prepared)) if assessed else result), image
+        if assessed and (fragility := tell(prepared)) is not None:
+            provenance = {**result.provenance, "fragility": True}
+            yield replace(result, fragility=fragility, provenance=provenance), image
+        else:
+            yield result, image
 
 
 def _assess_batch(
@@ -171,13 +169,22 @@ def _assess_batch(
     inference = runtime.infer(np.stack(arrays), method) if arrays else None
     shared = _provenance(runtime, method)
     place = 0
-    for one in batch:
-        if one.image is None or inference is None:
-            reason = one.problem
-            yield Assessment(one.file, Verdict.NOT_ASSESSED, reason, provenance=shared), None
+    for prepared in batch:
+        if prepared.image is None or inference is None:
+            yield _unreadable(prepared, shared), None
         else:
-            yield _assessment(runtime, one, inference, place, method, shared), one.image
+            yield _assessment(runtime, prepared, inference, place, method, shared), prepared.image
             place += 1
+
+
+def _unreadable(prepared: Prepared, shared: Mapping[str, Any]) -> Assessment:
+    """What is said of an image that could not be read."""
+    problem = prepared.problem
+    code = problem.code if isinstance(problem, ImageReadError) else Code.FAILED
+    reason = str(problem)
+    return Assessment(
+        prepared.file, Verdict.NOT_ASSESSED, reason, code, provenance=shared, source=prepared.source
+    )
 
 
 def _assessment(
@@ -195,12 +202,12 @@ def _assessment(
     distance = None if inference.distances is None else float(inference.distances[place])
     reading = inference.reading
     problem = None if reading is None else card.problems[int(reading.problems[place])]
-    verdict, reason = decide(card, probability, distance, runtime.guard_limit, problem)
+    verdict, code, reason = decide(card, probability, distance, runtime.guard_limit, problem)
     saliency = SaliencyMap(
         inference.maps[place],
         method.name,
-        card.poor_class if reading is None else int(reading.targets[place]),
-        params=method.params,
+        int(inference.targets[place]),
+        params=inference.params,
         input_size=card.preprocessing.size,
         frame=prepared.frame,
     )
@@ -211,12 +218,14 @@ def _assessment(
         prepared.file,
         verdict,
         reason,
+        code,
         probability=probability if verdict is not Verdict.NOT_ASSESSED else None,
         threshold=card.threshold,
         findings=found,
         provenance={**shared, **_problems(card, reading, place), **_image_provenance(image, distance)},
         saliency=saliency,
         image_size=image.size,
+        source=image.source,
     )
 
 
@@ -236,6 +245,8 @@ def _provenance(runtime: Runtime, method: Method) -> dict[str, Any]:
         "guard_limit": runtime.guard_limit,
         "xiqa": __version__,
         **runtime.versions,
+        "device": runtime.device,
+        "threads": runtime.threads,
     }
 
 

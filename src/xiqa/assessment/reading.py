@@ -6,16 +6,18 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from xiqa.errors import XiqaError
+from xiqa.errors import Code, ImageReadError, XiqaError
+from xiqa.files import FileIdentity, bytes_digest, file_digest
 from xiqa.types import FloatArray, Image
+from xiqa.types import Source as Origin
 
 if TYPE_CHECKING:
     from xiqa.geometry import Frame
 
-__all__ = ["Prepared", "Source", "read_ahead"]
+__all__ = ["Prepared", "Source", "arrays_of", "read_ahead"]
 
 Source = Image | str | os.PathLike[str]
 
@@ -29,14 +31,16 @@ class Prepared:
         image: The image; None when it could not be read.
         array: ``(C, h, w)`` input.
         frame: Map between the image and the input.
-        problem: Why there is no image; empty otherwise.
+        problem: Why there is no image; None otherwise.
+        source: Where the image comes from, with the digest of its content.
     """
 
     file: str
     image: Image | None = None
     array: FloatArray | None = None
     frame: Frame | None = None
-    problem: str = ""
+    problem: XiqaError | None = None
+    source: Origin = field(default_factory=Origin)
 
 
 def read_ahead(
@@ -59,14 +63,57 @@ def read_ahead(
 
 def _read(source: Source, prepare: Callable[[Image], tuple[FloatArray, Frame]]) -> Prepared:
     """Read and prepare one image; this is the one place where a bad file becomes a status."""
-    from xiqa.imaging import read_image  # noqa: PLC0415 - image formats are loaded when one is read
-
     file = source.source.path if isinstance(source, Image) else os.fspath(source)
     try:
-        image = source if isinstance(source, Image) else read_image(file)
+        image = _digested(source) if isinstance(source, Image) else _read_file(file)
         array, frame = prepare(image)
     except XiqaError as error:
-        return Prepared(file, problem=str(error))
+        return Prepared(file, problem=error, source=Origin(path=file))
     except Exception as error:  # a decoder's own error must not end a run over thousands of files
-        return Prepared(file, problem=f"cannot read it: {type(error).__name__}: {error}")
-    return Prepared(file, image, array, frame)
+        problem = ImageReadError(f"cannot read it: {type(error).__name__}: {error}", code=Code.FAILED)
+        return Prepared(file, problem=problem, source=Origin(path=file))
+    return Prepared(file, image, array, frame, source=image.source)
+
+
+def arrays_of(batch: Iterable[Prepared]) -> list[FloatArray]:
+    """The inputs of images that must all be there.
+
+    Raises:
+        XiqaError: Why one could not be read.
+    """
+    arrays = []
+    for prepared in batch:
+        if prepared.problem is not None:
+            raise prepared.problem
+        assert prepared.array is not None
+        arrays.append(prepared.array)
+    return arrays
+
+
+def _digested(image: Image) -> Image:
+    """An image that was given, with the digest of its pixels where it has none."""
+    if image.source.digest:
+        return image
+    parts = (image.pixels, image.mask) if image.mask is not None else (image.pixels,)
+    return replace(image, source=replace(image.source, digest=bytes_digest(*parts)))
+
+
+def _read_file(file: str) -> Image:
+    """The image of a file with the digest of the file's bytes, which stayed the same meanwhile.
+
+    Raises:
+        ImageReadError: The file cannot be read, or was replaced while it was read.
+    """
+    from xiqa.imaging import read_image  # noqa: PLC0415 - image formats are loaded when one is read
+
+    before = FileIdentity.of(file)
+    image = read_image(file)
+    digest = file_digest(file)
+    if before is None or before != FileIdentity.of(file):
+        raise ImageReadError(
+            f"cannot read {file}: it changed while it was read",
+            code=Code.CHANGED,
+            todo="run the same command again when it is written",
+        )
+    source = replace(image.source, digest=digest, size=before.size, modified=before.modified)
+    return replace(image, source=source)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from xiqa.saliency.method import Method
-from xiqa.types import FloatArray, Image
+from xiqa.types import FloatArray, Image, SaliencyMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xiqa.assessment.reading import Source
     from xiqa.geometry import Frame
     from xiqa.models.card import BundleCard
     from xiqa.models.outputs import Reading
@@ -28,6 +29,8 @@ class Inference:
     Attributes:
         probabilities: ``(N,)`` calibrated, of poor quality.
         maps: ``(N, h, w)`` raw maps for the poor class, at layer or input size.
+        targets: ``(N,)`` the class that each map explains.
+        params: All parameters of the method, with the layers' names in them.
         distances: ``(N,)`` of the guard; None where there is none.
         reading: Probabilities problem by problem, where the model tells several apart; its maps are then
             for each image's likeliest problem.
@@ -35,6 +38,8 @@ class Inference:
 
     probabilities: NDArray[Any]
     maps: FloatArray
+    targets: NDArray[Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
     distances: NDArray[Any] | None = None
     reading: Reading | None = None
 
@@ -47,11 +52,23 @@ class Runtime(Protocol):
         card: The model's card.
         guard_limit: Distance from which the guard speaks; None where there is none.
         versions: What it runs on, for the provenance.
+        device: Where it runs: ``cpu``, ``cuda:0``, ...
+        threads: Processor threads inside one operation: with another number the last digits differ.
     """
 
     card: BundleCard
     guard_limit: float | None
     versions: Mapping[str, str]
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Processor threads inside one operation; 0 where the engine chooses."""
+        ...
 
     def prepare(self, image: Image) -> tuple[FloatArray, Frame]:
         """The input ``(C, h, w)`` for one image, and the frame that leads back to it."""
@@ -63,4 +80,10 @@ class Runtime(Protocol):
 
     def infer(self, batch: FloatArray, method: Method) -> Inference:
         """Probabilities and maps of prepared images ``(N, C, h, w)``, in one pass where the method can."""
+        ...
+
+    def explain(
+        self, images: Iterable[Source], methods: Sequence[Method | str], target: int | str | None = None
+    ) -> dict[str, list[SaliencyMap]]:
+        """Maps of several methods for the same images; see `xiqa.explain`."""
         ...

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from xiqa.errors import Code
 from xiqa.types import Verdict
 
 if TYPE_CHECKING:
     from xiqa.models.card import BundleCard
 
-__all__ = ["decide"]
+__all__ = ["Decided", "decide"]
+
+
+class Decided(NamedTuple):
+    """What to do with an image, why in one word for programs, and why in one sentence for people."""
+
+    verdict: Verdict
+    code: Code
+    reason: str
 
 
 def decide(
@@ -19,8 +28,8 @@ def decide(
     distance: float | None = None,
     limit: float | None = None,
     problem: str | None = None,
-) -> tuple[Verdict, str]:
-    """What to do with an image, and why in one sentence.
+) -> Decided:
+    """What to do with an image, and why.
 
     The guard speaks first: about an image that the model was not made for, its probability says nothing.
     Inside the review band, edges included, a person looks; above it the image is poor, below it good.
@@ -34,25 +43,22 @@ def decide(
     """
     low, high = card.review_band
     if not isfinite(probability):
-        return Verdict.NOT_ASSESSED, "the network gave no number for this image"
+        return Decided(Verdict.NOT_ASSESSED, Code.NO_NUMBER, "the network gave no number for this image")
     if distance is not None and limit is not None and not distance < limit:
-        told = f"distance {distance:.1f}, limit {limit:.1f}"
-        return Verdict.REVIEW, f"unlike the images that the model was made for ({told}): a person should look"
+        numbers = f"distance {distance:.1f}, limit {limit:.1f}"
+        reason = f"unlike the images that the model was made for ({numbers}): a person should look"
+        return Decided(Verdict.REVIEW, Code.UNLIKE_TRAINING, reason)
     percent = f"{_percent(probability)} %"
     kind = (problem or card.classes[card.poor_class]).replace("_", " ")
     if low <= probability <= high and low < high:
         band = f"{_percent(low)} to {_percent(high)} %"
         what = f"poor quality ({kind})" if problem else "poor quality"
-        return (
-            Verdict.REVIEW,
-            f"the probability of {what}, {percent}, is in the range {band} where a person should look",
-        )
+        reason = f"the probability of {what}, {percent}, is in the range {band} where a person should look"
+        return Decided(Verdict.REVIEW, Code.REVIEW_BAND, reason)
+    limits = f"{percent}, limit {_percent(card.threshold)} %"
     if probability >= card.threshold:
-        return (
-            Verdict.REACQUIRE,
-            f"poor quality ({kind}) is likely: {percent}, limit {_percent(card.threshold)} %",
-        )
-    return Verdict.ACCEPT, f"poor quality ({kind}) is unlikely: {percent}, limit {_percent(card.threshold)} %"
+        return Decided(Verdict.REACQUIRE, Code.POOR, f"poor quality ({kind}) is likely: {limits}")
+    return Decided(Verdict.ACCEPT, Code.GOOD, f"poor quality ({kind}) is unlikely: {limits}")
 
 
 def _percent(value: float) -> str:

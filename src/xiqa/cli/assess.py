@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xiqa.assessment.runtime import Runtime
     from xiqa.errors import ImageReadError
     from xiqa.report.folder import ResultsFolder
+    from xiqa.types import Assessment
 
 SHOWN = 20
 COLOURS = {"reacquire": "bold red", "review": "bold yellow", "accept": "bold green", "not_assessed": "bold"}
@@ -37,6 +38,11 @@ def command(
         "--fragility",
         help="Search the smallest change that flips each verdict (10 to 20 times the work; no .onnx file).",
     ),
+    identifiers: bool = typer.Option(
+        False,
+        "--identifiers",
+        help="Write accession number, patient and date into the results too, not the DICOM UIDs alone.",
+    ),
 ) -> None:
     """Say of each image whether it is good enough, and where the problem is.
 
@@ -46,6 +52,7 @@ def command(
     from rich.console import Console
     from rich.markup import escape
 
+    from xiqa import __version__
     from xiqa.assessment.loading import load_runtime
     from xiqa.report.folder import ResultsFolder
 
@@ -55,9 +62,10 @@ def command(
     settings: dict[str, Any] = {
         "model_hash": runtime.card.hash,
         "method": str(runtime.resolve(method)),
-        **({"fragility": True} if fragility else {}),
+        "fragility": fragility or None,
+        "xiqa": __version__,
     }
-    with ResultsFolder.open(out, settings) as folder:
+    with ResultsFolder.open(out, settings, identifiers=identifiers) as folder:
         wanted = [file for file in files if force or not folder.done(file)]
         if len(wanted) < len(files):
             console.print(
@@ -71,11 +79,11 @@ def command(
             raise typer.Exit(130) from None
         with console.status("Writing the report"):
             folder.finish()
-        rows = folder.rows(files)
-    _table(console, rows, out)
+        results = folder.results(files)
+    _table(console, results, out)
     for error in refused:
         console.print(f"[bold]Not assessed:[/] {escape(str(error))}")
-    raise typer.Exit(int(bool(refused) or any(row["verdict"] == "not_assessed" for row in rows)))
+    raise typer.Exit(int(bool(refused) or any(result.verdict == "not_assessed" for result in results)))
 
 
 def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadError]]:
@@ -151,7 +159,7 @@ def _run(
             )
 
 
-def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
+def _table(console: Console, results: Sequence[Assessment], out: Path) -> None:
     """The worst images and where to find the rest."""
     from rich.markup import escape
     from rich.table import Table
@@ -159,31 +167,30 @@ def _table(console: Console, rows: Sequence[Any], out: Path) -> None:
     from xiqa.imaging.options import printable
     from xiqa.report.html import WORDS
     from xiqa.report.rows import counts
-    from xiqa.types import Verdict
 
     table = Table(box=None, pad_edge=False)
-    fragile = any("fragility" in row for row in rows)
+    fragile = any(result.fragility for result in results)
     for column in ("verdict", "poor", *(("flips at",) if fragile else ()), "place", "file"):
         right = column in ("poor", "flips at")
         table.add_column(column, overflow="fold", justify="right" if right else "left")
-    for row in rows[:SHOWN]:
-        probability, first = row["probability"], next(iter(row["findings"]), None)
+    for result in results[:SHOWN]:
+        first = next(iter(result.findings), None)
         # the reason where the numbers do not tell it
-        why = "" if row["verdict"] in ("accept", "reacquire") else f"\n[dim]{escape(_short(row))}[/]"
+        why = "" if result.verdict in ("accept", "reacquire") else f"\n[dim]{escape(_short(result))}[/]"
         table.add_row(
-            f"[{COLOURS[row['verdict']]}]{WORDS[Verdict(row['verdict'])]}[/]",
-            _rounded(probability),
-            *((_step(row),) if fragile else ()),
-            "" if first is None else "({:.0f}, {:.0f})".format(*first["peak"]),
-            escape(printable(row["file"])) + why,
+            f"[{COLOURS[result.verdict]}]{WORDS[result.verdict]}[/]",
+            _rounded(result.probability),
+            *((_step(result),) if fragile else ()),
+            "" if first is None else f"({first.peak.x:.0f}, {first.peak.y:.0f})",
+            escape(printable(result.file)) + why,
         )
     console.print(table)
-    if len(rows) > SHOWN:
-        console.print(f"... and {len(rows) - SHOWN} more in {escape(str(out / 'results.csv'))}")
-    told = ", ".join(
-        f"{number} {WORDS[verdict].lower()}" for verdict, number in counts(rows).items() if number
+    if len(results) > SHOWN:
+        console.print(f"... and {len(results) - SHOWN} more in {escape(str(out / 'results.csv'))}")
+    words = ", ".join(
+        f"{number} {WORDS[verdict].lower()}" for verdict, number in counts(results).items() if number
     )
-    console.print(f"\n{len(rows)} images: {told or 'none'}")
+    console.print(f"\n{len(results)} images: {words or 'none'}")
     console.print(f"Report: {escape(str(out / 'report.html'))}", soft_wrap=True)
 
 
@@ -196,17 +203,16 @@ def _rounded(probability: float | None) -> str:
     return f"{probability:.2f}"
 
 
-def _step(row: Any) -> str:
+def _step(result: Assessment) -> str:
     """The smallest change of any pixel that flips a verdict, in grey levels of eight bits."""
-    found = row.get("fragility")
-    if found is None:
+    if result.fragility is None:
         return ""
-    return "nothing" if found["box"] is None else f"{255 * found['box']:.2g}/255"
+    return "nothing" if result.fragility.box is None else f"{255 * result.fragility.box:.2g}/255"
 
 
-def _short(row: Any) -> str:
+def _short(result: Assessment) -> str:
     """The reason without the file's name, which stands above it, and without advice."""
     from xiqa.imaging.options import printable
 
-    reason = printable(row["reason"].replace(f"cannot read {row['file']}: ", ""))
+    reason = printable(result.reason.replace(f"cannot read {result.file}: ", ""))
     return reason.partition(": expected")[0].partition("; no place")[0]

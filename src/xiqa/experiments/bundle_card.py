@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from xiqa.assessment.runtimes.torch import guard_watch, named_layers
 from xiqa.datasets import COMPACT_KINDS, Sample
 from xiqa.experiments.other_sources import other_sources, turned_films
 from xiqa.metrics.localisation.froc import candidates
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
 from xiqa.models.card import BundleCard, Evaluation, GuardReport
-from xiqa.models.layers import TargetLayers
 from xiqa.saliency.engine import explain
 from xiqa.saliency.maps import upsample
 from xiqa.scoring.evaluation import Scores, summarise
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xiqa.models import LoadedModel
-    from xiqa.types import Annotation, FloatArray, Image
+    from xiqa.saliency.engine import Captured
+    from xiqa.types import Annotation, FloatArray, Image, SaliencyMap
 
 __all__ = [
     "CENTRE",
@@ -116,22 +117,32 @@ def evaluate_guard(model: LoadedModel, samples: Sequence[Sample] = ()) -> tuple[
     """
     caught: dict[str, list[bool]] = {}
     for kind, image in chain(other_sources(), turned_films(samples)):
-        _, far = _infer(model, torch.from_numpy(model.prepare(image)[0])[None])
+        _, far = _verdict(model, _captured(model, torch.from_numpy(model.prepare(image)[0])[None], ()))
         caught.setdefault(kind, []).append(far)
     return tuple(
         GuardReport(kind=kind, images=len(far), caught=sum(far) / len(far)) for kind, far in caught.items()
     )
 
 
-def _infer(model: LoadedModel, images: Tensor) -> tuple[float, bool]:
-    """Calibrated probability of one prepared image, and whether the guard catches it."""
-    with torch.inference_mode():
-        if model.guard is None:
-            return float(model.probability(model.network(images))[0]), False
-        with model.guard.tap(model.network) as tap:
-            logits = model.network(images)
-        far = model.guard.distances(tap.features)[0] >= model.guard.threshold
-    return float(model.probability(logits)[0]), bool(far)
+def _captured(model: LoadedModel, images: Tensor, methods: Sequence[str]) -> Captured[list[SaliencyMap]]:
+    """Maps, logits and the guard's features of prepared images, from one pass."""
+    return explain(
+        model.network,
+        images,
+        list(methods),
+        target=model.card.poor_class,
+        layers=named_layers(model.card),
+        watch=guard_watch(model.guard),
+    )
+
+
+def _verdict(model: LoadedModel, seen: Captured[list[SaliencyMap]]) -> tuple[float, bool]:
+    """Calibrated probability of one image, and whether the guard catches it."""
+    assert seen.logits is not None
+    probability, guard = float(model.probability(seen.logits)[0]), model.guard
+    if guard is None:
+        return probability, False
+    return probability, bool(guard.distances(guard.join(seen.features))[0] >= guard.threshold)
 
 
 def score_film(
@@ -142,15 +153,14 @@ def score_film(
     array, frame = model.prepare(image)
     images = torch.from_numpy(array)[None]
     poor = sample.label == model.card.poor_class
-    probability, caught = _infer(model, images)
+    maps = _captured(model, images, methods)
+    probability, caught = _verdict(model, maps)
     scores.patients.append(sample.patient)
     scores.poor.append(poor)
     scores.probabilities.append(probability)
     scores.caught.append(caught)
     truths = _truths(sample.annotations)
     scores.truths.append(truths[1])
-    layers = TargetLayers(model.card.layers.last, model.card.layers.multi)
-    maps = explain(model.network, images, list(methods), target=model.card.poor_class, layers=layers)
     placed = {name: frame.map_to_original(upsample(one).values) for name, (one,) in maps.items()}
     placed[CENTRE] = _centre(image)
     for name, saliency in placed.items():

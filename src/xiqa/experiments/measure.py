@@ -20,11 +20,12 @@ from xiqa.experiments.verdicts import RIGHT, judge, outcome, true_class
 from xiqa.metrics import MetricInfo, get_metric
 from xiqa.metrics.robustness.attack_stability import attacked
 from xiqa.models.bundle import LoadedModel
+from xiqa.saliency.capture import ForwardPass, Watch
 from xiqa.saliency.combine import enlarge
 from xiqa.saliency.engine import explain
 from xiqa.saliency.method import Method
 from xiqa.saliency.probe import TorchProbe
-from xiqa.saliency.registry import Bound, Needs, bind
+from xiqa.saliency.registry import bind
 from xiqa.saliency.targets import Target, predicted
 from xiqa.simulation.corrupt import corrupt
 from xiqa.types import FloatArray
@@ -88,7 +89,7 @@ class Bench:
         quick = folded(self.model.network, names, card.preprocessing.shape) or self.model.network
         self.probe = TorchProbe(quick)
         exact = any(info.kind == "randomisation" for _, info in self._measures)
-        exact = exact or not all(_may_fold(bind(text)) for text in self.methods)
+        exact = exact or not all(bind(text).foldable for text in self.methods)
         self.network = self.model.network if exact else quick
 
     @property
@@ -162,22 +163,16 @@ class Bench:
 
     def _explain(self, images: Tensor, batch: list[Prepared]) -> tuple[Tensor, list[_Explained]]:
         """Logits, and maps by every method of every profile; one capture for all methods of a profile."""
-        seen: list[Tensor] = []
-        handle = self.network.register_forward_hook(
-            lambda module, inputs, output: seen.append(output.detach().clone()) if not seen else None
-        )
-        found: list[_Explained] = []
-        try:
-            for profile in self.experiment.profiles:
-                found += self._explain_profile(images, batch, profile)
-            if not seen:
-                with torch.inference_mode():
-                    self.network(images)
-        finally:
-            handle.remove()
+        results: list[_Explained] = []
+        logits: Tensor | None = None
+        for profile in self.experiment.profiles if self.methods else ():
+            logits, rows = self._explain_profile(images, batch, profile)
+            results += rows
+        if logits is None:
+            logits = ForwardPass(self.network, images, grad=False).logits
         if self.experiment.controls and self.subject.state in ("trained", self._first_state()):
-            found += self._controls(images, batch, seen[0])
-        return seen[0], found
+            results += self._controls(images, batch, logits)
+        return logits, results
 
     def _first_state(self) -> str:
         """The state beside which controls are measured where there is no trained network."""
@@ -190,12 +185,12 @@ class Bench:
         card = self.model.card
         return torch.tensor([card.poor_class if wanted == "poor" else true_class(card, one) for one in batch])
 
-    def _explain_profile(self, images: Tensor, batch: list[Prepared], profile: str) -> list[_Explained]:
-        if not self.methods:
-            return []
+    def _explain_profile(
+        self, images: Tensor, batch: list[Prepared], profile: str
+    ) -> tuple[Tensor | None, list[_Explained]]:
         network, target = self.network, self._target(batch, profile)
         written = {str(in_profile(text, profile)): str(Method.parse(text)) for text in self.methods}
-        maps = explain(network, images, list(written), target=target, layers=self._layers)
+        maps = explain(network, images, list(written), target=target, layers=self._layers, watch=Watch())
         found = []
         for text, shown in written.items():
 
@@ -217,7 +212,7 @@ class Bench:
                     again=again,
                 )
             )
-        return found
+        return maps.logits, found
 
     def _maps(self, images: Tensor, text: str, target: Tensor) -> Tensor:
         """Maps of other images by one method, at the images' size."""
@@ -287,14 +282,6 @@ class Bench:
         if measure.correct_only and self.subject.state == "trained" and one.row["outcome"] not in RIGHT:
             return False
         return measure.limit is None or place < measure.limit
-
-
-def _may_fold(bound: Bound) -> bool:
-    """Whether a method gives the same map on a network with folded batch norm."""
-    if bound.inner is not None and not _may_fold(bound.inner):
-        return False
-    ours = bound.params.get("layers", "last") in ("last", "multi")
-    return ours and bound.rule is None and Needs.NETWORK not in bound.info.needs
 
 
 def in_profile(text: str, profile: str) -> Method:

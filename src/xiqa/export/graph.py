@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from xiqa.errors import SaliencyError
 from xiqa.export.closedforms import CLOSED_FORMS, closed_form
 from xiqa.models.fold import fold_batch_norm
+from xiqa.models.guard import pooled
 from xiqa.models.outputs import is_plain
-from xiqa.saliency.capture import ForwardPass, LayerRecord
+from xiqa.saliency.capture import ForwardPass, LayerRecord, Watch
 from xiqa.saliency.combine import combine_layers
 from xiqa.saliency.registry import Bound, Kind, Needs, methods
 
@@ -86,24 +87,15 @@ def explained(model: LoadedModel, method: Bound, *others: Bound) -> Callable[[Te
     grads = _names(model, [one for one in every if Needs.GRAD in one.info.needs])
     kept = dict.fromkeys([*_names(model, every), *cut_layers(model)])
     readers = [_reader(model, network, one) for one in every]
+    watch = Watch(guard.layers, pooled) if guard else None
 
     def run(images: Tensor) -> tuple[Tensor, ...]:
-        tap = guard.tap(network) if guard else None
-        if tap:
-            tap.__enter__()
-        try:
-            passed = ForwardPass(network, images, list(kept), grad=grads)
-            features = tap.features if tap else None
-        finally:
-            if tap:
-                tap.__exit__(None, None, None)
+        passed = ForwardPass(network, images, list(kept), grad=grads, watch=watch)
         target = torch.full_like(passed.logits[:, 0], card.poor_class, dtype=torch.long)
         records, _ = passed.backward(target, layers=grads)
         heatmap, *maps = [read(records) for read in readers]
         distance = (
-            guard.distances(features)
-            if guard and features is not None
-            else torch.zeros_like(passed.logits[:, 0])
+            guard.distances(guard.join(passed.features)) if guard else torch.zeros_like(passed.logits[:, 0])
         )
         return (
             passed.logits,

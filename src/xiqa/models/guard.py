@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,52 +11,16 @@ from xiqa.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
-    from torch import Tensor, nn
-    from torch.utils.hooks import RemovableHandle
+    from torch import Tensor
 
-__all__ = ["FeatureTap", "Guard", "fit_guard", "out_of_fold_distances"]
+__all__ = ["Guard", "fit_guard", "out_of_fold_distances", "pooled"]
 
 
-class FeatureTap(AbstractContextManager["FeatureTap"]):
-    """Keeps the pooled outputs of some modules during the forward passes inside a ``with`` block.
-
-    Args:
-        network: The network.
-        layers: Names of its submodules; each must return ``(N, C, h, w)``.
-    """
-
-    def __init__(self, network: nn.Module, layers: Sequence[str]) -> None:
-        self._network, self._layers = network, tuple(layers)
-        self._pooled: dict[str, Tensor] = {}
-        self._handles: list[RemovableHandle] = []
-
-    def __enter__(self) -> Self:
-        for name in self._layers:
-            module = self._network.get_submodule(name)
-            self._handles.append(module.register_forward_hook(self._keep(name)))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-
-    def _keep(self, name: str):  # type: ignore[no-untyped-def]
-        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
-            grid = output.detach().float()
-            deviation, mean = torch.std_mean(grid, dim=(-2, -1), correction=0)
-            self._pooled[name] = torch.cat((mean, deviation), dim=1)
-
-        return hook
-
-    @property
-    def features(self) -> Tensor:
-        """``(N, F)``: mean and standard deviation over the grid of every channel, latest forward pass."""
-        return torch.cat([self._pooled[name] for name in self._layers], dim=1)
+def pooled(grid: Tensor) -> Tensor:
+    """Mean and standard deviation of every channel over the grid: ``(N, C, h, w)`` to ``(N, 2 C)``."""
+    deviation, mean = torch.std_mean(grid.float(), dim=(-2, -1), correction=0)
+    return torch.cat((mean, deviation), dim=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,9 +62,9 @@ class Guard:
         squared = (along.square() / self.variances).sum(-1) + beside / self.rest
         return squared.sqrt().nan_to_num(torch.inf, posinf=torch.inf).amin(1)
 
-    def tap(self, network: nn.Module) -> FeatureTap:
-        """A tap on the guard's layers of a network."""
-        return FeatureTap(network, self.layers)
+    def join(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The features ``(N, F)`` that `distances` takes, of the `pooled` outputs of each layer."""
+        return torch.cat([features[name] for name in self.layers], dim=1)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The guard's numbers as named tensors; the layers' names are kept elsewhere."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,9 +14,9 @@ from PIL import Image as Pillow
 from xiqa.files import write_atomic, writing
 from xiqa.report.files import folder_lock
 from xiqa.report.html import report_html, webp
-from xiqa.report.journal import Entry, Journal, identity
+from xiqa.report.journal import Entry, Journal, slot_of
 from xiqa.report.overlay import film_picture, heat_picture, overlay_picture
-from xiqa.report.rows import csv_bytes, json_bytes, to_row, worst_first
+from xiqa.report.rows import csv_bytes, json_bytes, worst_first
 from xiqa.types import Assessment, Image
 
 __all__ = ["ResultsFolder"]
@@ -37,51 +36,55 @@ class ResultsFolder:
 
     Args:
         path: The folder.
-        settings: What every result depends on (model hash, method, threshold); see `Journal.holds`.
+        settings: What every result of the run depends on; see `xiqa.types.result_key`.
+        identifiers: Write accession number, patient and the other identifiers too, not the UIDs alone.
 
     Raises:
         OutputError: The folder cannot be written, or another run holds it.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self.path, self.settings = path, dict(settings)
+    def __init__(self, path: Path, settings: Mapping[str, Any], *, identifiers: bool = False) -> None:
+        self.path, self.settings, self.identifiers = path, dict(settings), identifiers
         self.journal = Journal(path / "results.jsonl")
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, settings: Mapping[str, Any]) -> Iterator[ResultsFolder]:
+    def open(
+        cls, path: Path, settings: Mapping[str, Any], *, identifiers: bool = False
+    ) -> Iterator[ResultsFolder]:
         """Hold the folder for one run."""
         with writing(path):
             for folder in (path, path / "overlays", path / "pictures"):
                 folder.mkdir(parents=True, exist_ok=True)
         with folder_lock(path):
-            yield cls(path, settings)
+            yield cls(path, settings, identifiers=identifiers)
 
     def done(self, file: str) -> bool:
         """Whether this very file was assessed with these settings; what could not be read is tried again."""
-        told = identity(file, self.settings)
-        return self.journal.holds(told) and self.journal.entries[told["path"]].row["probability"] is not None
+        entry = self.journal.find(absolute(file), 0, self.settings)
+        return entry is not None and entry.result.probability is not None
 
     def add(self, assessment: Assessment, image: Image | None) -> None:
         """Write the pictures, then the journal's line: a line means that all is there."""
-        told = identity(assessment.file, self.settings)
-        picture = ""
+        path, picture = absolute(assessment.file), ""
         if image is not None and assessment.probability is not None:
-            picture = picture_stem(told["path"])
+            picture = picture_stem(path, slot_of(path, assessment.source.frame, assessment.provenance))
             self._draw(picture, assessment, image)
-        self.journal.add(Entry(told, to_row(assessment), picture, assessment.image_size))
+        self.journal.add(Entry(path, assessment.disclosed(identifiers=self.identifiers), picture))
 
-    def rows(self, files: Iterable[str] | None = None) -> list[Mapping[str, Any]]:
-        """Rows, worst first: of these files, or of all that the folder knows."""
+    def results(self, files: Iterable[str] | None = None) -> list[Assessment]:
+        """Results, worst first: of these files with this run's settings, or all that the folder knows."""
         entries = self.journal.entries
-        wanted = entries if files is None else [identity(file, {})["path"] for file in files]
-        return worst_first(entries[path].row for path in dict.fromkeys(wanted) if path in entries)
+        if files is None:
+            return worst_first(entry.result for entry in entries.values())
+        slots = dict.fromkeys(slot_of(absolute(file), 0, self.settings) for file in files)
+        return worst_first(entries[slot].result for slot in slots if slot in entries)
 
     def finish(self) -> None:
         """Make results.json, results.csv and report.html from the journal."""
-        rows = self.rows()
-        write_atomic(self.path / "results.json", json_bytes(rows))
-        write_atomic(self.path / "results.csv", csv_bytes(rows))
+        results = self.results()
+        write_atomic(self.path / "results.json", json_bytes(results))
+        write_atomic(self.path / "results.csv", csv_bytes(results))
         page = report_html(self.journal.entries.values(), self._pictures)
         write_atomic(self.path / "report.html", page.encode("utf-8"))
 
@@ -103,11 +106,16 @@ class ResultsFolder:
         return Pillow.open(film), Pillow.open(heat) if heat.exists() else None
 
 
-def picture_stem(path: str) -> str:
-    """A short, plain and unique name for a file's pictures.
+def absolute(file: str) -> str:
+    """The absolute path; keeps names that are not valid Unicode as they are."""
+    return os.path.abspath(file)  # noqa: PTH100 - as above
 
-    >>> picture_stem("/films/a b/../<x>.dcm")[:4]
-    'x_.d'
+
+def picture_stem(path: str, slot: str) -> str:
+    """A short, plain and unique name for a result's pictures.
+
+    >>> picture_stem("/films/a b/../<x>.dcm", "0123456789abcdef")
+    'x_.dcm-0123456789'
     """
     plain = re.sub(r"[^A-Za-z0-9.]+", "_", PurePath(path).name).strip("_.")[:60]
-    return f"{plain or 'image'}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:10]}"
+    return f"{plain or 'image'}-{slot[:10]}"

@@ -13,12 +13,11 @@ from typing import Any
 
 from PIL import Image as Pillow
 
-from xiqa.geometry import Box, Point
 from xiqa.imaging.options import printable
 from xiqa.report.journal import Entry
 from xiqa.report.overlay import drawn_box
 from xiqa.report.rows import counts, worst_first
-from xiqa.types import Finding, Verdict
+from xiqa.types import Assessment, Finding, Fragility, Verdict
 
 __all__ = ["PAGE_BYTES", "WORDS", "report_html"]
 
@@ -62,19 +61,21 @@ def report_html(entries: Iterable[Entry], pictures: Pictures, *, made: datetime 
     """
     from jinja2 import Environment  # noqa: PLC0415 - needed by the page only
 
-    by_row = {id(entry.row): entry for entry in entries}
-    rows = worst_first(entry.row for entry in by_row.values())
-    share = PAGE_BYTES // max(1, len(rows))
-    encoded = [_case(by_row[id(row)], pictures, share) for row in rows]
-    provenance = _provenance(row["provenance"] for row in rows)
+    entry_of = {id(entry.result): entry for entry in entries}
+    results = worst_first(entry.result for entry in entry_of.values())
+    share = PAGE_BYTES // max(1, len(results))
+    encoded = [_case(entry_of[id(result)], pictures, share) for result in results]
+    provenance = _provenance(result.provenance for result in results)
     page = files("xiqa.report").joinpath("page")
     style, script = (page.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
     environment = Environment(autoescape=True, trim_blocks=True)
     template = environment.from_string(page.joinpath("report.html.jinja").read_text("utf-8"))
     return template.render(
         cases=encoded,
-        total=len(rows),
-        verdicts=[{"name": v.value, "word": WORDS[v], "count": number} for v, number in counts(rows).items()],
+        total=len(results),
+        verdicts=[
+            {"name": v.value, "word": WORDS[v], "count": number} for v, number in counts(results).items()
+        ],
         model=dict(provenance).get(PROVENANCE["model"]),
         provenance=provenance,
         made=(made or datetime.now().astimezone()).strftime("%Y-%m-%d %H:%M"),
@@ -100,26 +101,27 @@ def _hash(text: str) -> str:
 
 def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
     """What the template shows of one image."""
-    row, (height, width) = entry.row, entry.image_size
-    provenance = row["provenance"]
-    probability, threshold = row["probability"], row["threshold"]
-    path = PurePath(row["file"])
-    band = provenance.get("review_band")
+    result, (height, width) = entry.result, entry.result.image_size
+    probability, source = result.probability, result.source
+    path = PurePath(result.file)
+    band = result.provenance.get("review_band")
     case: dict[str, Any] = {
-        "verdict": row["verdict"],
-        "word": WORDS[Verdict(row["verdict"])],
-        "name": printable(path.name or row["file"]),
+        "verdict": result.verdict.value,
+        "word": WORDS[result.verdict],
+        "name": printable(path.name or result.file),
         "folder": printable(str(path.parent)) if path.parent != PurePath() else "",
-        "reason": printable(row["reason"]),
+        "reason": printable(result.reason),
         "probability": probability,
         "percent": _percent(probability),
-        "limit": _percent(threshold),
+        "limit": _percent(result.threshold),
         "band": [_percent(edge) for edge in band] if band and band[1] > band[0] else None,
-        "notes": [printable(str(note)) for note in provenance.get("notes", ())],
+        "notes": [printable(str(note)) for note in result.provenance.get("notes", ())],
+        "uid": printable(source.identifiers.get("SOPInstanceUID", "")),
+        "frame": f"{source.frame + 1} of {source.frames}" if source.frames > 1 else "",
         "width": width,
         "height": height,
-        "places": [_place(finding, (height, width)) for finding in _shown(row)],
-        "fragility": _fragility(row["fragility"]) if row.get("fragility") else None,
+        "places": [_place(finding, (height, width)) for finding in _shown(result)],
+        "fragility": _fragility(result.fragility) if result.fragility else None,
         "film": None,
         "heat": None,
     }
@@ -131,19 +133,19 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
     return case
 
 
-def _shown(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _shown(result: Assessment) -> Sequence[Finding]:
     """The findings that are worth a look: all of them, but of an accepted image the strongest alone."""
-    findings: Sequence[Mapping[str, Any]] = row["findings"]
-    if row["verdict"] != Verdict.ACCEPT.value or not findings:
+    findings = result.findings
+    if result.verdict is not Verdict.ACCEPT or not findings:
         return findings
-    return [max(findings, key=lambda finding: float(finding["score"]))]
+    return [max(findings, key=lambda finding: finding.score)]
 
 
-def _fragility(found: Mapping[str, Any]) -> dict[str, str | None]:
+def _fragility(fragility: Fragility) -> dict[str, str | None]:
     """The smallest changes across the limit, in grey levels of eight bits."""
-    levels = {name: found[name] for name in ("step", "box", "mean_square")}
+    levels = {name: getattr(fragility, name) for name in ("step", "box", "mean_square")}
     words = {name: None if value is None else f"{255 * value:.2g}" for name, value in levels.items()}
-    return words | {"relative": None if found["relative"] is None else f"{100 * found['relative']:.2g}"}
+    return words | {"relative": None if fragility.relative is None else f"{100 * fragility.relative:.2g}"}
 
 
 def _percent(value: float | None) -> float | None:
@@ -154,21 +156,22 @@ def _percent(value: float | None) -> float | None:
     return int(percent) if percent == int(percent) else percent
 
 
-def _place(finding: Mapping[str, Any], original: tuple[int, int]) -> dict[str, Any]:
+def _place(finding: Finding, original: tuple[int, int]) -> dict[str, Any]:
     """One finding as numbers for the drawing and words for the list."""
-    box, peak = Box(*finding["box"]), Point(*finding["peak"])
-    drawn = drawn_box(Finding(peak, box, finding["score"]), original)
+    box, peak = finding.box, finding.peak
+    drawn = drawn_box(finding, original)
     arm = 0.007 * max(original)
-    across, down = f"M{peak.x - arm:.1f} {peak.y}H{peak.x + arm:.1f}", f"V{peak.y + arm:.1f}"
+    x, y = round(peak.x, 2), round(peak.y, 2)
+    across, down = f"M{x - arm:.1f} {y}H{x + arm:.1f}", f"M{x} {y - arm:.1f}V{y + arm:.1f}"
     return {
         "x": round(drawn.x0 - 0.5, 2),
         "y": round(drawn.y0 - 0.5, 2),
         "width": round(drawn.width, 2),
         "height": round(drawn.height, 2),
-        "cross": f"{across}M{peak.x} {peak.y - arm:.1f}{down}",
+        "cross": across + down,
         "peak": f"({peak.x:.0f}, {peak.y:.0f})",
         "box": f"{box.width:.0f} × {box.height:.0f}",
-        "strength": round(100 * finding["score"]),
+        "strength": round(100 * finding.score),
     }
 
 

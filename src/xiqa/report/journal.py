@@ -8,48 +8,49 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xiqa.errors import OutputError
-from xiqa.files import writing
+from xiqa.codec import Travels
+from xiqa.errors import OutputError, XiqaError
+from xiqa.files import FileIdentity, writing
+from xiqa.types import Assessment, result_key
 
-__all__ = ["Entry", "Journal", "identity"]
+__all__ = ["Entry", "Journal", "slot_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Travels):
     """One line.
 
     Attributes:
-        identity: What the result depends on: file, its size and time, and the settings of the run.
-        row: The result; see `xiqa.report.rows.to_row`.
+        path: The file's absolute path.
+        result: What was said of the image, without its map.
         picture: Stem of the picture files, or an empty string.
-        image_size: (rows, columns) of the original.
     """
 
-    identity: Mapping[str, Any]
-    row: Mapping[str, Any]
+    path: str
+    result: Assessment
     picture: str = ""
-    image_size: tuple[int, int] = (0, 0)
+
+    @property
+    def slot(self) -> str:
+        """See `slot_of`."""
+        return slot_of(self.path, self.result.source.frame, self.result.provenance)
 
 
-def identity(file: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a result depends on; a file that was changed, or another model or method, differs in it."""
-    path = os.path.abspath(file)  # noqa: PTH100 - keeps names that are not valid Unicode as they are
-    try:
-        stat = os.stat(path)  # noqa: PTH116
-    except OSError:
-        size, changed = -1, -1
-    else:
-        size, changed = stat.st_size, stat.st_mtime_ns
-    return {"path": path, "size": size, "changed": changed, **settings}
+def slot_of(path: str, frame: int, settings: Mapping[str, Any]) -> str:
+    """Which result another one replaces: the older of the same file, frame, model and method.
+
+    What the file held does not count here, nor do settings that only add to a result: the latest is shown.
+    """
+    return result_key(path, frame, {name: settings.get(name) for name in ("model_hash", "method")})
 
 
 @dataclass(slots=True)
 class Journal:
-    """The lines of ``results.jsonl``, the latest for each file.
+    """The lines of ``results.jsonl``, the latest of each `slot_of`.
 
     A line that a crash cut short is dropped when the journal is opened.
 
@@ -66,31 +67,40 @@ class Journal:
         whole = content[: content.rfind(b"\n") + 1]
         for number, line in enumerate(whole.splitlines(), start=1):
             entry = self._parse(line, number)
-            self.entries[entry.identity["path"]] = entry
+            self.entries[entry.slot] = entry
         if len(whole) < len(content):
             with writing(self.path):
                 os.truncate(self.path, len(whole))
 
     def _parse(self, line: bytes, number: int) -> Entry:
         try:
-            value = json.loads(line)
-            return Entry(value["identity"], value["row"], value["picture"], tuple(value["image_size"]))
-        except (ValueError, KeyError, TypeError) as error:
+            return Entry.from_dict(json.loads(line))
+        except (ValueError, XiqaError) as error:
             raise OutputError(
-                f"{self.path} is damaged in line {number}",
+                f"{self.path} is damaged in line {number}, or of another version of xiqa",
                 expected="the results of an earlier run",
                 got=type(error).__name__,
                 todo="move it away or choose another folder with --out",
             ) from error
 
-    def holds(self, wanted: Mapping[str, Any]) -> bool:
-        """Whether the same file was done with the same settings."""
-        entry = self.entries.get(wanted["path"])
-        return entry is not None and dict(entry.identity) == dict(wanted)
+    def find(self, path: str, frame: int, settings: Mapping[str, Any]) -> Entry | None:
+        """What is known of a frame of a file that is still the same, with these very settings; or None.
+
+        Args:
+            path: The file's absolute path.
+            frame: Of the file.
+            settings: What every result of a run depends on; see `result_key`.
+        """
+        entry = self.entries.get(slot_of(path, frame, settings))
+        if entry is None:
+            return None
+        source, now = entry.result.source, FileIdentity.of(path)
+        same = now is not None and (source.size, source.modified) == (now.size, now.modified)
+        return entry if same and entry.result.key == result_key(source.digest, frame, settings) else None
 
     def add(self, entry: Entry) -> None:
         """Append one line and wait until it is on the disk."""
-        line = json.dumps(asdict(entry), allow_nan=False).encode("ascii") + b"\n"
+        line = json.dumps(entry.to_dict(), allow_nan=False).encode("ascii") + b"\n"
         with writing(self.path), self.path.open("ab", buffering=0) as file:
             start = file.tell()
             try:
@@ -101,4 +111,4 @@ class Journal:
             except OSError:
                 os.truncate(self.path, start)  # a full disk may have taken half of it
                 raise
-        self.entries[entry.identity["path"]] = entry
+        self.entries[entry.slot] = entry

@@ -1,26 +1,26 @@
-"""An assessment as a row: for results.json, for results.csv, for a table on the screen."""
+"""Assessments as rows: in order, counted, as results.json and as results.csv."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable
 from typing import Any
 
 from xiqa.imaging.options import printable
 from xiqa.types import Assessment, Verdict
 
-__all__ = ["Row", "counts", "csv_bytes", "json_bytes", "to_row", "worst_first"]
-
-Row = Mapping[str, Any]
+__all__ = ["counts", "csv_bytes", "json_bytes", "worst_first"]
 
 # What needs a person first comes first; what could not be read is not known to be good.
 URGENCY = (Verdict.REACQUIRE, Verdict.REVIEW, Verdict.NOT_ASSESSED, Verdict.ACCEPT)
 COLUMNS = (
     "file",
+    "frame",
+    "sop_instance_uid",
     "verdict",
+    "code",
     "reason",
     "probability",
     "threshold",
@@ -37,81 +37,83 @@ COLUMNS = (
     "model_hash",
 )
 # Only where fragility was asked for.
-FRAGILITY_COLUMNS = ("fragility_step", "fragility_box", "fragility_mean_square", "fragility_relative")
+FRAGILITY = ("step", "box", "mean_square", "relative")
+# Only where they were asked for, and so are in the results at all.
+PEOPLE = {
+    "accession_number": "AccessionNumber",
+    "patient_id": "PatientID",
+    "patient_name": "PatientName",
+    "study_date": "StudyDate",
+}
 
 
-def to_row(assessment: Assessment) -> dict[str, Any]:
-    """The assessment in JSON's types: places in original pixels, rounded to a hundredth of one."""
-    fragility = assessment.fragility
-    row: dict[str, Any] = {
-        "file": assessment.file,
-        "verdict": assessment.verdict.value,
-        "reason": assessment.reason,
-        "probability": assessment.probability,
-        "threshold": assessment.threshold,
-        "findings": [
-            {
-                "box": [round(float(edge), 2) for edge in finding.box],
-                "peak": [round(float(value), 2) for value in finding.peak],
-                "score": round(float(finding.score), 4),
-            }
-            for finding in assessment.findings
-        ],
-        "provenance": dict(assessment.provenance),
-    }
-    return row if fragility is None else row | {"fragility": asdict(fragility)}
+def worst_first(results: Iterable[Assessment]) -> list[Assessment]:
+    """By urgency of the verdict, then by falling probability, then by name."""
 
-
-def worst_first(rows: Iterable[Row]) -> list[Row]:
-    """Rows by urgency of the verdict, then by falling probability, then by name."""
-
-    def key(row: Row) -> tuple[int, float, str]:
-        probability = row["probability"]
+    def order(result: Assessment) -> tuple[int, float, str, int]:
         return (
-            URGENCY.index(Verdict(row["verdict"])),
-            -(0.0 if probability is None else probability),
-            row["file"],
+            URGENCY.index(result.verdict),
+            -(result.probability or 0.0),
+            result.file,
+            result.source.frame,
         )
 
-    return sorted(rows, key=key)
+    return sorted(results, key=order)
 
 
-def counts(rows: Iterable[Row]) -> dict[Verdict, int]:
-    """How many rows have each verdict, in order of urgency, zeros included."""
-    found = [row["verdict"] for row in rows]
-    return {verdict: found.count(verdict.value) for verdict in URGENCY}
+def counts(results: Iterable[Assessment]) -> dict[Verdict, int]:
+    """How many have each verdict, in order of urgency, zeros included."""
+    verdicts = [result.verdict for result in results]
+    return {verdict: verdicts.count(verdict) for verdict in URGENCY}
 
 
-def json_bytes(rows: Iterable[Row]) -> bytes:
-    """``results.json``: a list, one object a file; any file name survives in ASCII escapes."""
-    return (json.dumps(list(rows), indent=1, allow_nan=False) + "\n").encode("ascii")
+def json_bytes(results: Iterable[Assessment]) -> bytes:
+    """``results.json``: a list, one object an image; any file name survives in ASCII escapes."""
+    rows = [result.to_dict() for result in results]
+    return (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode("ascii")
 
 
-def csv_bytes(rows: Iterable[Row]) -> bytes:
-    """``results.csv``: one line a file with its first finding; no cell can act as a formula."""
-    text, rows = io.StringIO(newline=""), list(rows)
-    more = FRAGILITY_COLUMNS if any("fragility" in row for row in rows) else ()
-    writer = csv.DictWriter(text, (*COLUMNS, *more))
+def csv_bytes(results: Iterable[Assessment]) -> bytes:
+    """``results.csv``: one line an image with its first finding; no cell can act as a formula."""
+    text, results = io.StringIO(newline=""), list(results)
+    fragile = [f"fragility_{name}" for name in FRAGILITY] if any(r.fragility for r in results) else []
+    known = {name for result in results for name in result.source.identifiers}
+    people = [column for column, name in PEOPLE.items() if name in known]
+    writer = csv.DictWriter(text, (*COLUMNS, *people, *fragile))
     writer.writeheader()
-    writer.writerows(_cells(row) for row in rows)
+    writer.writerows({**_cells(result), **_people(result, people)} for result in results)
     return text.getvalue().encode("utf-8")
 
 
-def _cells(row: Row) -> dict[str, Any]:
-    """One line of the table."""
-    provenance = row["provenance"]
-    cells = {key: row[key] for key in ("verdict", "probability", "threshold")}
-    cells |= {"file": harmless(printable(row["file"])), "reason": harmless(printable(row["reason"]))}
+def _cells(result: Assessment) -> dict[str, Any]:
+    """One line of the table, places rounded to a hundredth of a pixel."""
+    provenance = result.provenance
+    cells: dict[str, Any] = {
+        "file": harmless(printable(result.file)),
+        "frame": result.source.frame,
+        "sop_instance_uid": harmless(printable(result.source.identifiers.get("SOPInstanceUID", ""))),
+        "verdict": result.verdict.value,
+        "code": result.code.value,
+        "reason": harmless(printable(result.reason)),
+        "probability": result.probability,
+        "threshold": result.threshold,
+        "findings": len(result.findings),
+    }
     cells |= {key: harmless(str(provenance.get(key, ""))) for key in ("method", "model", "model_hash")}
-    cells["findings"] = len(row["findings"])
-    for name in FRAGILITY_COLUMNS if "fragility" in row else ():
-        cells[name] = row["fragility"][name.removeprefix("fragility_")]
-    if row["findings"]:
-        first = row["findings"][0]
-        cells |= dict(zip(("peak_x", "peak_y"), first["peak"], strict=True))
-        cells |= dict(zip(("box_x0", "box_y0", "box_x1", "box_y1"), first["box"], strict=True))
-        cells["score"] = first["score"]
+    if result.fragility is not None:
+        cells |= {f"fragility_{name}": getattr(result.fragility, name) for name in FRAGILITY}
+    if result.findings:
+        first = result.findings[0]
+        names = ("peak_x", "peak_y", "box_x0", "box_y0", "box_x1", "box_y1")
+        cells |= dict(zip(names, (round(edge, 2) for edge in (*first.peak, *first.box)), strict=True))
+        cells["score"] = round(first.score, 4)
     return cells
+
+
+def _people(result: Assessment, columns: Iterable[str]) -> dict[str, str]:
+    """The identifiers that name people."""
+    identifiers = result.source.identifiers
+    return {column: harmless(printable(identifiers.get(PEOPLE[column], ""))) for column in columns}
 
 
 def harmless(text: str) -> str:

@@ -26,7 +26,20 @@ from xiqa.saliency.tokens import feature_map
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Context", "ForwardPass", "ImageRecord", "LayerRecord", "Rule", "usable"]
+__all__ = ["Context", "ForwardPass", "ImageRecord", "LayerRecord", "Rule", "Watch", "usable"]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What else is kept of the first pass on the images as they are, beside what methods read.
+
+    Attributes:
+        layers: Names for ``network.get_submodule``.
+        pool: Makes a feature of a layer's output, at once, so that the output itself need not be kept.
+    """
+
+    layers: tuple[str, ...] = ()
+    pool: Callable[[Tensor], Tensor] = torch.clone
 
 
 @dataclass(frozen=True)
@@ -136,9 +149,11 @@ class ForwardPass:
         grad: Which of them need a gradient: all, none, or those named.
         image_grad: Whether the gradient at the image will be asked for.
         rule: Backward rule whose forward pass to use.
+        watch: Layers of which features are kept besides.
 
     Attributes:
         logits: ``(N, K)``, detached.
+        features: Of the watched layers, by name.
 
     Raises:
         SaliencyError: A layer is unknown, is not called, or does not give one tensor; or the logits are no
@@ -154,33 +169,38 @@ class ForwardPass:
         grad: bool | Collection[str] = True,
         image_grad: bool = False,
         rule: Rule | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.network = network
+        self.features: dict[str, Tensor] = {}
         self._grads = tuple((layers if grad else ()) if isinstance(grad, bool) else grad)
         self._outputs: dict[str, Tensor] = {}
         self._thread = threading.get_ident()
         rule = rule or Rule()
         with torch.inference_mode(False), torch.set_grad_enabled(image_grad), ExitStack() as undo:
             self.images = usable(images)
+            for name in watch.layers if watch else ():
+                undo.callback(_layer(network, name).register_forward_hook(self._watcher(name, watch)).remove)
             for name in dict.fromkeys(layers):
                 undo.callback(_layer(network, name).register_forward_hook(self._keeper(name)).remove)
             self._run = undo.enter_context(rule.forward(network))
             self._leaf = self.images.clone().requires_grad_() if image_grad else self.images
             self._logits = self._run(self._leaf)
-        self._check(layers)
+        self._check([*layers, *(watch.layers if watch else ())])
         self.logits = self._logits.detach()
+
+    def _watcher(self, name: str, watch: Watch | None) -> Callable[..., None]:
+        def keep(module: nn.Module, args: Any, output: Any) -> None:
+            if threading.get_ident() == self._thread and watch is not None:
+                self.features[name] = watch.pool(_tensor(name, module, output).detach())
+
+        return keep
 
     def _keeper(self, name: str) -> Callable[..., Tensor | None]:
         def keep(module: nn.Module, args: Any, output: Any) -> Tensor | None:
             if threading.get_ident() != self._thread:
                 return None  # another thread uses the same network
-            if not isinstance(output, Tensor):
-                raise SaliencyError(
-                    f"layer {name!r} ({type(module).__name__}) cannot be explained",
-                    expected="one tensor as its output",
-                    got=type(output).__name__,
-                    todo="choose a layer inside it or behind it",
-                )
+            output = _tensor(name, module, output)
             if name in self._grads and not output.requires_grad:
                 torch.set_grad_enabled(True)  # until the pass ends: the graph begins here
                 output = output.detach().requires_grad_()
@@ -190,7 +210,7 @@ class ForwardPass:
         return keep
 
     def _check(self, layers: Iterable[str]) -> None:
-        missing = [name for name in layers if name not in self._outputs]
+        missing = [name for name in layers if name not in self._outputs and name not in self.features]
         if missing:
             raise SaliencyError(
                 f"the forward pass does not call {', '.join(missing)}", todo="choose a layer that it calls"
@@ -269,6 +289,18 @@ class ForwardPass:
 def usable(tensor: Tensor) -> Tensor:
     """The tensor without its graph; copied if it was made under inference mode, which no graph may hold."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+def _tensor(name: str, module: nn.Module, output: Any) -> Tensor:
+    """A layer's output, which must be one tensor."""
+    if not isinstance(output, Tensor):
+        raise SaliencyError(
+            f"layer {name!r} ({type(module).__name__}) cannot be explained",
+            expected="one tensor as its output",
+            got=type(output).__name__,
+            todo="choose a layer inside it or behind it",
+        )
+    return output
 
 
 def _layer(network: nn.Module, name: str) -> nn.Module:

@@ -7,15 +7,17 @@ differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from xiqa.errors import SaliencyError
 from xiqa.models.layers import TargetLayers
+from xiqa.saliency.capture import Watch
 from xiqa.saliency.probe import Probe
 from xiqa.saliency.registry import Bound, Method, bind
 from xiqa.saliency.session import Session
@@ -26,7 +28,37 @@ from xiqa.types import SaliencyMap
 if TYPE_CHECKING:
     from xiqa.geometry import Frame
 
-__all__ = ["attribute", "explain"]
+__all__ = ["Captured", "attribute", "explain"]
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, eq=False)
+class Captured(Mapping[str, M], Generic[M]):
+    """Maps by ``str(method)``, with what else the same passes gave.
+
+    Attributes:
+        maps: Each method's maps.
+        targets: ``(N,)`` explained classes, by method.
+        params: All parameters, with the layers' names in them, by method.
+        logits: ``(N, K)`` of the images as they are; None where no method needed them and nobody watched.
+        features: Of the watched layers, by name; see `xiqa.saliency.capture.Watch`.
+    """
+
+    maps: Mapping[str, M]
+    targets: Mapping[str, Tensor]
+    params: Mapping[str, Mapping[str, Any]]
+    logits: Tensor | None
+    features: Mapping[str, Tensor]
+
+    def __getitem__(self, method: str) -> M:
+        return self.maps[method]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.maps)
+
+    def __len__(self) -> int:
+        return len(self.maps)
 
 
 def attribute(
@@ -37,7 +69,8 @@ def attribute(
     target: Target = "predicted",
     layers: TargetLayers | None = None,
     multilabel: bool = False,
-) -> dict[str, Tensor]:
+    watch: Watch | None = None,
+) -> Captured[Tensor]:
     """Raw maps of a batch by several methods.
 
     Args:
@@ -48,15 +81,18 @@ def attribute(
         target: ``"predicted"``, one class for the batch, or ``(N,)`` classes.
         layers: What ``layers="last"`` and ``"multi"`` mean; by default `target_layers` of the network.
         multilabel: Whether the classes do not exclude one another, for scores that are probabilities.
+        watch: Layers of which features are kept besides; with it, the logits are there in any case.
 
     Returns:
-        Maps ``(N, h, w)`` by ``str(method)``, at the layer's or the image's size, nothing stretched.
+        Maps ``(N, h, w)`` by ``str(method)``, at the layer's or the image's size, nothing stretched; with
+        logits, targets and features.
 
     Raises:
         SaliencyError: An unknown method, parameter, layer or target.
     """
-    with _session(network, images, methods, target, layers, multilabel) as (session, bound):
-        return {str(one.method): session.read(one) for one in bound}
+    with _session(network, images, methods, target, layers, multilabel, watch) as (session, bound):
+        maps = {str(row.method): session.read(row) for row in bound}
+        return _captured(session, bound, maps)
 
 
 def explain(
@@ -68,7 +104,8 @@ def explain(
     layers: TargetLayers | None = None,
     multilabel: bool = False,
     frames: Sequence[Frame | None] | None = None,
-) -> dict[str, list[SaliencyMap]]:
+    watch: Watch | None = None,
+) -> Captured[list[SaliencyMap]]:
     """The maps of `attribute`, each with its method, parameters, target and frame.
 
     Args:
@@ -79,9 +116,10 @@ def explain(
         layers: See `attribute`.
         multilabel: See `attribute`.
         frames: How each image's grid follows from the original's.
+        watch: See `attribute`.
 
     Returns:
-        One map an image, by ``str(method)``.
+        One map an image, by ``str(method)``; with logits, targets and features.
 
     Raises:
         SaliencyError: As `attribute`, or frames that do not fit the batch.
@@ -90,7 +128,7 @@ def explain(
         raise SaliencyError("frames do not fit the batch", expected=str(len(images)), got=str(len(frames)))
     size = (int(images.shape[-2]), int(images.shape[-1]))
     results = {}
-    with _session(network, images, methods, target, layers, multilabel) as (session, bound):
+    with _session(network, images, methods, target, layers, multilabel, watch) as (session, bound):
         for one in bound:
             classes, params = session.classes(one), session.named(one)
             results[str(one.method)] = [
@@ -104,7 +142,14 @@ def explain(
                 )
                 for place, values in enumerate(session.read(one))
             ]
-    return results
+        return _captured(session, bound, results)
+
+
+def _captured(session: Session, bound: Sequence[Bound], maps: Mapping[str, M]) -> Captured[M]:
+    """The maps with what the session knows besides."""
+    targets = {str(row.method): session.classes(row) for row in bound}
+    params = {str(row.method): session.named(row) for row in bound}
+    return Captured(maps, targets, params, session.logits, session.features)
 
 
 @contextmanager
@@ -115,10 +160,11 @@ def _session(
     target: Target,
     layers: TargetLayers | None,
     multilabel: bool,
+    watch: Watch | None,
 ) -> Iterator[tuple[Session, list[Bound]]]:
     """The passes that the methods need, made in evaluation mode, whatever mode the caller is in."""
     bound = [bind(method) for method in ([methods] if isinstance(methods, (str, Method)) else methods)]
     with torch.inference_mode(False), torch.no_grad(), evaluating(network):
         session = Session(network, images, target, layers, multilabel)
-        session.capture(bound)
+        session.capture(bound, watch)
         yield session, bound

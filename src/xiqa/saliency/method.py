@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from xiqa.errors import SaliencyError
@@ -50,7 +49,7 @@ class Method:
     @property
     def params(self) -> Mapping[str, Any]:
         """The parameters by name."""
-        return MappingProxyType(dict(self.items))
+        return dict(self.items)
 
     def __str__(self) -> str:
         inner = f"({self.of})" if self.of else ""

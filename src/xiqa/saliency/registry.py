@@ -260,6 +260,18 @@ class Bound:
         return {key: value for key, value in self.params.items() if key in self.info.own}
 
     @property
+    def foldable(self) -> bool:
+        """Whether the map is the same on a network whose batch norms are folded.
+
+        It is where the method looks at no more than the network's own last or multiple layers, at the image
+        and at the outputs: those stay what they are, while layers in between, weights and modules do not.
+        """
+        if self.inner is not None and not self.inner.foldable:
+            return False
+        usual = self.params.get("layers", "last") in ("last", "multi")
+        return usual and self.rule is None and Needs.NETWORK not in self.info.needs
+
+    @property
     def rule(self) -> Any:
         """The backward rule with its parameters, or None."""
         if self.info.rule is None:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from xiqa.errors import SaliencyError
 from xiqa.models.layers import TargetLayers, target_layers
-from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule, usable
+from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule, Watch, usable
 from xiqa.saliency.combine import combine_layers
 from xiqa.saliency.probe import Probe, ProbeRecord, TorchProbe
 from xiqa.saliency.registry import LAYER_PARAMS, Bound, Kind, Needs, bind
-from xiqa.saliency.targets import Target, resolve_target
+from xiqa.saliency.targets import FromLogits, Target, resolve_target
 
 __all__ = ["Inner", "ProbeRecord", "Session"]
 
@@ -68,7 +68,12 @@ class _Records:
 
 
 class Session:
-    """One batch, its passes, and the maps read from them."""
+    """One batch, its passes, and the maps read from them.
+
+    Attributes:
+        logits: ``(N, K)`` of the images as they are; None where no method needed them and nobody watched.
+        features: Of the watched layers, by name.
+    """
 
     def __init__(
         self,
@@ -92,6 +97,8 @@ class Session:
         self.multilabel, self._named_layers = multilabel, layers
         self._records: dict[_Group, _Records] = {}
         self._classes: Tensor | None = None
+        self.logits: Tensor | None = None
+        self.features: dict[str, Tensor] = {}
 
     # --- what is needed
 
@@ -129,19 +136,39 @@ class Session:
 
     # --- passes
 
-    def capture(self, methods: Sequence[Bound]) -> None:
-        """One forward pass for all methods (but for rules that change it), one backward pass a group."""
+    def capture(self, methods: Sequence[Bound], watch: Watch | None = None) -> None:
+        """One forward pass for all methods (but for rules that change it), one backward pass a group.
+
+        Args:
+            methods: What the records are for.
+            watch: What is kept of the pass on the images as they are, which is then made in any case.
+        """
         groups: dict[_Group, list[Bound]] = {}
         for one in _passes(methods):
             groups.setdefault(self._group(one), []).append(one)
         plain = {group: members for group, members in groups.items() if not group.rule.own_forward}
         if plain:
-            self._run(plain)
+            self._run(plain, watch)
+        elif watch is not None or isinstance(self.target, FromLogits):
+            self._look(watch)
         for group, members in groups.items():
             if group.rule.own_forward:
                 self._run({group: members})
 
-    def _run(self, groups: dict[_Group, list[Bound]]) -> None:
+    def _look(self, watch: Watch | None) -> None:
+        """A pass without gradients, for methods that make none on the images as they are."""
+        if isinstance(self.network, nn.Module):
+            self._seen(ForwardPass(self.network, self.images, grad=False, watch=watch))
+        else:
+            self.logits = self.network(self.images)
+
+    def _seen(self, passed: ForwardPass) -> None:
+        """Keep what the network says of the images as they are; what is explained may follow from it."""
+        self.logits, self.features = passed.logits, passed.features
+        if isinstance(self.target, FromLogits):
+            self.target = self.target.choose(passed.logits)
+
+    def _run(self, groups: dict[_Group, list[Bound]], watch: Watch | None = None) -> None:
         every = [one for members in groups.values() for one in members]
         names = self._layers_with(every, Needs.OUTPUT | Needs.GRAD)
         passed = ForwardPass(
@@ -150,8 +177,11 @@ class Session:
             names,
             grad=self._layers_with(every, Needs.GRAD),
             image_grad=any(Needs.IMAGE_GRAD in one.info.needs for one in every),
-            rule=next(iter(groups)).rule,
+            rule=(rule := next(iter(groups)).rule),
+            watch=watch,
         )
+        if not rule.own_forward:
+            self._seen(passed)
         for number, (group, members) in enumerate(groups.items(), start=1):
             classes = resolve_target("predicted" if group.predicted else self.target, passed.logits)
             layers, image = passed.backward(
@@ -174,9 +204,10 @@ class Session:
         if group in self._records:
             return self._records[group].context.target
         if self._classes is None:
-            if self._records:
+            logits = self.logits
+            if logits is None and self._records:
                 logits = next(iter(self._records.values())).context.logits
-            else:
+            if logits is None:
                 logits = self._probe()(self.images)
             self._classes = resolve_target(self.target, logits)
         return self._classes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,10 +11,22 @@ from torch import Tensor
 
 from xiqa.errors import SaliencyError
 
-__all__ = ["Target", "predicted", "resolve_target"]
+__all__ = ["FromLogits", "Target", "predicted", "resolve_target"]
 
-#: ``"predicted"``, one class for the batch, or one a sample.
-Target = Literal["predicted"] | int | Tensor
+
+@dataclass(frozen=True)
+class FromLogits:
+    """Classes that follow from what the network says of the images as they are.
+
+    Attributes:
+        choose: From logits ``(N, K)`` to ``(N,)`` classes.
+    """
+
+    choose: Callable[[Tensor], Tensor]
+
+
+#: ``"predicted"``, one class for the batch, one a sample, or what follows from the logits.
+Target = Literal["predicted"] | int | Tensor | FromLogits
 
 
 def predicted(logits: Tensor) -> Tensor:
@@ -32,7 +46,8 @@ def resolve_target(target: Target, logits: Tensor) -> Tensor:
     """One class a sample.
 
     Args:
-        target: ``"predicted"``, a class for all samples, or ``(N,)`` classes (the true ones, say).
+        target: ``"predicted"``, a class for all samples, ``(N,)`` classes (the true ones, say), or how
+            they follow from the logits.
         logits: ``(N, K)``; ``K = 1`` has the classes 0 and 1.
 
     Returns:
@@ -51,6 +66,8 @@ def resolve_target(target: Target, logits: Tensor) -> Tensor:
                 "unknown target", expected="'predicted', a class or classes", got=repr(target)
             )
         return predicted(logits)
+    if isinstance(target, FromLogits):
+        target = target.choose(logits)
     given = torch.as_tensor(target, device=logits.device)
     if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         raise SaliencyError("targets are class indices", expected="integers", got=str(given.dtype))

@@ -21,7 +21,7 @@ from xiqa.models.calibration import (
 )
 from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers
 from xiqa.models.evidence import EvidenceNet
-from xiqa.models.guard import FeatureTap, fit_guard, out_of_fold_distances
+from xiqa.models.guard import fit_guard, out_of_fold_distances, pooled
 from xiqa.models.heads import PooledMLP
 from xiqa.models.layers import target_layers
 from xiqa.models.outputs import (
@@ -33,6 +33,7 @@ from xiqa.models.outputs import (
     problem_names,
     read_outputs,
 )
+from xiqa.saliency.capture import ForwardPass, Watch
 from xiqa.scoring.calibration import calibration_error, reliability
 from xiqa.scoring.classifier import classifier_report
 from xiqa.training.data import EpochLoader, FilmSet
@@ -95,13 +96,18 @@ def score_films(
         FilmSet(films, recipe, recipe.preprocessing.size, training=False), recipe.batch_size, shuffle=False
     )
     logits, labels, goals, features = [], [], [], []
-    with torch.inference_mode(), FeatureTap(network, recipe.guard_layers) as tap:
-        for batch in loader:
-            logits.append(network(batch.images.contiguous(memory_format=torch.channels_last)))
-            labels.append(batch.labels)
-            goals.append(batch.goals)
-            features.append(tap.features if recipe.guard_layers else torch.zeros(len(batch.labels), 0))
-            tick(len(batch.labels))
+    watch = Watch(recipe.guard_layers, pooled)
+    for batch in loader:
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            passed = ForwardPass(network, images, grad=False, watch=watch)
+        logits.append(passed.logits)
+        labels.append(batch.labels)
+        goals.append(batch.goals)
+        features.append(
+            torch.cat([torch.zeros(len(images), 0), *(passed.features[n] for n in watch.layers)], dim=1)
+        )
+        tick(len(batch.labels))
     return Scored(*(torch.cat(parts).clone() for parts in (logits, labels, goals, features)))
 
 

@@ -79,4 +79,4 @@ def _fingerprint(network: nn.Module) -> Fingerprint:
     """Changes with every weight; a few milliseconds."""
     tensors = [*network.parameters(), *network.buffers()]
     with torch.inference_mode():
-        return tuple(torch.stack([tensor.float().sum().cpu() for tensor in tensors]).tolist())
+        return tuple(torch.stack([tensor.float().sum() for tensor in tensors]).tolist())

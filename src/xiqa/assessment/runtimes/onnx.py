@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xiqa.assessment.reading import Source, read_ahead
+from xiqa.assessment.reading import Source, arrays_of, read_ahead
 from xiqa.assessment.runtime import Engine, Inference
 from xiqa.assessment.runtimes.cut_graph import CutGraph, Run
-from xiqa.errors import BundleError, ConfigError, ImageReadError, MissingDependencyError, SaliencyError
+from xiqa.errors import BundleError, ConfigError, MissingDependencyError, SaliencyError
 from xiqa.models.exported import INPUT, ExportedCard
 from xiqa.saliency.method import Method
 from xiqa.saliency.portable import bind_portable, probe_map
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xiqa.geometry import Frame
     from xiqa.types import FloatArray, Image
 
-__all__ = ["OnnxRuntime", "explain_exported", "start_engine"]
+__all__ = ["OnnxRuntime", "start_engine"]
 
 
 class _Started(NamedTuple):
@@ -60,6 +60,7 @@ class OnnxRuntime:
         self.graph = CutGraph(file, exported.layers, lambda piece: start(piece, file, threads).run)
         self.card, self.guard_limit = exported.card, exported.guard_limit
         self._method = Method.parse(exported.method)
+        self.device, self.threads = "cpu", threads
         self.versions: Mapping[str, str] = {"runtime": version, "precision": exported.precision}
 
     def prepare(self, image: Image) -> tuple[FloatArray, Frame]:
@@ -85,13 +86,47 @@ class OnnxRuntime:
     def infer(self, batch: FloatArray, method: Method) -> Inference:
         """One pass of the graph; other methods than its own make theirs on the parts that they need."""
         found = self._run({INPUT: np.ascontiguousarray(batch, np.float32)})
-        maps = found["heatmap"]
+        maps, params = found["heatmap"], self._named(method.params)
         if method != self._method:
             bound, card = bind_portable(method), self.card
             one = [probe_map(self.graph, image, bound, card.poor_class, card.layers.last) for image in batch]
-            maps = np.stack(one)
+            maps, params = np.stack(one), self._named(bound.params)
         distances = found["distance"] if self.guard_limit is not None else None
-        return Inference(found["probability"].astype(np.float64), maps, distances)
+        targets = np.full(len(batch), self.card.poor_class)
+        return Inference(found["probability"].astype(np.float64), maps, targets, params, distances)
+
+    def explain(
+        self, images: Iterable[Source], methods: Sequence[Method | str], target: int | str | None = None
+    ) -> dict[str, list[SaliencyMap]]:
+        """See `xiqa.explain`."""
+        card = self.card
+        poor = card.classes[card.poor_class]
+        if target not in (None, card.poor_class, poor):
+            raise SaliencyError("an exported model explains one class", expected=poor, got=repr(target))
+        chosen = [self.resolve(method) for method in methods]
+        results: dict[str, list[SaliencyMap]] = {str(method): [] for method in chosen}
+        for prepared in read_ahead(images, self.prepare, ahead=2):
+            (array,) = arrays_of([prepared])
+            for method in chosen:
+                seen = self.infer(array[None], method)
+                results[str(method)].append(
+                    SaliencyMap(
+                        seen.maps[0],
+                        method.name,
+                        card.poor_class,
+                        params=seen.params,
+                        input_size=card.preprocessing.size,
+                        frame=prepared.frame,
+                    )
+                )
+        return results
+
+    def _named(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A method's parameters with the layers' names in them."""
+        layers = self.card.layers
+        known = {"last": (layers.last,), "multi": layers.multi}
+        named = params.get("layers", "last")
+        return {**params, "layers": known.get(named, named) if isinstance(named, str) else named}
 
 
 def start_engine(engine: str) -> Callable[[str | bytes, str, int], _Started]:
@@ -104,37 +139,6 @@ def start_engine(engine: str) -> Callable[[str | bytes, str, int], _Started]:
     if start is None:
         raise ConfigError("unknown runtime", expected="onnxruntime or openvino", got=repr(engine))
     return start
-
-
-def explain_exported(
-    runtime: OnnxRuntime,
-    images: Iterable[Source],
-    methods: Method | str | Sequence[Method | str],
-    target: int | str | None = None,
-) -> dict[str, list[SaliencyMap]]:
-    """See `xiqa.explain`."""
-    card = runtime.card
-    poor = card.classes[card.poor_class]
-    if target not in (None, card.poor_class, poor):
-        raise SaliencyError("an exported model explains one class", expected=poor, got=repr(target))
-    several = [methods] if isinstance(methods, (str, Method)) else methods
-    chosen = [runtime.resolve(method) for method in several]
-    found: dict[str, list[SaliencyMap]] = {str(method): [] for method in chosen}
-    for prepared in read_ahead(images, runtime.prepare, ahead=2):
-        if prepared.array is None:
-            raise ImageReadError(prepared.problem)
-        for method in chosen:
-            found[str(method)].append(
-                SaliencyMap(
-                    runtime.infer(prepared.array[None], method).maps[0],
-                    method.name,
-                    card.poor_class,
-                    params=method.params,
-                    input_size=card.preprocessing.size,
-                    frame=prepared.frame,
-                )
-            )
-    return found
 
 
 def _start_onnxruntime(model: str | bytes, file: str, threads: int) -> _Started:
