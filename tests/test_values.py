@@ -3,6 +3,7 @@
 import ast
 import json
 import pickle
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from xiqa.saliency.method import Method
 from xiqa.types import (
     Annotation,
     Assessment,
+    Decision,
     Finding,
     Fragility,
     Image,
@@ -134,6 +136,14 @@ def test_numbers_that_are_not_finite_survive():
     result = Assessment("a", Verdict.REVIEW, "", Code.UNLIKE_TRAINING, provenance=source)
     assert through_json(result).provenance == source
     assert np.isnan(decode(float, encode(float("nan"))))
+
+
+def test_a_decision_comes_back_unchanged_and_knows_its_time_zone():
+    time = datetime(2026, 5, 4, 3, 2, 1, 5, tzinfo=timezone(timedelta(hours=2)))
+    decision = Decision("1.2.3", Verdict.REACQUIRE, "Doe^Jane", time, "111215", "a necklace")
+    assert through_json(decision) == pickle.loads(pickle.dumps(decision)) == decision
+    with pytest.raises(XiqaError, match="no time zone"):
+        Decision("1.2.3", Verdict.ACCEPT, "Doe^Jane", time.replace(tzinfo=None))
 
 
 def test_the_parameters_of_a_method_pickle():

@@ -6,6 +6,7 @@ value                  in JSON
 dataclass              an object of its fields
 named tuple, tuple     a list
 enum                   its value
+date and time          ISO 8601
 mapping                an object
 NumPy array            ``{"dtype": ..., "shape": ..., "base64": ...}``
 number not finite      ``{"float": "inf"}``
@@ -21,6 +22,7 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from enum import Enum
 from functools import cache, singledispatch
 from types import UnionType
@@ -77,6 +79,11 @@ def _(value: Any) -> Any:
 @encode.register(np.floating)
 def _(value: float) -> Any:
     return float(value) if math.isfinite(value) else {"float": str(float(value))}
+
+
+@encode.register(datetime)
+def _(value: datetime) -> Any:
+    return value.isoformat()
 
 
 @encode.register(np.integer)
@@ -172,6 +179,8 @@ def _scalar(kind: Any, data: Any) -> Any:
         return float(number)
     if issubclass(kind, Enum):
         return kind(data)
+    if kind is datetime:
+        return datetime.fromisoformat(data)
     if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
         raise TypeError(f"{kind.__name__}, not {type(data).__name__}")
     return data

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -16,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xiqa.codec import Travels, frozen
-from xiqa.errors import Code
+from xiqa.errors import Code, XiqaError
 from xiqa.geometry import Box, Frame, Point
 
 __all__ = [
     "UIDS",
     "Annotation",
     "Assessment",
+    "Decision",
     "Finding",
     "FloatArray",
     "Fragility",
@@ -263,6 +265,31 @@ class Assessment(Travels):
     def key(self) -> str:
         """What the result depends on, as one name: the content, the frame, the model, method and settings."""
         return result_key(self.source.digest, self.source.frame, self.provenance)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Travels):
+    """What a named person decided about an image; the assessment stays what it was.
+
+    Attributes:
+        uid: SOP Instance UID of the image.
+        action: What is to be done with it.
+        person: Who decided.
+        time: When, with its time zone.
+        reason: A code value of DICOM's CID 7011 (reasons for rejection); None where there is none.
+        note: In the person's words.
+    """
+
+    uid: str
+    action: Verdict
+    person: str
+    time: datetime
+    reason: str | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.time.tzinfo is None:
+            raise XiqaError("a decision's time has no time zone", got=self.time.isoformat())
 
 
 #: What of a provenance a result depends on.
