@@ -31,6 +31,7 @@ def command(
     ),
     method: str | None = typer.Option(None, help="Saliency method; the model's own unless told."),
     out: Path = typer.Option(Path("xiqa-report"), help="Folder for results and report."),
+    device: str = typer.Option("cpu", help="Where a bundle runs: cpu, cuda, cuda:1, ... or auto."),
     batch_size: int = typer.Option(8, min=1, help="Images that pass the network at once."),
     force: bool = typer.Option(False, help="Assess again what is done."),
     fragility: bool = typer.Option(
@@ -58,7 +59,7 @@ def command(
 
     console = Console()
     files, refused = _files(paths, out)
-    runtime = load_runtime(model, runtime_name)  # type: ignore[arg-type]  # checked there
+    runtime = load_runtime(model, runtime_name, device=device)  # type: ignore[arg-type]  # checked there
     settings: dict[str, Any] = {
         "model_hash": runtime.card.hash,
         "method": str(runtime.resolve(method)),

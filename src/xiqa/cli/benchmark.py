@@ -22,6 +22,9 @@ def command(
     data: Annotated[Path | None, typer.Option(help="Folder of real films, in any known layout.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rows, tables, figures [runs/NAME].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    device: Annotated[
+        str, typer.Option(help="Where the networks run: cpu, cuda, cuda:1, ... or auto.")
+    ] = "cpu",
     split: Annotated[
         str | None, typer.Option(help="Another split than the recipe's: train, val, test, all.")
     ] = None,
@@ -65,7 +68,7 @@ def command(
     steps = iter(
         track(range(planned.total), description="Measuring", console=console, disable=not planned.total)
     )
-    rows = run(planned, folder, resume=resume, tick=lambda: next(steps, None))
+    rows = run(planned, folder, resume=resume, device=device, tick=lambda: next(steps, None))
     next(steps, None)
     typed = _command(recipe, data, split, limit, model or [])
     for table in write_results(planned, rows, folder, typed).values():

@@ -21,6 +21,7 @@ def command(
         "onnxruntime", "--runtime", help="What runs an .onnx file: onnxruntime or openvino."
     ),
     target: str | None = typer.Option(None, help="Explained class; the poor-quality one unless told."),
+    device: str = typer.Option("cpu", help="Where a bundle runs: cpu, cuda, cuda:1, ... or auto."),
     out: Path = typer.Option(Path("xiqa-explain"), help="Folder for maps and pictures."),
 ) -> None:
     """Explain one image by one or more methods.
@@ -34,15 +35,16 @@ def command(
     from rich.console import Console
 
     from xiqa.assessment import explain
+    from xiqa.assessment.loading import load_runtime
     from xiqa.files import writing
     from xiqa.imaging import read_image
     from xiqa.report.maps import write_maps
 
     console = Console()
     with console.status(f"Explaining {image.name}"):
-        loaded = _loaded(model, runtime_name)
+        loaded = load_runtime(model, runtime_name, device=device)  # type: ignore[arg-type]  # checked there
         picture = read_image(image)
-        chosen = method or [str(loaded.resolve(None)) if model.endswith(".onnx") else loaded.card.method]
+        chosen = method or [str(loaded.resolve(None))]
         maps = {text: found[0] for text, found in explain(loaded, picture, chosen, target=target).items()}
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -50,17 +52,6 @@ def command(
             _contact_sheet(picture, maps).save(out / "contact-sheet.png")
     _table(console, maps, picture)
     console.print(f"{len(written) + 1} files in {out}", soft_wrap=True)
-
-
-def _loaded(model: str, runtime_name: str) -> Any:
-    """A bundle on PyTorch, or an exported model without it."""
-    if model.endswith(".onnx"):
-        from xiqa.assessment.loading import load_runtime
-
-        return load_runtime(model, runtime_name)  # type: ignore[arg-type]  # checked there
-    from xiqa.models import load_model
-
-    return load_model(model)
 
 
 def _contact_sheet(image: Image, maps: dict[str, SaliencyMap]) -> Any:

@@ -81,6 +81,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.hash = network_hash(self.model)
+        self._device = next(self.model.network.parameters()).device
         self._layers = layers_of(self.model)
         self._of = next(one for one in self.experiment.models if one.name == self.subject.model)
         self._measures = [(measure, get_metric(measure.metric)) for measure in self.experiment.measures]
@@ -134,7 +135,7 @@ class Bench:
             "seed": self.subject.seed,
             "model_hash": self.hash,
         }
-        return Prepared(film, loaded, torch.from_numpy(array), frame, row)
+        return Prepared(film, loaded, torch.from_numpy(array).to(self._device), frame, row)
 
     def _altered(self, one: Prepared, how: Alteration) -> Tensor:
         """The film's input after a change."""
@@ -143,8 +144,9 @@ class Bench:
             return attacked(self.network, one.array, target, how.attack, how.epsilon)
         if how.corruption:
             changed = corrupt(one.loaded.image, how.corruption, how.degree, self.experiment.seed)
-            return torch.from_numpy(self.model.prepare(changed)[0])
+            return torch.from_numpy(self.model.prepare(changed)[0]).to(self._device)
         kept = torch.from_numpy(one.frame.image_to_model(one.loaded.lungs.astype(np.float32)))
+        kept = kept.to(self._device)
         kept = kept if how.mask == "lungs" else 1 - kept
         return one.array * kept + one.array.mean(dim=(1, 2), keepdim=True) * (1 - kept)
 
@@ -233,7 +235,7 @@ class Bench:
 
                 return maps
 
-            values = [one.numpy() for one in control_maps(name, images, keys, seed)]
+            values = [one.cpu().numpy() for one in control_maps(name, images, keys, seed)]
             for profile in self.experiment.profiles:
                 wanted = self._target(batch, profile)
                 targets = (wanted if isinstance(wanted, Tensor) else predicted(logits)).tolist()

@@ -19,11 +19,12 @@ from xiqa.experiments.networks import Subject, states_of
 from xiqa.experiments.recipe import Experiment
 from xiqa.experiments.rows import RowStore, frame_of
 from xiqa.models.bundle import read_card
+from xiqa.models.device import choose_device
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xiqa.models.card import BundleCard
+from xiqa.models.card import BundleCard
 
 __all__ = ["Plan", "plan", "run"]
 
@@ -87,7 +88,12 @@ def plan(experiment: Experiment) -> Plan:
 
 
 def run(
-    planned: Plan, out: Path, *, resume: bool = False, tick: Callable[[], object] = lambda: None
+    planned: Plan,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    tick: Callable[[], object] = lambda: None,
 ) -> pd.DataFrame:
     """Measure everything that is not measured yet.
 
@@ -95,6 +101,7 @@ def run(
         planned: What to do.
         out: Folder for rows; ``recipe.json`` in it says what they are.
         resume: Go on with the parts that are there.
+        device: Where the networks run; see `choose_device`.
         tick: Called after every part, for a progress bar.
 
     Returns:
@@ -104,6 +111,7 @@ def run(
         ConfigError: The folder holds another run, or one that was not to be resumed.
         XiqaError: A method or measure cannot be used as the recipe asks.
     """
+    where = choose_device(device)
     store = RowStore(out)
     _claim(planned, out, store, resume)
     if not planned.total:
@@ -113,7 +121,7 @@ def run(
         for step, chunk in enumerate(planned.chunks):
             number = place * len(planned.chunks) + step
             if not store.has(number):
-                bench = bench or Bench(planned.experiment, subject, subject.load())
+                bench = bench or Bench(planned.experiment, subject, subject.load().to(where))
                 store.write(number, bench.rows(chunk))
             tick()
     return store.gather(planned.total)

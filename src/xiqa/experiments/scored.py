@@ -99,7 +99,7 @@ class ScoredMap:
         if self.sigma == 0:
             return maps
         frame = self.film.frame
-        return torch.stack([torch.from_numpy(on_input(one.numpy(), frame, self.sigma)) for one in maps])
+        return torch.stack([torch.from_numpy(on_input(one.cpu().numpy(), frame, self.sigma)) for one in maps])
 
     def rows(self, measure: Measure, info: MetricInfo) -> Iterator[Row]:
         """The value, and the curve where it is asked for."""

@@ -32,7 +32,7 @@ def judge(model: LoadedModel, batch: Sequence[Prepared], logits: Tensor) -> Iter
         than two classes each has its own ``probability``, and ``called`` tells whether it is the likeliest.
     """
     card = model.card
-    each, names, _ = class_scores(card, logits.double().numpy(), card.temperature)
+    each, names, _ = class_scores(card, logits.double().cpu().numpy(), card.temperature)
     for one, probability, scores in zip(batch, model.probability(logits), each, strict=True):
         values = {"probability": float(probability)}
         if len(card.classes) == 2:

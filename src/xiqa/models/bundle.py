@@ -7,7 +7,7 @@ weights' hash and its own, so that a changed or mixed-up file is noticed.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from xiqa.errors import BundleError, ModelError
 from xiqa.models.backbones import build_network
 from xiqa.models.card import BundleCard
+from xiqa.models.device import choose_device
 from xiqa.models.guard import Guard
 from xiqa.models.outputs import read_outputs
 from xiqa.models.sealed import open_card, open_weights, seal
@@ -55,6 +56,10 @@ class LoadedModel:
         """The network's input ``(C, h, w)`` for one image, and the frame that leads back to it."""
         return self.card.preprocessing.prepare(image)
 
+    def to(self, device: torch.device) -> LoadedModel:
+        """The model on a device; its network is moved, not copied."""
+        return replace(self, network=self.network.to(device))
+
     def probability(self, logits: Tensor) -> NDArray[np.float64]:
         """Calibrated probabilities ``(N,)`` of poor quality of logits ``(N, K)``."""
         return self.read(logits).probabilities
@@ -70,16 +75,20 @@ def shipped_models() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CARD}"))
 
 
-def load_model(name_or_path: str | os.PathLike[str] = "cxr-foreign-objects") -> LoadedModel:
+def load_model(
+    name_or_path: str | os.PathLike[str] = "cxr-foreign-objects", *, device: str = "cpu"
+) -> LoadedModel:
     """Load a bundle, shipped or from a folder; every part is checked before it is used.
 
     Args:
         name_or_path: Name of a shipped bundle, or a bundle's folder.
+        device: Where it will run; see `choose_device`.
 
     Returns:
         The model.
 
     Raises:
+        ConfigError: There is no such device.
         BundleError: There is no such bundle, or it is incomplete, changed, or of another version.
     """
     folder = _folder(name_or_path)
@@ -96,7 +105,7 @@ def load_model(name_or_path: str | os.PathLike[str] = "cxr-foreign-objects") -> 
             network.get_submodule(layer)
     except (ModelError, AttributeError, RuntimeError) as error:
         raise BundleError(f"the bundle {folder} does not fit together", got=str(error)) from error
-    return LoadedModel(network.eval(), card, guard)
+    return LoadedModel(network.eval().to(choose_device(device)), card, guard)
 
 
 def read_card(name_or_path: str | os.PathLike[str]) -> BundleCard:
