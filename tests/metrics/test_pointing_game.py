@@ -86,9 +86,10 @@ def test_degenerate_inputs(game):
     assert game(np.where(broken == broken, -np.inf, 0.0), corner) == 0.0
 
 
-def test_an_object_without_a_pixel_cannot_be_hit():
+def test_an_object_without_a_pixel_is_none():
     empty = Annotation(Box(0, 0, 3, 3), mask=np.zeros(SIZE, bool))
-    assert pointing_game(spike(0, 0), [empty], tolerance=1e6) == 0.0
+    assert math.isnan(pointing_game(spike(0, 0), [empty], tolerance=1e6))
+    assert pointing_game(spike(0, 0), [empty, Annotation(Box(20, 9, 22, 11))], tolerance=3) == 0.0
 
 
 def test_ties_go_to_the_first_in_row_major_order():

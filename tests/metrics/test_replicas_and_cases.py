@@ -205,15 +205,24 @@ def predicts_one_value(name):
 
 
 def is_the_regions_share(name):
-    level = 0.2 if name == "localisation_accuracy" else 0.5
-    found = level * SMOOTH.max() <= SMOOTH
-    share = found.mean()
-    if name == "dice":
-        share = 2 * share / (1 + share)
-    if name == "localisation_accuracy":
-        x0, y0, x1, y1 = localisation.largest_part(found.tolist())
-        share = float((x1 - x0 + 1) * (y1 - y0 + 1) / SMOOTH.size >= 0.5)
-    return get_metric(name).function(SMOOTH, FULL), share
+    return get_metric(name).function(SMOOTH, FULL), (0.5 * SMOOTH.max() <= SMOOTH).mean()
+
+
+def is_the_regions_dice(name):
+    share = float((MAPS["noise"] >= 0.5 * MAPS["noise"].max()).mean())
+    assert 0.2 < share < 0.8
+    return get_metric(name).function(MAPS["noise"], FULL), 2 * share / (1 + share)
+
+
+def is_whether_the_box_is_large(name):
+    """A region whose box fills three eighths of the image."""
+    saliency = np.zeros(SIZE)
+    saliency[4, 2], saliency[15, 17] = 1.0, 1.0
+    saliency[4:16, 9], saliency[4, 2:10], saliency[15, 9:18] = 1.0, 1.0, 1.0
+    share = 12 * 16 / saliency.size
+    function = get_metric(name).function
+    assert function(saliency, FULL, overlap=share + 0.01) == 0.0
+    return function(saliency, FULL, overlap=share), 1.0
 
 
 def is_the_distance_to_the_centre(name):
@@ -267,13 +276,17 @@ def is_the_mean_over_orders(name):
     return get_metric(name).function(MAPS["ties"], OBJECTS, **settings), expected
 
 
-def keeps_the_order_of_the_images(name):
-    """A find and a false positive of one score: the first image's comes first."""
+def is_taken_together(name):
+    """A find and a false positive of one score: the find costs the false positive, in either order."""
     hit, miss = [(Point(5, 6), 0.5)], [(Point(30, 0), 0.5)]
-    first = froc([hit, miss], [[BOX], [BOX]], levels=(0.25,))
-    second = froc([miss, hit], [[BOX], [BOX]], levels=(0.25,))
+    values = [
+        froc(found, [[BOX], [BOX]], levels=(level,))
+        for found in ([hit, miss], [miss, hit])
+        for level in (0.25, 0.5)
+    ]
     assert name == "froc"
-    return first - second, 0.5
+    assert values[:2] == values[2:]
+    return values[1] - values[0], 0.5
 
 
 def shares_its_rank(name):
@@ -344,7 +357,10 @@ TOLD = {
     "all on the threshold belong to the region": all_belong,
     "count one half": counts_one_half,
     "the mean over every order of the pixels that tie": is_the_mean_over_orders,
-    "keep the order of the images": keeps_the_order_of_the_images,
+    "are taken together": is_taken_together,
+    "2 r / (1 + r) of the region's share r of the image": is_the_regions_dice,
+    "whether the box of the region is that share of the image": is_whether_the_box_is_large,
+    "all on the threshold belong to the region; of parts of one size the first row by row": all_belong,
     "share their mean rank": shares_its_rank,
     "with the last of the region belong to it": belongs_to_the_region,
 }

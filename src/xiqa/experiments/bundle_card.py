@@ -14,6 +14,7 @@ from xiqa.datasets import COMPACT_KINDS, Sample
 from xiqa.experiments.other_sources import other_sources, turned_films
 from xiqa.metrics.localisation.froc import candidates
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
+from xiqa.metrics.truth import objects_on
 from xiqa.models.card import BundleCard, Evaluation, GuardReport
 from xiqa.saliency.engine import explain
 from xiqa.saliency.maps import upsample
@@ -159,7 +160,7 @@ def score_film(
     scores.poor.append(poor)
     scores.probabilities.append(probability)
     scores.caught.append(caught)
-    truths = _truths(sample.annotations)
+    truths = _truths(objects_on(sample.annotations, image.size))
     scores.truths.append(truths[1])
     placed = {name: frame.map_to_original(upsample(one).values) for name, (one,) in maps.items()}
     placed[CENTRE] = _centre(image)

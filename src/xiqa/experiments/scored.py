@@ -15,23 +15,14 @@ from xiqa.experiments.films import Film, Loaded, truth_of
 from xiqa.experiments.placing import on_input, on_original
 from xiqa.experiments.recipe import Measure
 from xiqa.geometry import Frame
-from xiqa.metrics import MetricInfo
-from xiqa.metrics.faithfulness.aopc import aopc_curve
-from xiqa.metrics.faithfulness.insertion_deletion import deletion_curve, insertion_curve
+from xiqa.metrics import MetricInfo, metrics
 from xiqa.saliency.probe import TorchProbe
 from xiqa.types import FloatArray
 
-__all__ = ["CURVES", "Maps", "Prepared", "Row", "ScoredMap"]
+__all__ = ["Maps", "Prepared", "Row", "ScoredMap"]
 
 Row = dict[str, Any]
 Maps = Callable[[Tensor], Tensor]
-
-CURVES: dict[str, tuple[Callable[..., Any], str]] = {
-    "aopc": (aopc_curve, "mean_drop"),
-    "deletion": (deletion_curve, "area"),
-    "insertion": (insertion_curve, "area"),
-}
-"""Metrics that are numbers of a curve: the curve, and which number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,13 +131,13 @@ class ScoredMap:
 
     def _curve(self, measure: Measure, info: MetricInfo) -> Iterator[Row]:
         """The curve's points, and the metric's value from the same passes."""
-        if info.name not in CURVES:
-            raise ConfigError(f"{info.name} has no curve", expected=" or ".join(CURVES))
-        of, area = CURVES[info.name]
-        unknown = set(measure.params) - set(inspect.signature(of).parameters)
+        if info.curve is None:
+            known = " or ".join(one.name for one in metrics() if one.curve)
+            raise ConfigError(f"{info.name} has no curve", expected=known)
+        unknown = set(measure.params) - set(inspect.signature(info.curve.function).parameters)
         if unknown:
             raise ConfigError(f"a curve of {info.name} takes no {', '.join(sorted(unknown))}")
-        curve = of(self.probe, self.image, self.input(), self.target, **measure.params)
+        curve = info.curve.function(self.probe, self.image, self.input(), self.target, **measure.params)
         for share, score in zip(curve.share, curve.score, strict=True):
             yield {"metric": measure.name, "x": float(share), "value": float(curve.score[0] - score)}
-        yield {"metric": measure.name, "value": float(getattr(curve, area))}
+        yield {"metric": measure.name, "value": float(info.curve.number(curve))}

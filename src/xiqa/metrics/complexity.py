@@ -6,7 +6,7 @@ from math import log, nan
 
 import numpy as np
 
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import Map, Share
 from xiqa.metrics.registry import metric
 
 __all__ = ["effective_complexity", "entropy", "gini"]
@@ -101,7 +101,7 @@ def entropy(saliency: Map, *, normalised: bool = True) -> float:
     cite="nguyen2020quantitative",
     cases={"constant": "1; NaN for a map of zeros"},
 )
-def effective_complexity(saliency: Map, *, threshold: float = 0.1) -> float:
+def effective_complexity(saliency: Map, *, threshold: Share = 0.1) -> float:
     r"""The share of pixels that the map says matter.
 
     .. math:: \frac{1}{N} \bigl|\{i: |v_i| > \epsilon \max_j |v_j|\}\bigr|

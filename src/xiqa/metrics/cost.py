@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from xiqa.metrics.arguments import Count, Explain, Picture
 from xiqa.metrics.registry import Cases, metric
-from xiqa.metrics.robustness.sensitivity import Explain
 
 __all__ = ["Passes", "backward_passes", "counting_passes", "forward_passes", "seconds"]
 
@@ -57,7 +57,7 @@ def counting_passes(network: nn.Module) -> Iterator[Passes]:
 
 
 @metric("forward_passes", "cost", higher_is_better=False, bounds=(0, inf), cases=_CASES)
-def forward_passes(network: nn.Module, explain: Explain, image: Tensor) -> float:
+def forward_passes(network: nn.Module, explain: Explain, image: Picture) -> float:
     """How many images go through the whole network for one map.
 
     **Pitfalls.** Methods that run only a part of the network again (after a layer), or only what changes in
@@ -80,7 +80,7 @@ def forward_passes(network: nn.Module, explain: Explain, image: Tensor) -> float
 
 
 @metric("backward_passes", "cost", higher_is_better=False, bounds=(0, inf), cases=_CASES)
-def backward_passes(network: nn.Module, explain: Explain, image: Tensor) -> float:
+def backward_passes(network: nn.Module, explain: Explain, image: Picture) -> float:
     """How many gradients go back from the logits for one map.
 
     **Pitfalls.** A pass that ends at the last stage counts as much as one that goes to the image, and costs
@@ -105,9 +105,9 @@ def backward_passes(network: nn.Module, explain: Explain, image: Tensor) -> floa
 def seconds(
     network: nn.Module,
     explain: Explain,
-    image: Tensor,
+    image: Picture,
     *,
-    repeats: int = 5,
+    repeats: Count = 5,
     clock: Literal["wall", "cpu"] = "wall",
 ) -> float:
     """How long one map takes, the median of several after one that is not counted.

@@ -5,24 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xiqa.geometry import Point
+from xiqa.metrics.arguments import Map
+from xiqa.saliency.maps import is_constant
 
 if TYPE_CHECKING:
     from xiqa.types import MaskArray
 
 __all__ = ["Map", "peak", "peaks", "says_something"]
 
-Map = NDArray[np.floating]
-
 
 def says_something(saliency: Map) -> bool:
-    """Whether the map can localise anything: finite everywhere and not constant."""
-    if not saliency.size:
-        return False
-    low, high = saliency.min(), saliency.max()
-    return bool(np.isfinite(low) and np.isfinite(high) and high > low)
+    """Whether the map can localise anything: finite everywhere and not constant up to rounding."""
+    return bool(saliency.size and np.isfinite(saliency).all() and not is_constant(saliency))
 
 
 def peak(saliency: Map) -> Point | None:

@@ -17,13 +17,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xiqa.errors import MetricError
+from xiqa.metrics.arguments import Fill, Map, Output
 from xiqa.metrics.impute import impute
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.scales import unit_scale
 from xiqa.saliency.incremental import incremental
 from xiqa.saliency.perturbation.copies import baseline, blend, chunks
 from xiqa.saliency.probe import Probe, class_score
 
-__all__ = ["Curve", "Order", "Replace", "curve", "filler", "is_usable", "pixel_turns", "region_turns"]
+__all__ = [
+    "Curve",
+    "Order",
+    "Replace",
+    "check_class",
+    "curve",
+    "filler",
+    "is_usable",
+    "pixel_turns",
+    "region_turns",
+    "scores_of",
+]
 
 #: Most relevant first, least relevant first, or no regard to relevance.
 Order = Literal["morf", "lerf", "random"]
@@ -73,6 +85,33 @@ def is_usable(saliency: Map, image: Tensor) -> bool:
     return bool(np.isfinite(saliency).all())
 
 
+def scores_of(probe: Probe, images: Tensor, target: int, output: Output) -> Tensor:
+    """The explained class's score of each image.
+
+    Raises:
+        MetricError: The network has no such class, or gives no logits ``(N, K)``.
+    """
+    logits = probe(images)
+    check_class(logits, target)
+    scores: Tensor = class_score(logits, target, output=output)
+    return scores
+
+
+def check_class(logits: Tensor, target: int) -> None:
+    """Check that a network which gives these logits has a class; one logit tells two classes apart.
+
+    Raises:
+        MetricError: It has not, or these are no logits ``(N, K)``.
+    """
+    if logits.ndim != 2:
+        raise MetricError("no logits", expected="(N, K)", got=str(tuple(logits.shape)))
+    classes = max(2, logits.shape[1])
+    if target >= classes:
+        raise MetricError(
+            "the network has no such class", expected=f"a target below {classes}", got=str(target)
+        )
+
+
 @lru_cache(maxsize=4)
 def _shuffled(count: int, seed: int) -> NDArray[np.intp]:
     """A random order, drawn once for many maps of one size: on small images it is a tenth of a curve."""
@@ -106,24 +145,37 @@ def pixel_turns(saliency: Map, order: Order = "morf", seed: int = 0) -> Turns:
 def region_turns(saliency: Map, region: int, order: Order = "morf", seed: int = 0) -> Turns:
     """The turn ``(H, W)`` of each pixel's region: squares in a grid from the top left, cut at the border.
 
-    A region is as relevant as the mean of its pixels, so that cut regions are not put last. Pixels count in
-    single precision: of equal ones the sum in double is exact, so that regions of a constant map tie.
+    A region is as relevant as the mean of its pixels, so that cut regions are not put last. Regions of equal
+    pixels tie, whatever their number and order.
 
     >>> region_turns(np.array([[0.0, 0.0, 5.0], [0.0, 4.0, 0.0]]), 2).tolist()
     [[1, 1, 0], [1, 1, 0]]
     """
     rows, columns = saliency.shape
     top, left = np.arange(0, rows, region), np.arange(0, columns, region)
-    pixels = saliency.astype(np.float32)
-    sums = np.add.reduceat(np.add.reduceat(pixels, top, axis=0, dtype=float), left, axis=1)
-    means = sums / np.minimum(region, rows - top)[:, None] / np.minimum(region, columns - left)
-    turns = _turns(means, order, seed)
+    sizes = np.minimum(region, rows - top)[:, None] * np.minimum(region, columns - left)
+    turns = _turns(_region_means(unit_scale(saliency), top, left, sizes), order, seed)
     return turns.repeat(region, axis=0).repeat(region, axis=1)[:rows, :columns]
 
 
-def filler(
-    image: Tensor, kind: str | float, *, strength: float = 0.1, sigma: float = 5.0, seed: int = 0
-) -> Replace:
+def _region_means(
+    values: NDArray[np.float64], top: NDArray[np.intp], left: NDArray[np.intp], sizes: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Means of regions, rounded once each.
+
+    A number is the sum of two of half its digits each, and sums of so short ones are exact (of magnitudes up
+    to nine digits apart): the same pixels have the same mean in whatever order they are added.
+    """
+    coarse = values.astype(np.float32).astype(np.float64)
+
+    def over(part: NDArray[np.float64], how: np.ufunc) -> NDArray[np.float64]:
+        return np.asarray(how.reduceat(how.reduceat(part, top, axis=0), left, axis=1))
+
+    means = (over(coarse, np.add) + over(values - coarse, np.add)) / sizes
+    return np.clip(means, over(values, np.minimum), over(values, np.maximum))
+
+
+def filler(image: Tensor, kind: Fill, *, strength: float = 0.1, sigma: float = 5.0, seed: int = 0) -> Replace:
     r"""What comes where an image ``(C, H, W)`` is altered, the :math:`g` of perturbation curves.
 
     Args:
@@ -148,7 +200,7 @@ def filler(
     return lambda masks: blend(filled, image, masks)
 
 
-def _fixed(image: Tensor, kind: str | float, strength: float, sigma: float, seed: int) -> Tensor:
+def _fixed(image: Tensor, kind: Fill, strength: float, sigma: float, seed: int) -> Tensor:
     """The image as it is when altered everywhere."""
     noise = torch.Generator(image.device).manual_seed(seed)
     if kind == "uniform":
@@ -174,7 +226,7 @@ def curve(
     points: Sequence[int],
     target: int,
     *,
-    output: str = "probability",
+    output: Output = "probability",
 ) -> Curve:
     """Scores after so many turns, in batches; of a network only what a turn changes passes its early layers.
 
@@ -194,5 +246,5 @@ def curve(
     for part in chunks(len(limits), (turns.shape[0], turns.shape[1]), several=steps is not probe):
         masks = image.new_empty((part.stop - part.start, *turns.shape))  # numbers blend sooner than booleans
         copies = replace(torch.lt(order, after[part, None, None], out=masks))
-        scores += class_score(steps(copies), target, output=output).tolist()
+        scores += scores_of(steps, copies, target, output).tolist()
     return Curve(limits / (turns.max() + 1), np.array(scores))

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from xiqa.errors import MetricError
 from xiqa.metrics.agreement.compare import agreement
+from xiqa.metrics.arguments import Explain, Picture, Seed, checked
 from xiqa.metrics.randomise import How, parametrised, randomised
 from xiqa.metrics.registry import metric
-from xiqa.metrics.robustness.sensitivity import Explain
 
 __all__ = ["Mode", "parameter_randomisation", "randomisation_curve"]
 
@@ -21,17 +21,18 @@ __all__ = ["Mode", "parameter_randomisation", "randomisation_curve"]
 Mode = Literal["cascading", "independent", "semi", "full"]
 
 
+@checked
 def randomisation_curve(
     network: nn.Module,
     explain: Explain,
-    image: Tensor,
+    image: Picture,
     *,
     mode: Mode = "cascading",
     layers: Sequence[str] | None = None,
     measure: str = "spearman",
     absolute: bool = False,
     how: How = "reset",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> dict[str, float]:
     """Agreement of the map with the trained network's, by the module that was made random last.
 
@@ -78,14 +79,14 @@ def _map(explain: Explain, image: Tensor, absolute: bool) -> np.ndarray:
 def parameter_randomisation(
     network: nn.Module,
     explain: Explain,
-    image: Tensor,
+    image: Picture,
     *,
     mode: Mode = "cascading",
     layers: Sequence[str] | None = None,
     measure: str = "spearman",
     absolute: bool = False,
     how: How = "reset",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> float:
     r"""How alike the maps of the trained and of a randomised network are, on average over what is randomised.
 

@@ -63,11 +63,15 @@ def randomised(
         how: ``reset`` or ``shuffle``. Modules without an initialisation of their own are shuffled.
 
     Raises:
-        MetricError: ``how`` is not known.
+        MetricError: ``how`` or a module is not known.
     """
     if how not in ("reset", "shuffle"):
         raise MetricError("unknown way to randomise", expected="'reset' or 'shuffle'", got=repr(how))
-    modules = [(name, network.get_submodule(name)) for name in names]
+    known = dict(network.named_modules())
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise MetricError("unknown layers", expected="names of the network's modules", got=", ".join(unknown))
+    modules = [(name, known[name]) for name in names]
     saved = [(tensor, tensor.detach().clone()) for _, module in modules for tensor in _tensors(module)]
     try:
         with torch.random.fork_rng(), torch.no_grad():

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from math import inf, isnan, nan
 from pkgutil import walk_packages
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from xiqa.errors import MetricError
+from xiqa.metrics.arguments import checked
 
-__all__ = ["CALLS", "Case", "Cases", "Kind", "MetricInfo", "get_metric", "metric", "metrics"]
+__all__ = ["CALLS", "Case", "Cases", "CurveOf", "Kind", "MetricInfo", "get_metric", "metric", "metrics"]
 
 Kind = Literal[
     "localisation",
@@ -49,6 +50,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
+class CurveOf:
+    """The curve of scores that a metric is a number of.
+
+    Attributes:
+        function: Gives the curve (`xiqa.metrics.perturbation.Curve`) for the metric's own arguments.
+        number: What the metric reads from it.
+    """
+
+    function: Callable[..., Any]
+    number: Callable[[Any], float]
+
+
+@dataclass(frozen=True, slots=True)
 class MetricInfo:
     """A metric and what is declared about it.
 
@@ -63,6 +77,7 @@ class MetricInfo:
         cases: The answer to each degenerate input: a number (NaN: not defined here), or words where the
             answer depends on the input. A case that cannot arise is left out.
         scope: ``image``: one value an image; ``set``: one value a data set.
+        curve: The curve behind it, where it is a number of one.
     """
 
     name: str
@@ -74,6 +89,7 @@ class MetricInfo:
     cite: str
     cases: Cases
     scope: Literal["image", "set"]
+    curve: CurveOf | None = None
 
     @property
     def summary(self) -> str:
@@ -125,8 +141,9 @@ def metric(
     cite: str = "",
     cases: Cases | None = None,
     scope: Literal["image", "set"] = "image",
+    curve: CurveOf | None = None,
 ) -> Callable[[F], F]:
-    """Enter a function in the register; see `MetricInfo` for the arguments.
+    """Enter a function in the register, its arguments checked; see `MetricInfo` for what is declared.
 
     Raises:
         MetricError: The name is taken by another function.
@@ -141,10 +158,11 @@ def metric(
                 todo="rename one of them",
             )
         declared: Cases = {"non_finite": nan, **(cases or {})}
+        guarded = cast("F", checked(function))
         _REGISTER[name] = MetricInfo(
-            name, kind, function, higher_is_better, bounds, truth, cite, declared, scope
+            name, kind, guarded, higher_is_better, bounds, truth, cite, declared, scope, curve
         )
-        return function
+        return guarded
 
     return enter
 

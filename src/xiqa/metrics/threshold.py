@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map, says_something
+from xiqa.metrics.arguments import Map
+from xiqa.metrics.peaks import says_something
 from xiqa.types import MaskArray
 
 __all__ = ["Region", "Threshold", "binarise", "region_of", "tune_level"]
@@ -26,11 +27,17 @@ def binarise(saliency: Map, threshold: Threshold = "max", level: float = 0.5) ->
     """The pixels above a threshold; none for a map that says nothing.
 
     Raises:
-        MetricError: The threshold is not known.
+        MetricError: The threshold is not known, or a share of the maximum, the range or the pixels is none.
 
     >>> binarise(np.array([[0.0, 4.0, 5.0, 10.0]]), "max", 0.5).astype(int).tolist()
     [[0, 0, 1, 1]]
     """
+    if threshold not in get_args(Threshold):
+        raise MetricError(
+            "unknown threshold", expected=" or ".join(map(repr, get_args(Threshold))), got=repr(threshold)
+        )
+    if threshold in ("max", "range", "top") and not 0 <= level <= 1:
+        raise MetricError(f"no such level of threshold={threshold!r}", expected="in [0, 1]", got=str(level))
     if not says_something(saliency):
         return np.zeros(saliency.shape, bool)
     low, high = float(saliency.min()), float(saliency.max())
@@ -44,12 +51,8 @@ def binarise(saliency: Map, threshold: Threshold = "max", level: float = 0.5) ->
         return np.asarray(saliency > threshold_otsu(saliency))  # type: ignore[no-untyped-call]
     if threshold == "fixed":
         return np.asarray(saliency >= level)
-    if threshold == "top":
-        count = min(saliency.size, max(1, round(level * saliency.size)))
-        return np.asarray(saliency >= np.partition(saliency, saliency.size - count, axis=None)[-count])
-    raise MetricError(
-        "unknown threshold", expected="'max', 'range', 'otsu', 'fixed' or 'top'", got=repr(threshold)
-    )
+    count = min(saliency.size, max(1, round(level * saliency.size)))
+    return np.asarray(saliency >= np.partition(saliency, saliency.size - count, axis=None)[-count])
 
 
 def region_of(mask: MaskArray, region: Region) -> MaskArray:

@@ -1,26 +1,72 @@
-"""What localisation metrics ask of the annotated objects: their pixels, and how far a point is from them."""
+"""What localisation metrics ask of the annotated objects: their pixels, and how far a point is from them.
+
+One rule holds for all of them. An object is the pixels of the image whose centres lie inside it; what leaves
+the image is cut off. An object between the centres, which has none, is the one pixel that its middle lies in.
+An object that has no pixel of the image, because it lies outside or its mask is empty, is no object of this
+image: it is left out, and an image without another one has no truth.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from xiqa.errors import MetricError
 from xiqa.geometry import Box, Point
+from xiqa.metrics.arguments import Rule
 from xiqa.types import Annotation, MaskArray
 
-__all__ = ["Shape", "Truth", "as_shapes", "contains", "distance_to", "object_mask", "union_mask"]
-
-Truth = Sequence[Annotation]
+__all__ = [
+    "Shape",
+    "Truth",
+    "as_shapes",
+    "contains",
+    "distance_to",
+    "object_mask",
+    "objects_on",
+    "read_truth",
+    "union_mask",
+]
 
 #: ``exact``: mask, polygon or ellipse where known, else the box; ``box``: every object as its bounding box.
 Shape = Literal["exact", "box"]
 
+Size = tuple[int, int]
 
-def as_shapes(truth: Truth, shape: Shape) -> list[Annotation]:
+_LARGE = 2**20  # pixels around a polygon from which it is taken to hold a centre
+
+
+def read_truth(truth: Any) -> list[Annotation]:
+    """The objects, each of which can lie in an image.
+
+    Raises:
+        ValueError: A box or a corner that is not finite, a box that ends before it begins, or a mask that is
+            no image of 0 and 1.
+        TypeError: Something else than annotations.
+    """
+    for annotation in truth:
+        if not isinstance(annotation, Annotation):
+            raise TypeError
+        numbers = np.asarray(
+            [*annotation.box, *(xy for corner in annotation.polygon for xy in corner)], float
+        )
+        box, mask = annotation.box, annotation.mask
+        sound = np.isfinite(numbers).all() and box.width > 0 and box.height > 0
+        if not sound or (mask is not None and (mask.ndim != 2 or mask.dtype.kind not in "bui")):
+            raise ValueError
+    return list(truth)
+
+
+Truth = Annotated[
+    Sequence[Annotation],
+    Rule("a list of annotations with finite boxes that do not end before they begin", read_truth),
+]
+
+
+def as_shapes(truth: Sequence[Annotation], shape: Shape) -> list[Annotation]:
     """The objects, each as its exact shape or as its bounding box.
 
     Raises:
@@ -33,18 +79,48 @@ def as_shapes(truth: Truth, shape: Shape) -> list[Annotation]:
     raise MetricError("unknown shape", expected="'exact' or 'box'", got=repr(shape))
 
 
+def objects_on(truth: Sequence[Annotation], size: Size, *, shape: Shape = "exact") -> list[Annotation]:
+    """The objects that have a pixel of the image, in the wanted shape.
+
+    Args:
+        truth: All objects.
+        size: (rows, columns) of the image.
+        shape: ``exact`` or ``box``.
+
+    Raises:
+        MetricError: An annotation's mask lies on another grid, even where its box is asked for.
+
+    >>> len(objects_on([Annotation(Box(2, 2, 9, 9)), Annotation(Box(20, 0, 22, 5))], (10, 10)))
+    1
+    """
+    for annotation in truth:
+        if annotation.mask is not None:
+            _check_grid(annotation.mask, size)
+    shapes = zip(truth, as_shapes(truth, shape), strict=True)
+    return [a for whole, a in shapes if all(_local_mask(one, size)[1].any() for one in (whole, a))]
+
+
 def contains(annotation: Annotation, point: Point) -> bool:
     """Whether a point lies inside the object; its border belongs to it.
+
+    A point in the only pixel of an object that lies between the centres counts as inside.
 
     >>> contains(Annotation(Box(0, 0, 4, 4), ellipse=True), Point(0, 0))
     False
     """
     x, y = point
     if annotation.mask is not None:
-        row, column = round(y), round(x)
+        column, row = _pixel(point)
         rows, columns = annotation.mask.shape
         return 0 <= row < rows and 0 <= column < columns and bool(annotation.mask[row, column])
-    return bool(_inside(annotation, np.asarray([x], float), np.asarray([y], float))[0])
+    if _inside(annotation, np.asarray([x], float), np.asarray([y], float))[0]:
+        return True
+    return _pixel(point) == _pixel(_extent(annotation).centre) and _between_centres(annotation)
+
+
+def _pixel(point: Point) -> tuple[int, int]:
+    """(column, row) of the pixel that a point lies in."""
+    return int(np.floor(point.x + 0.5)), int(np.floor(point.y + 0.5))
 
 
 def _inside(annotation: Annotation, x: np.ndarray, y: np.ndarray) -> MaskArray:
@@ -75,37 +151,77 @@ def _inside_polygon(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> MaskAr
     return inside | on_edge
 
 
-def object_mask(annotation: Annotation, size: tuple[int, int]) -> MaskArray:
-    """The pixels ``(H, W)`` whose centres lie inside the object.
+def _check_grid(mask: MaskArray, size: Size) -> None:
+    if mask.shape != size:
+        raise MetricError(
+            "the truth's mask and the map lie on different grids",
+            expected=f"a mask of {size}",
+            got=str(mask.shape),
+            todo="bring the map to the image's grid first",
+        )
+
+
+def object_mask(annotation: Annotation, size: Size) -> MaskArray:
+    """The object's pixels ``(H, W)``; see the module for the rule.
 
     Raises:
         MetricError: The annotation's own mask has another size.
 
     >>> object_mask(Annotation(Box(1, 0, 2, 0)), (2, 4)).astype(int).tolist()
     [[0, 1, 1, 0], [0, 0, 0, 0]]
+    >>> object_mask(Annotation(Box(1.2, 0.2, 1.4, 0.4)), (2, 4)).astype(int).tolist()
+    [[0, 1, 0, 0], [0, 0, 0, 0]]
     """
-    if annotation.mask is not None:
-        if annotation.mask.shape != size:
-            raise MetricError(
-                "the truth's mask and the map lie on different grids",
-                expected=f"a mask of {size}",
-                got=str(annotation.mask.shape),
-                todo="bring the map to the image's grid first",
-            )
-        return annotation.mask
+    (top, left), local = _local_mask(annotation, size)
     mask = np.zeros(size, bool)
-    rows, columns = _window(annotation, size)
-    y, x = np.mgrid[rows, columns]
-    mask[rows, columns] = _inside(annotation, x.astype(float), y.astype(float))
+    mask[top : top + local.shape[0], left : left + local.shape[1]] = local
     return mask
 
 
-def _window(annotation: Annotation, size: tuple[int, int]) -> tuple[slice, slice]:
+def _local_mask(annotation: Annotation, size: Size) -> tuple[tuple[int, int], MaskArray]:
+    """The object's pixels in the part of the grid that it can touch, and that part's first row and column."""
+    if annotation.mask is not None:
+        _check_grid(annotation.mask, size)
+        return (0, 0), annotation.mask.astype(bool)
+    rows, columns = _window(annotation, size)
+    y, x = np.mgrid[rows, columns]
+    local = _inside(annotation, x.astype(float), y.astype(float))
+    column, row = _pixel(_extent(annotation).centre)
+    if not local.any() and 0 <= row < size[0] and 0 <= column < size[1]:
+        return (row, column), np.ones((1, 1), bool)
+    return (rows.start, columns.start), local
+
+
+def _between_centres(annotation: Annotation) -> bool:
+    """Whether no pixel centre lies inside an object without a mask.
+
+    A box or an ellipse that holds a centre holds the one nearest to its middle.
+    """
+    box = _extent(annotation)
+    column, row = _pixel(box.centre)
+    if not annotation.polygon:
+        return not _inside(annotation, np.asarray([column], float), np.asarray([row], float))[0]
+    if box.width * box.height > _LARGE:
+        return False
+    y, x = np.mgrid[_whole(box.y0, box.y1), _whole(box.x0, box.x1)]
+    return not _inside(annotation, x.astype(float), y.astype(float)).any()
+
+
+def _whole(first: float, last: float) -> slice:
+    return slice(int(np.floor(first)), int(np.ceil(max(first, last))) + 1)
+
+
+def _extent(annotation: Annotation) -> Box:
+    """The box of what is tested point by point: that of the corners, where there are some."""
+    if not annotation.polygon:
+        return annotation.box
+    corners = np.asarray(annotation.polygon, float)
+    return Box(*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+
+
+def _window(annotation: Annotation, size: Size) -> tuple[slice, slice]:
     """The part of the grid that the object can touch."""
-    box = annotation.box
-    if annotation.polygon:
-        corners = np.asarray(annotation.polygon, float)
-        box = Box(*corners.min(axis=0), *corners.max(axis=0))
+    box = _extent(annotation)
     rows, columns = _span(box.y0, box.y1, size[0]), _span(box.x0, box.x1, size[1])
     return rows, columns
 
@@ -115,18 +231,23 @@ def _span(first: float, last: float, length: int) -> slice:
     return slice(start, max(start, min(length, int(np.ceil(last)) + 1)))
 
 
-def union_mask(truth: Truth, size: tuple[int, int], *, shape: Shape = "exact") -> MaskArray:
-    """The pixels of all objects together; all False where there is none."""
+def union_mask(truth: Sequence[Annotation], size: Size, *, shape: Shape = "exact") -> MaskArray:
+    """The pixels of all objects together; all False where there is none.
+
+    Raises:
+        MetricError: An annotation's mask lies on another grid.
+    """
     mask = np.zeros(size, bool)
-    for annotation in as_shapes(truth, shape):
-        mask |= object_mask(annotation, size)
+    for annotation in objects_on(truth, size, shape=shape):
+        (top, left), local = _local_mask(annotation, size)
+        mask[top : top + local.shape[0], left : left + local.shape[1]] |= local
     return mask
 
 
 def distance_to(
-    annotation: Annotation, point: Point, size: tuple[int, int], *, scale: tuple[float, float] = (1.0, 1.0)
+    annotation: Annotation, point: Point, size: Size, *, scale: tuple[float, float] = (1.0, 1.0)
 ) -> float:
-    """How far a point is from the object: 0 inside, infinite for an object without pixels.
+    """How far a point is from the object's nearest pixel: 0 inside, infinite for an object without pixels.
 
     Args:
         annotation: The object.
@@ -137,14 +258,14 @@ def distance_to(
     >>> distance_to(Annotation(Box(0, 0, 4, 4)), Point(7, 8), (10, 10))
     5.0
     """
+    (top, left), local = _local_mask(annotation, size)
+    if not local.any():
+        return float("inf")
     if contains(annotation, point):
         return 0.0
-    if annotation.mask is None and not annotation.polygon and not annotation.ellipse:
-        box = annotation.box
-        dx = max(box.x0 - point.x, 0.0, point.x - box.x1)
-        dy = max(box.y0 - point.y, 0.0, point.y - box.y1)
+    if local.all():  # a rectangle: each axis by itself
+        last = top + local.shape[0] - 1, left + local.shape[1] - 1
+        dy, dx = max(top - point.y, 0.0, point.y - last[0]), max(left - point.x, 0.0, point.x - last[1])
         return float(np.hypot(dx * scale[1], dy * scale[0]))
-    rows, columns = np.nonzero(object_mask(annotation, size))
-    if not rows.size:
-        return float("inf")
-    return float(np.hypot((columns - point.x) * scale[1], (rows - point.y) * scale[0]).min())
+    rows, columns = np.nonzero(local)
+    return float(np.hypot((columns + left - point.x) * scale[1], (rows + top - point.y) * scale[0]).min())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import Map
 from xiqa.metrics.registry import get_metric, metrics
 
 __all__ = ["agreement"]

@@ -8,8 +8,10 @@ import numpy as np
 from scipy.stats import rankdata
 
 from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map, says_something
+from xiqa.metrics.arguments import Map
+from xiqa.metrics.peaks import says_something
 from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.scales import unit_scale
 
 __all__ = ["pearson", "same_grid", "spearman"]
 
@@ -65,9 +67,7 @@ def pearson(a: Map, b: Map) -> float:
     same_grid(a, b)
     if not says_something(a) or not says_something(b):
         return nan
-    x, y = a.astype(float) - a.mean(dtype=float), b.astype(float) - b.mean(dtype=float)
-    # scaled first, so that tiny maps do not vanish when squared
-    x, y = x / np.abs(x).max(), y / np.abs(y).max()
+    x, y = (unit_scale(one - one.mean()) for one in (unit_scale(a), unit_scale(b)))
     return float(np.clip((x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum()), -1, 1))
 
 

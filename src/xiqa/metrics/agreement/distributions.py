@@ -7,23 +7,13 @@ from math import inf, nan
 import numpy as np
 
 from xiqa.metrics.agreement.correlation import same_grid
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import Map
 from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.scales import as_distribution
 
-__all__ = ["as_distribution", "kl_divergence", "similarity"]
+__all__ = ["kl_divergence", "similarity"]
 
 _EPSILON = float(np.finfo(float).eps)
-
-
-def as_distribution(saliency: Map) -> Map | None:
-    """The positive part, scaled to the sum 1; None where nothing is positive or something not finite.
-
-    >>> as_distribution(np.array([[1.0, 3.0, -2.0]])).tolist()
-    [[0.25, 0.75, 0.0]]
-    """
-    positive = np.maximum(saliency, 0).astype(float)
-    total = positive.sum()
-    return positive / total if np.isfinite(saliency).all() and total > 0 else None
 
 
 _CASES: Cases = {

@@ -7,8 +7,10 @@ from math import inf, nan
 import numpy as np
 
 from xiqa.metrics.agreement.correlation import same_grid
-from xiqa.metrics.peaks import Map, says_something
+from xiqa.metrics.arguments import Map
+from xiqa.metrics.peaks import says_something
 from xiqa.metrics.registry import metric
+from xiqa.metrics.scales import as_distribution, unit_scale
 
 __all__ = ["auc_judd", "nss"]
 
@@ -93,8 +95,9 @@ def nss(a: Map, b: Map) -> float:
     1.0
     """
     same_grid(a, b)
-    weights = np.maximum(np.asarray(b, float), 0)
-    if not says_something(a) or not 0 < weights.sum() < inf:
+    weights = as_distribution(b)
+    if not says_something(a) or weights is None:
         return nan
-    z = (a.astype(float) - a.mean(dtype=float)) / a.std(dtype=float)
-    return float((z * weights).sum() / weights.sum())
+    centred = unit_scale(a)
+    centred = unit_scale(centred - centred.mean())  # scaled again: little is left of a map far from zero
+    return float((centred / centred.std() * weights).sum())

@@ -6,9 +6,10 @@ from math import nan
 
 from xiqa.errors import MetricError
 from xiqa.metrics.agreement.correlation import same_grid
-from xiqa.metrics.faithfulness.average_drop import unit_map
-from xiqa.metrics.peaks import Map, says_something
+from xiqa.metrics.arguments import Map, Number
+from xiqa.metrics.peaks import says_something
 from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.scales import unit_map
 from xiqa.metrics.threshold import Threshold, binarise
 
 __all__ = ["map_dice", "ssim"]
@@ -28,7 +29,7 @@ _WINDOW = 11
     cite="dice1945measures",
     cases={**_CASES, "ties": "with the last of the region belong to it"},
 )
-def map_dice(a: Map, b: Map, *, threshold: Threshold = "top", level: float = 0.1) -> float:
+def map_dice(a: Map, b: Map, *, threshold: Threshold = "top", level: Number = 0.1) -> float:
     r"""Dice coefficient of the highest regions of two maps.
 
     .. math:: \frac{2\,|R_a \cap R_b|}{|R_a| + |R_b|}
@@ -99,8 +100,8 @@ def ssim(a: Map, b: Map) -> float:
         )
     return float(
         structural_similarity(  # type: ignore[no-untyped-call]
-            unit_map(a.astype(float)),
-            unit_map(b.astype(float)),
+            unit_map(a),
+            unit_map(b),
             data_range=1.0,
             gaussian_weights=True,
             sigma=1.5,

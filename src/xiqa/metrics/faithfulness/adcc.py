@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isnan, nan
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from xiqa.errors import MetricError
 from xiqa.metrics.agreement.correlation import pearson
-from xiqa.metrics.faithfulness.average_drop import average_drop, explanation_image, unit_map
-from xiqa.metrics.peaks import Map, says_something
+from xiqa.metrics.arguments import ClassIndex, Explain, Fill, Map, Picture
+from xiqa.metrics.faithfulness.average_drop import Probability, average_drop, explanation_image
+from xiqa.metrics.peaks import says_something
 from xiqa.metrics.perturbation import is_usable
 from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.scales import unit_map
 from xiqa.saliency.probe import Probe
 
 __all__ = ["adcc", "adcc_of_means", "coherency", "map_complexity"]
-
-#: Maps ``(N, H, W)`` of images ``(N, C, H, W)``, for the class that is explained.
-Explain = Callable[[Tensor], Tensor]
 
 Scale = Literal["rescaled", "clipped"]
 
@@ -48,12 +44,12 @@ def adcc_of_means(coherency: float, complexity: float, drop: float) -> float:
 @metric("coherency", "faithfulness", higher_is_better=True, bounds=(0, 1), cite="poppi2021adcc", cases=_CASES)
 def coherency(
     probe: Probe | None,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
     explain: Explain,
-    fill: str | float = 0.0,
+    fill: Fill = 0.0,
     scale: Scale = "rescaled",
 ) -> float:
     r"""Whether the map stays as it is when only what it shows is explained again.
@@ -81,8 +77,6 @@ def coherency(
     Raises:
         MetricError: The scale is not known, or the map lies on another grid.
     """
-    if scale not in ("rescaled", "clipped"):
-        raise MetricError("unknown scale", expected="'rescaled' or 'clipped'", got=repr(scale))
     if not is_usable(saliency, image) or not says_something(saliency):
         return nan
     again = explain(explanation_image(image, saliency, fill)[None])[0]
@@ -102,14 +96,14 @@ def map_complexity(saliency: Map) -> float:
 @metric("adcc", "faithfulness", higher_is_better=True, bounds=(0, 1), cite="poppi2021adcc", cases=_CASES)
 def adcc(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
     explain: Explain,
-    fill: str | float = 0.0,
+    fill: Fill = 0.0,
     scale: Scale = "rescaled",
-    output: str = "probability",
+    output: Probability = "probability",
 ) -> float:
     r"""Average drop, coherency and complexity of one image in one number.
 

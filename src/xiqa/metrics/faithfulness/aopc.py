@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import ClassIndex, Count, Fill, Map, NotNegative, Output, Picture, Seed, checked
 from xiqa.metrics.perturbation import Curve, Order, curve, filler, is_usable, region_turns
-from xiqa.metrics.registry import metric
+from xiqa.metrics.registry import CurveOf, metric
 from xiqa.saliency.probe import Probe
 from xiqa.saliency.targets import predicted
 
@@ -29,21 +29,22 @@ LAMPROU: Mapping[str, Any] = {
 }
 
 
+@checked
 def aopc_curve(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    region: int = 9,
-    steps: int | None = 100,
-    every: int = 1,
+    region: Count = 9,
+    steps: Count | None = 100,
+    every: Count = 1,
     order: Order = "morf",
-    fill: str | float = "uniform",
-    strength: float = 0.1,
-    sigma: float = 5.0,
-    output: str = "probability",
-    seed: int = 0,
+    fill: Fill = "uniform",
+    strength: NotNegative = 0.1,
+    sigma: NotNegative = 5.0,
+    output: Output = "probability",
+    seed: Seed = 0,
 ) -> Curve:
     """The scores while one region after another is altered; see `aopc`."""
     turns = region_turns(saliency, region, order, seed)
@@ -59,25 +60,26 @@ def aopc_curve(
     higher_is_better=True,
     bounds=(-1, 1),
     cite="samek2017evaluating",
+    curve=CurveOf(aopc_curve, attrgetter("mean_drop")),
     cases={"constant": "a random order", "ties": "in random order"},
 )
 def aopc(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    region: int = 9,
-    steps: int | None = 100,
-    every: int = 1,
+    region: Count = 9,
+    steps: Count | None = 100,
+    every: Count = 1,
     order: Order = "morf",
-    fill: str | float = "uniform",
-    strength: float = 0.1,
-    sigma: float = 5.0,
-    output: str = "probability",
-    repeats: int = 1,
+    fill: Fill = "uniform",
+    strength: NotNegative = 0.1,
+    sigma: NotNegative = 5.0,
+    output: Output = "probability",
+    repeats: Count = 1,
     correct_only: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> float:
     r"""How far the class's score falls, on average, while regions are altered one after another.
 

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from math import nan
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map, says_something
-from xiqa.metrics.perturbation import is_usable
+from xiqa.metrics.arguments import ClassIndex, Fill, Map, Picture
+from xiqa.metrics.peaks import says_something
+from xiqa.metrics.perturbation import is_usable, scores_of
 from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.scales import unit_map
 from xiqa.saliency.perturbation.copies import baseline, blend
-from xiqa.saliency.probe import Probe, class_score
+from xiqa.saliency.probe import Probe
 
-__all__ = ["average_drop", "average_gain", "explanation_image", "increase_in_confidence", "unit_map"]
+__all__ = ["average_drop", "average_gain", "explanation_image", "increase_in_confidence"]
+
+#: A ratio of logits means nothing: they have no zero, and can be negative.
+Probability = Literal["probability", "sigmoid"]
 
 _CASES: Cases = {"constant": nan}
-
-
-def unit_map(saliency: Map) -> Map:
-    """The map stretched to [0, 1]; the map must not be constant."""
-    low, high = saliency.min(), saliency.max()
-    return np.asarray((saliency - low) / (high - low))
 
 
 def explanation_image(image: Tensor, saliency: Map, fill: str | float = 0.0) -> Tensor:
@@ -33,18 +32,13 @@ def explanation_image(image: Tensor, saliency: Map, fill: str | float = 0.0) -> 
 
 
 def _before_after(
-    probe: Probe, image: Tensor, saliency: Map, target: int, fill: str | float, output: str
+    probe: Probe, image: Tensor, saliency: Map, target: int, fill: Fill, output: Probability
 ) -> tuple[float, float]:
     """The class's probability on the image and on what the map leaves of it; NaN for no such map."""
-    if output not in ("probability", "sigmoid"):
-        # a ratio of logits means nothing: they have no zero, and can be negative
-        raise MetricError(
-            "drops are shares of a probability", expected="'probability' or 'sigmoid'", got=repr(output)
-        )
     if not is_usable(saliency, image) or not says_something(saliency):
         return nan, nan
     pair = torch.stack([image, explanation_image(image, saliency, fill)])
-    before, after = class_score(probe(pair), target, output=output).double().tolist()
+    before, after = scores_of(probe, pair, target, output).double().tolist()
     return before, after
 
 
@@ -58,12 +52,12 @@ def _before_after(
 )
 def average_drop(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    fill: str | float = 0.0,
-    output: str = "probability",
+    fill: Fill = 0.0,
+    output: Probability = "probability",
 ) -> float:
     r"""The share of the class's probability that is lost when only what the map shows is left.
 
@@ -107,12 +101,12 @@ def average_drop(
 )
 def increase_in_confidence(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    fill: str | float = 0.0,
-    output: str = "probability",
+    fill: Fill = 0.0,
+    output: Probability = "probability",
 ) -> float:
     r"""Whether the class's probability rises when only what the map shows is left.
 
@@ -150,12 +144,12 @@ def increase_in_confidence(
 )
 def average_gain(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    fill: str | float = 0.0,
-    output: str = "probability",
+    fill: Fill = 0.0,
+    output: Probability = "probability",
 ) -> float:
     r"""The share of the missing probability that is won when only what the map shows is left.
 

@@ -6,15 +6,13 @@ from math import inf, nan
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
 
-from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map
-from xiqa.metrics.perturbation import is_usable
+from xiqa.metrics.arguments import ClassIndex, Count, Fill, Map, NotNegative, Output, Picture, Seed
+from xiqa.metrics.perturbation import is_usable, scores_of
 from xiqa.metrics.registry import metric
 from xiqa.saliency.arrays import like
 from xiqa.saliency.perturbation.copies import baseline, blend, chunks
-from xiqa.saliency.probe import Probe, class_score
+from xiqa.saliency.probe import Probe
 from xiqa.types import MaskArray
 
 __all__ = ["infidelity"]
@@ -30,18 +28,18 @@ __all__ = ["infidelity"]
 )
 def infidelity(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
     perturbation: Literal["noise", "square"] = "square",
-    samples: int = 256,
-    strength: float = 0.2,
-    square: int = 16,
-    fill: str | float = 0.0,
+    samples: Count = 256,
+    strength: NotNegative = 0.2,
+    square: Count = 16,
+    fill: Fill = 0.0,
     scaled: bool = False,
-    output: str = "logit",
-    seed: int = 0,
+    output: Output = "logit",
+    seed: Seed = 0,
 ) -> float:
     r"""The mean squared error of the map's prediction of how the class's score changes.
 
@@ -75,15 +73,13 @@ def infidelity(
     Raises:
         MetricError: The perturbation is not known, or the map lies on another grid.
     """
-    if perturbation not in ("noise", "square"):
-        raise MetricError("unknown perturbation", expected="'noise' or 'square'", got=repr(perturbation))
     if not is_usable(saliency, image):
         return nan
     rng = np.random.default_rng(seed)
     rows, columns = saliency.shape
     phi = saliency.astype(float)
     filled = baseline(image, fill)
-    before = class_score(probe(image[None]), target, output=output).double()
+    before = scores_of(probe, image[None], target, output).double()
     predicted, changed = [], []
     for part in chunks(samples, (rows, columns)):
         count = part.stop - part.start
@@ -95,7 +91,7 @@ def infidelity(
             masks = _squares(rng, count, (rows, columns), square)
             copies = blend(filled, image, like(masks, image))
             predicted.append((masks * phi).sum(axis=(1, 2)))
-        changed.append((before - class_score(probe(copies), target, output=output)).cpu().numpy())
+        changed.append((before - scores_of(probe, copies, target, output)).cpu().numpy())
     guess, truth = np.concatenate(predicted), np.concatenate(changed)
     if scaled and (guess**2).sum() > 0:
         guess = guess * (guess * truth).sum() / (guess**2).sum()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from math import nan
+from operator import attrgetter
 
-from torch import Tensor
-
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import ClassIndex, Count, Fill, Map, NotNegative, Output, Picture, Seed, checked
 from xiqa.metrics.perturbation import Curve, Order, curve, filler, is_usable, pixel_turns
-from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.registry import Cases, CurveOf, metric
 from xiqa.saliency.perturbation.copies import baseline, blend
 from xiqa.saliency.probe import Probe
 
@@ -18,17 +17,18 @@ __all__ = ["deletion", "deletion_curve", "insertion", "insertion_curve"]
 _CASES: Cases = {"constant": "a random order", "ties": "in random order"}
 
 
+@checked
 def deletion_curve(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    step: int | None = None,
+    step: Count | None = None,
     order: Order = "morf",
-    fill: str | float = 0.0,
-    output: str = "probability",
-    seed: int = 0,
+    fill: Fill = 0.0,
+    output: Output = "probability",
+    seed: Seed = 0,
 ) -> Curve:
     """The scores while more and more pixels are replaced; see `deletion`."""
     turns = pixel_turns(saliency, order, seed)
@@ -36,18 +36,19 @@ def deletion_curve(
     return curve(probe, image, replace, turns, _points(saliency, step), target, output=output)
 
 
+@checked
 def insertion_curve(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    step: int | None = None,
+    step: Count | None = None,
     order: Order = "morf",
-    start: str | float = "blur",
-    sigma: float = 5.0,
-    output: str = "probability",
-    seed: int = 0,
+    start: Fill = "blur",
+    sigma: NotNegative = 5.0,
+    output: Output = "probability",
+    seed: Seed = 0,
 ) -> Curve:
     """The scores while more and more pixels of the image appear; see `insertion`."""
     turns = pixel_turns(saliency, order, seed)
@@ -63,19 +64,25 @@ def _points(saliency: Map, step: int | None) -> list[int]:
 
 
 @metric(
-    "deletion", "faithfulness", higher_is_better=False, bounds=(0, 1), cite="petsiuk2018rise", cases=_CASES
+    "deletion",
+    "faithfulness",
+    higher_is_better=False,
+    bounds=(0, 1),
+    cite="petsiuk2018rise",
+    curve=CurveOf(deletion_curve, attrgetter("area")),
+    cases=_CASES,
 )
 def deletion(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    step: int | None = None,
+    step: Count | None = None,
     order: Order = "morf",
-    fill: str | float = 0.0,
-    output: str = "probability",
-    seed: int = 0,
+    fill: Fill = 0.0,
+    output: Output = "probability",
+    seed: Seed = 0,
 ) -> float:
     r"""Area under the class's score while pixels are deleted, the highest of the map first.
 
@@ -113,20 +120,26 @@ def deletion(
 
 
 @metric(
-    "insertion", "faithfulness", higher_is_better=True, bounds=(0, 1), cite="petsiuk2018rise", cases=_CASES
+    "insertion",
+    "faithfulness",
+    higher_is_better=True,
+    bounds=(0, 1),
+    cite="petsiuk2018rise",
+    curve=CurveOf(insertion_curve, attrgetter("area")),
+    cases=_CASES,
 )
 def insertion(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    step: int | None = None,
+    step: Count | None = None,
     order: Order = "morf",
-    start: str | float = "blur",
-    sigma: float = 5.0,
-    output: str = "probability",
-    seed: int = 0,
+    start: Fill = "blur",
+    sigma: NotNegative = 5.0,
+    output: Output = "probability",
+    seed: Seed = 0,
 ) -> float:
     r"""Area under the class's score while pixels appear on a blurred image, the highest of the map first.
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import nan
 from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional
 
-from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import ClassIndex, Map, NotNegative, Output, Percentages, Picture, Seed, checked
 from xiqa.metrics.perturbation import Curve, Order, curve, filler, is_usable, pixel_turns
-from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.registry import Cases, CurveOf, metric
 from xiqa.saliency.probe import Probe
 from xiqa.saliency.targets import predicted
 
@@ -21,46 +19,61 @@ __all__ = ["PERCENTAGES", "road", "road_combined", "road_curve"]
 #: Shares of pixels removed in the source, per cent.
 PERCENTAGES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 
+Score = Literal["correct", "probability", "sigmoid", "logit"]
+
 _CASES: Cases = {"constant": "a random order", "ties": "in random order: exactly the asked share is removed"}
 
 
+@checked
 def road_curve(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    percentages: Sequence[float] = PERCENTAGES,
+    percentages: Percentages = PERCENTAGES,
     order: Order = "morf",
-    noise: float = 0.01,
-    output: str = "probability",
-    seed: int = 0,
+    noise: NotNegative = 0.01,
+    output: Score = "probability",
+    seed: Seed = 0,
 ) -> Curve:
-    """The scores after so many per cent of the pixels are removed and filled in, after 0 first.
+    """The scores after so many per cent of the pixels are removed and filled in, after 0 first; see `road`.
 
-    Raises:
-        MetricError: A percentage that leaves no pixel, or less than none.
+    With ``output="correct"`` a score is 1 where the network predicts the class, and 0 where it does not.
     """
-    if not all(0 <= p < 100 for p in percentages):
-        raise MetricError("unusable percentages", expected="numbers in [0, 100)", got=str(tuple(percentages)))
     turns = pixel_turns(saliency, order, seed)
     points = [0, *(round(p / 100 * saliency.size) for p in percentages)]
     replace = filler(image, "inpaint", strength=10 * noise, seed=seed)
+    if output == "correct":
+        return curve(_winner(probe), image, replace, turns, points, target, output="logit")
     return curve(probe, image, replace, turns, points, target, output=output)
 
 
-@metric("road", "faithfulness", higher_is_better=False, bounds=(0, 1), cite="rong2022road", cases=_CASES)
+def _mean_survival(scored: Curve) -> float:
+    """The mean over the percentages, without the whole image."""
+    return float(scored.score[1:].mean())
+
+
+@metric(
+    "road",
+    "faithfulness",
+    higher_is_better=False,
+    bounds=(0, 1),
+    cite="rong2022road",
+    curve=CurveOf(road_curve, _mean_survival),
+    cases=_CASES,
+)
 def road(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    percentages: Sequence[float] = PERCENTAGES,
+    percentages: Percentages = PERCENTAGES,
     order: Order = "morf",
-    noise: float = 0.01,
-    output: Literal["correct", "probability", "sigmoid", "logit"] = "correct",
-    seed: int = 0,
+    noise: NotNegative = 0.01,
+    output: Score = "correct",
+    seed: Seed = 0,
 ) -> float:
     r"""How often the class survives when the highest pixels are removed and filled in smoothly.
 
@@ -94,19 +107,19 @@ def road(
     """
     if not is_usable(saliency, image):
         return nan
-    wins = output == "correct"
-    scored = road_curve(
-        _winner(probe) if wins else probe,
-        image,
-        saliency,
-        target,
-        percentages=percentages,
-        order=order,
-        noise=noise,
-        output="logit" if wins else output,
-        seed=seed,
+    return _mean_survival(
+        road_curve(
+            probe,
+            image,
+            saliency,
+            target,
+            percentages=percentages,
+            order=order,
+            noise=noise,
+            output=output,
+            seed=seed,
+        )
     )
-    return float(scored.score[1:].mean())
 
 
 @metric(
@@ -119,14 +132,14 @@ def road(
 )
 def road_combined(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    percentages: Sequence[float] = (20, 40, 60, 80),
-    noise: float = 0.01,
-    output: Literal["probability", "sigmoid", "logit"] = "probability",
-    seed: int = 0,
+    percentages: Percentages = (20, 40, 60, 80),
+    noise: NotNegative = 0.01,
+    output: Output = "probability",
+    seed: Seed = 0,
 ) -> float:
     r"""Half the distance between removing the least and the most relevant pixels first.
 

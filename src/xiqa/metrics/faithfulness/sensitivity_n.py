@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import nan
 
 import numpy as np
-from torch import Tensor
 
-from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map
-from xiqa.metrics.perturbation import is_usable
+from xiqa.metrics.arguments import ClassIndex, Count, Fill, Map, Output, Picture, Seed, Shares
+from xiqa.metrics.perturbation import is_usable, scores_of
 from xiqa.metrics.registry import metric
+from xiqa.metrics.scales import unit_scale
 from xiqa.saliency.arrays import like
 from xiqa.saliency.perturbation.copies import baseline, blend, chunks
-from xiqa.saliency.probe import Probe, class_score
+from xiqa.saliency.probe import Probe
 
 __all__ = ["sensitivity_n"]
 
@@ -29,16 +27,16 @@ __all__ = ["sensitivity_n"]
 )
 def sensitivity_n(
     probe: Probe,
-    image: Tensor,
+    image: Picture,
     saliency: Map,
-    target: int,
+    target: ClassIndex,
     *,
-    shares: Sequence[float] = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
-    samples: int = 100,
-    region: int = 1,
-    fill: str | float = 0.0,
-    output: str = "logit",
-    seed: int = 0,
+    shares: Shares = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
+    samples: Count = 100,
+    region: Count = 1,
+    fill: Fill = 0.0,
+    output: Output = "logit",
+    seed: Seed = 0,
 ) -> float:
     r"""Correlation of the map's sums over random sets of pixels with the fall of the score without them.
 
@@ -69,8 +67,6 @@ def sensitivity_n(
     Raises:
         MetricError: A share outside (0, 1], or a map on another grid.
     """
-    if not shares or not all(0 < share <= 1 for share in shares):
-        raise MetricError("unusable set sizes", expected="shares in (0, 1]", got=str(tuple(shares)))
     if not is_usable(saliency, image):
         return nan
     rng = np.random.default_rng(seed)
@@ -78,9 +74,9 @@ def sensitivity_n(
     y, x = np.mgrid[:rows, :columns] // region
     number = y * (int(x.max()) + 1) + x
     regions = int(number.max()) + 1
-    values = np.bincount(number.ravel(), saliency.ravel().astype(float), regions)
+    values = np.bincount(number.ravel(), unit_scale(saliency).ravel(), regions)
     filled = baseline(image, fill)
-    before = class_score(probe(image[None]), target, output=output).double()
+    before = scores_of(probe, image[None], target, output).double()
     correlations = []
     for share in shares:
         size = max(1, round(share * regions))
@@ -90,7 +86,7 @@ def sensitivity_n(
             chosen = np.zeros(draws.shape, bool)
             np.put_along_axis(chosen, np.argpartition(draws, size - 1, axis=1)[:, :size], True, axis=1)
             copies = blend(filled, image, like(chosen[:, number], image))
-            falls.append((before - class_score(probe(copies), target, output=output)).cpu().numpy())
+            falls.append((before - scores_of(probe, copies, target, output)).cpu().numpy())
             sums.append(chosen @ values)
         correlations.append(_correlation(np.concatenate(sums), np.concatenate(falls)))
     known = [value for value in correlations if not np.isnan(value)]

@@ -6,8 +6,9 @@ from math import nan
 
 import numpy as np
 
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import Map
 from xiqa.metrics.registry import Cases, metric
+from xiqa.metrics.scales import unit_scale
 from xiqa.metrics.truth import Shape, Truth, union_mask
 
 __all__ = ["energy_pointing_game", "relevance_mass_accuracy"]
@@ -89,10 +90,11 @@ def relevance_mass_accuracy(saliency: Map, truth: Truth, *, shape: Shape = "exac
 
 
 def _share_inside(saliency: Map, truth: Truth, shape: Shape) -> float:
-    if not truth:
+    wanted = union_mask(truth, (saliency.shape[0], saliency.shape[1]), shape=shape)
+    if not wanted.any():
         return nan
-    energy = np.maximum(saliency, 0).astype(float)
-    total = energy.sum()
-    if not np.isfinite(saliency).all() or not 0 < total < np.inf:
+    positive = np.maximum(saliency, 0)
+    if not np.isfinite(saliency).all() or not positive.any():
         return 0.0
-    return float(energy[union_mask(truth, saliency.shape, shape=shape)].sum() / total)
+    energy = unit_scale(positive)
+    return float(energy[wanted].sum() / energy.sum())

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from xiqa.errors import MetricError
 from xiqa.geometry import Point
-from xiqa.metrics.peaks import Map, peaks
+from xiqa.metrics.arguments import Count, Levels, Map, NotNegative, Rule, Share, checked
+from xiqa.metrics.peaks import peaks
 from xiqa.metrics.registry import metric
-from xiqa.metrics.truth import Truth, contains
+from xiqa.metrics.truth import Truth, contains, read_truth
+from xiqa.types import Annotation
 
 __all__ = ["LEVELS", "Candidate", "FrocCurve", "candidates", "froc", "froc_curve"]
 
@@ -23,13 +26,34 @@ LEVELS = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 Candidate = tuple[Point, float]
 
 
+def _read_candidates(found: Any) -> list[list[Candidate]]:
+    read = [[(Point(*point), float(score)) for point, score in places] for places in found]
+    if not all(np.isfinite((*point, score)).all() for places in read for point, score in places):
+        raise ValueError
+    return read
+
+
+Candidates = Annotated[
+    Sequence[Sequence[Candidate]],
+    Rule("for each image a list of (point, score), all finite", _read_candidates),
+]
+Truths = Annotated[
+    Sequence[Truth],
+    Rule("for each image a list of annotations with finite boxes", lambda truths: [*map(read_truth, truths)]),
+]
+
+
 @dataclass(frozen=True)
 class FrocCurve:
     """Sensitivity after each candidate, surest first.
 
+    Candidates that are equally sure come together: no threshold tells them apart. The curve is known after
+    the last of each such group, whatever the order within.
+
     Attributes:
         false_positives: Mean number an image, not falling.
         sensitivity: Share of all objects found, not falling.
+        ends: Whether a candidate is the last of those that are as sure as it.
         is_false_positive: Where a candidate was a false positive.
         finds: How many objects a candidate is the first to find.
         image: Index of a candidate's image.
@@ -38,6 +62,7 @@ class FrocCurve:
 
     false_positives: np.ndarray
     sensitivity: np.ndarray
+    ends: np.ndarray
     is_false_positive: np.ndarray
     finds: np.ndarray
     image: np.ndarray
@@ -55,12 +80,13 @@ class FrocCurve:
 
     def mean_sensitivity(self, levels: Sequence[float] = LEVELS) -> float:
         """Mean over the levels of the sensitivity at the last candidate that keeps within the level."""
-        steps = np.searchsorted(self.false_positives, np.asarray(levels), side="right")
-        return float(np.concatenate([[0.0], self.sensitivity])[steps].mean())
+        steps = np.searchsorted(self.false_positives[self.ends], np.asarray(levels), side="right")
+        return float(np.concatenate([[0.0], self.sensitivity[self.ends]])[steps].mean())
 
 
+@checked
 def candidates(
-    saliency: Map, probability: float = 1.0, *, count: int = 10, separation: float = 30.0
+    saliency: Map, probability: Share = 1.0, *, count: Count = 10, separation: NotNegative = 30.0
 ) -> list[Candidate]:
     """The peaks of a map as candidates: each as sure as the image's probability times its relative height.
 
@@ -70,22 +96,29 @@ def candidates(
     if not found:
         return []
     low, high = float(saliency.min()), found[0][1]
-    return [(point, probability * (value - low) / (high - low)) for point, value in found]
+    return [(point, probability * (value / 2 - low / 2) / (high / 2 - low / 2)) for point, value in found]
 
 
 def froc_curve(found: Sequence[Sequence[Candidate]], truths: Sequence[Truth]) -> FrocCurve:
-    """Go through all candidates of a data set, surest first; ties keep the order of the images.
+    """Go through all candidates of a data set, surest first.
 
     A candidate inside an object finds every object it lies in; one that lies in no object is a false
     positive; one inside an object that was found before is neither.
 
+    Leave out objects outside the image (`xiqa.metrics.truth.objects_on`): the curve does not know how large
+    it is, but for objects with masks.
+
     Raises:
-        MetricError: Not as many lists of candidates as of truths.
+        MetricError: Not as many lists of candidates as of truths, or a candidate beyond an object's mask.
     """
     if len(found) != len(truths):
         raise MetricError("candidates and truths do not fit", expected=str(len(truths)), got=str(len(found)))
+    truths = [[a for a in truth if a.mask is None or a.mask.any()] for truth in truths]
     pool = [(score, image, point) for image, places in enumerate(found) for point, score in places]
     pool.sort(key=lambda entry: -entry[0])
+    for _, image, point in pool:
+        for annotation in truths[image]:
+            _check_on_mask(annotation, point)
     seen: set[tuple[int, int]] = set()
     finds, misses = np.zeros(len(pool)), np.zeros(len(pool), bool)
     for step, (_, image, point) in enumerate(pool):
@@ -94,7 +127,9 @@ def froc_curve(found: Sequence[Sequence[Candidate]], truths: Sequence[Truth]) ->
         misses[step] = not inside
         seen |= inside
     objects = np.array([len(truth) for truth in truths], int)
+    sureness = np.array([score for score, _, _ in pool], float)
     return FrocCurve(
+        ends=np.append(sureness[1:] != sureness[:-1], True)[: len(pool)],
         false_positives=misses.cumsum() / max(1, len(truths)),
         sensitivity=finds.cumsum() / (objects.sum() or nan),
         is_false_positive=misses,
@@ -102,6 +137,18 @@ def froc_curve(found: Sequence[Sequence[Candidate]], truths: Sequence[Truth]) ->
         image=np.array([image for _, image, _ in pool], int),
         objects=objects,
     )
+
+
+def _check_on_mask(annotation: Annotation, point: Point) -> None:
+    if annotation.mask is not None:
+        rows, columns = annotation.mask.shape
+        if not (-0.5 <= point.x < columns - 0.5 and -0.5 <= point.y < rows - 0.5):
+            raise MetricError(
+                "a candidate and the truth's mask lie on different grids",
+                expected=f"a point on a mask of {annotation.mask.shape}",
+                got=str(tuple(point)),
+                todo="bring the map to the image's grid first",
+            )
 
 
 @metric(
@@ -117,15 +164,15 @@ def froc_curve(found: Sequence[Sequence[Candidate]], truths: Sequence[Truth]) ->
         "full_truth": 1.0,
         "constant": 0.0,
         "non_finite": 0.0,
-        "ties": "keep the order of the images",
+        "ties": "are taken together",
     },
 )
 def froc(
-    found: Sequence[Sequence[Candidate]],
-    truths: Sequence[Truth],
+    found: Candidates,
+    truths: Truths,
     *,
-    levels: Sequence[float] = LEVELS,
-    profile: str = "paper",
+    levels: Levels = LEVELS,
+    profile: Literal["paper", "reference"] = "paper",
 ) -> float:
     r"""Mean sensitivity at fixed numbers of false positives an image, over a data set.
 
@@ -155,9 +202,9 @@ def froc(
     Raises:
         MetricError: Lists that do not fit.
     """
-    if not any(truths):
-        return nan
     curve = froc_curve(found, truths)
+    if not curve.objects.any():
+        return nan
     if profile == "reference":
         return float(np.mean(_as_the_script(curve, levels)))
     return curve.mean_sensitivity(levels)
@@ -165,7 +212,8 @@ def froc(
 
 def _as_the_script(curve: FrocCurve, levels: Sequence[float]) -> list[float]:
     read: list[float] = []
-    for false_positives, sensitivity in zip(curve.false_positives, curve.sensitivity, strict=True):
+    ends = zip(curve.false_positives[curve.ends], curve.sensitivity[curve.ends], strict=True)
+    for false_positives, sensitivity in ends:
         if len(read) < len(levels) and false_positives >= levels[len(read)]:
             read.append(float(sensitivity))
     read = read or [0.0]

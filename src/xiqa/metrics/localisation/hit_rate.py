@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import nan
 
+from xiqa.metrics.arguments import Map
 from xiqa.metrics.localisation.pointing_game import pointing_game
-from xiqa.metrics.peaks import Map
 from xiqa.metrics.registry import metric
 from xiqa.metrics.truth import Shape, Truth
 

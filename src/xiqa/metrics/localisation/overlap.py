@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import nan
 
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import Map, Number, Share
 from xiqa.metrics.registry import Cases, metric
 from xiqa.metrics.threshold import Region, Threshold, binarise, region_of
-from xiqa.metrics.truth import Shape, Truth, union_mask
+from xiqa.metrics.truth import Shape, Truth, objects_on, union_mask
 from xiqa.types import MaskArray
 
 __all__ = ["dice", "iou", "localisation_accuracy"]
@@ -35,7 +35,7 @@ def iou(
     truth: Truth,
     *,
     threshold: Threshold = "max",
-    level: float = 0.5,
+    level: Number = 0.5,
     region: Region = "segment",
     shape: Shape = "exact",
 ) -> float:
@@ -67,11 +67,10 @@ def iou(
     >>> iou(np.array([[0.0, 1.0, 1.0, 0.2]]), [Annotation(Box(2, 0, 3, 0))])
     0.3333333333333333
     """
-    if not truth:
-        return nan
     found, wanted = _regions(saliency, truth, threshold, level, region, shape)
-    union = int((found | wanted).sum())
-    return int((found & wanted).sum()) / union if union else 0.0
+    if not wanted.any():
+        return nan
+    return int((found & wanted).sum()) / int((found | wanted).sum())
 
 
 @metric(
@@ -81,14 +80,14 @@ def iou(
     bounds=(0, 1),
     truth="objects",
     cite="dice1945measures",
-    cases=_CASES,
+    cases={**_CASES, "full_truth": "2 r / (1 + r) of the region's share r of the image"},
 )
 def dice(
     saliency: Map,
     truth: Truth,
     *,
     threshold: Threshold = "max",
-    level: float = 0.5,
+    level: Number = 0.5,
     region: Region = "segment",
     shape: Shape = "exact",
 ) -> float:
@@ -111,11 +110,10 @@ def dice(
     Returns:
         In [0, 1]; NaN without an object, 0 for a map that says nothing.
     """
-    if not truth:
-        return nan
     found, wanted = _regions(saliency, truth, threshold, level, region, shape)
-    total = int(found.sum()) + int(wanted.sum())
-    return 2 * int((found & wanted).sum()) / total if total else 0.0
+    if not wanted.any():
+        return nan
+    return 2 * int((found & wanted).sum()) / (int(found.sum()) + int(wanted.sum()))
 
 
 @metric(
@@ -125,15 +123,19 @@ def dice(
     bounds=(0, 1),
     truth="objects",
     cite="zhou2016cam",
-    cases=_CASES,
+    cases={
+        **_CASES,
+        "full_truth": "whether the box of the region is that share of the image",
+        "ties": "all on the threshold belong to the region; of parts of one size the first row by row",
+    },
 )
 def localisation_accuracy(
     saliency: Map,
     truth: Truth,
     *,
-    overlap: float = 0.5,
+    overlap: Share = 0.5,
     threshold: Threshold = "max",
-    level: float = 0.2,
+    level: Number = 0.2,
 ) -> float:
     r"""Whether the box around the map's largest region overlaps the box of any object well enough.
 
@@ -153,9 +155,12 @@ def localisation_accuracy(
     Returns:
         1 or 0; NaN without an object.
     """
-    if not truth:
+    objects = objects_on(truth, (saliency.shape[0], saliency.shape[1]), shape="box")
+    if not objects:
         return nan
-    best = max(iou(saliency, [a], threshold=threshold, level=level, region="box", shape="box") for a in truth)
+    best = max(
+        iou(saliency, [a], threshold=threshold, level=level, region="box", shape="box") for a in objects
+    )
     return float(best >= overlap)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import hypot, inf, nan
 from typing import Literal
 
-from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map, peak
+from xiqa.metrics.arguments import Map
+from xiqa.metrics.peaks import peak
 from xiqa.metrics.registry import metric
-from xiqa.metrics.truth import Truth
+from xiqa.metrics.truth import Truth, objects_on
 
 __all__ = ["peak_offset"]
 
@@ -59,13 +59,12 @@ def peak_offset(saliency: Map, truth: Truth, *, unit: OffsetUnit = "pixels") -> 
     >>> peak_offset(saliency, [Annotation(Box(4, 4, 6, 6))])
     5.0
     """
-    if unit not in ("pixels", "diagonal", "object"):
-        raise MetricError("unknown unit", expected="'pixels', 'diagonal' or 'object'", got=repr(unit))
     point = peak(saliency)
-    if not truth or point is None:
-        return nan
     offsets = []
-    for annotation in truth:
+    objects = objects_on(truth, (saliency.shape[0], saliency.shape[1]))
+    if not objects or point is None:
+        return nan
+    for annotation in objects:
         box = annotation.box
         one = {
             "pixels": 1.0,

@@ -6,7 +6,7 @@ from math import nan
 
 import numpy as np
 
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import Map
 from xiqa.metrics.registry import metric
 from xiqa.metrics.roc import roc_auc
 from xiqa.metrics.truth import Shape, Truth, union_mask

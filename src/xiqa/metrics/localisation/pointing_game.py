@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from math import inf, nan
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map, peak, peaks
+from xiqa.metrics.arguments import Count, Map, NotNegative, Rule
+from xiqa.metrics.peaks import peak, peaks
 from xiqa.metrics.registry import Cases, metric
-from xiqa.metrics.truth import Shape, Truth, as_shapes, distance_to
+from xiqa.metrics.truth import Shape, Truth, distance_to, objects_on
 
 __all__ = ["FRAMES", "pointing_game", "pointing_recall"]
 
@@ -16,6 +16,21 @@ Unit = Literal["pixels", "diagonal"]
 
 #: Frames in which the papers measure the tolerance, as (rows, columns); ``image`` is the map's own grid.
 FRAMES: dict[str, tuple[int, int] | None] = {"image": None, "object-cxr": (600, 600), "lvot": (224, 224)}
+
+
+def _read_frame(frame: Any) -> Any:
+    if isinstance(frame, str):
+        FRAMES[frame]
+        return frame
+    rows, columns = frame
+    if not (rows > 0 and columns > 0):
+        raise ValueError
+    return rows, columns
+
+
+Frame = Annotated[
+    str | tuple[int, int], Rule(" or ".join(map(repr, FRAMES)) + ", or (rows, columns)", _read_frame)
+]
 
 _CASES: Cases = {
     "no_truth": nan,
@@ -39,9 +54,9 @@ def pointing_game(
     saliency: Map,
     truth: Truth,
     *,
-    tolerance: float = 15.0,
+    tolerance: NotNegative = 15.0,
     unit: Unit = "pixels",
-    frame: str | tuple[int, int] = "image",
+    frame: Frame = "image",
     strict: bool = True,
     shape: Shape = "exact",
 ) -> float:
@@ -84,13 +99,13 @@ def pointing_game(
     >>> pointing_game(saliency, [Annotation(Box(12, 2, 15, 5))], tolerance=3, strict=False)
     1.0
     """
-    if not truth:
-        return nan
     size, scale, reach = _geometry(saliency, tolerance, unit, frame)
-    point = peak(saliency)
+    objects, point = objects_on(truth, size, shape=shape), peak(saliency)
+    if not objects:
+        return nan
     if point is None:
         return 0.0
-    distance = min(distance_to(a, point, size, scale=scale) for a in as_shapes(truth, shape))
+    distance = min(distance_to(a, point, size, scale=scale) for a in objects)
     return float(_hit(distance, reach, strict))
 
 
@@ -107,13 +122,13 @@ def pointing_recall(
     saliency: Map,
     truth: Truth,
     *,
-    tolerance: float = 15.0,
+    tolerance: NotNegative = 15.0,
     unit: Unit = "pixels",
-    frame: str | tuple[int, int] = "image",
+    frame: Frame = "image",
     strict: bool = True,
     shape: Shape = "exact",
-    count: int | None = None,
-    separation: float | None = None,
+    count: Count | None = None,
+    separation: NotNegative | None = None,
 ) -> float:
     r"""The share of annotated objects that get a peak of their own, after non-maximum suppression.
 
@@ -150,16 +165,16 @@ def pointing_recall(
     >>> pointing_recall(saliency, objects, tolerance=4)
     1.0
     """
-    if not truth:
-        return nan
     size, scale, reach = _geometry(saliency, tolerance, unit, frame)
+    objects = objects_on(truth, size, shape=shape)
+    if not objects:
+        return nan
     found = peaks(
         saliency,
-        count=len(truth) if count is None else count,
+        count=len(objects) if count is None else count,
         separation=reach if separation is None else separation,
         scale=scale,
     )
-    objects = as_shapes(truth, shape)
     distances = (min((distance_to(a, p, size, scale=scale) for p, _ in found), default=inf) for a in objects)
     reached = [_hit(distance, reach, strict) for distance in distances]
     return sum(reached) / len(objects)
@@ -170,17 +185,9 @@ def _hit(distance: float, reach: float, strict: bool) -> bool:
 
 
 def _geometry(
-    saliency: Map, tolerance: float, unit: Unit, frame: str | tuple[int, int]
+    saliency: Map, tolerance: float, unit: Unit, frame: Frame
 ) -> tuple[tuple[int, int], tuple[float, float], float]:
     """The grid's size, a pixel's length in the frame, and the tolerance in the frame's pixels."""
-    if isinstance(frame, str) and frame not in FRAMES:
-        raise MetricError("unknown frame", expected=" or ".join(FRAMES), got=repr(frame))
-    if unit not in ("pixels", "diagonal") or not tolerance >= 0:
-        raise MetricError(
-            "a tolerance without meaning",
-            expected="a number >= 0, in 'pixels' or as a fraction of the 'diagonal'",
-            got=f"{tolerance} {unit}",
-        )
     size = (saliency.shape[0], saliency.shape[1])
     named = FRAMES[frame] if isinstance(frame, str) else frame
     rows, columns = named or size

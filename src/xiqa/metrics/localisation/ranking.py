@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from math import nan
+from typing import Annotated, Any
 
 import numpy as np
 
-from xiqa.errors import MetricError
-from xiqa.metrics.peaks import Map
+from xiqa.metrics.arguments import Map, Rule
 from xiqa.metrics.registry import Cases, metric
 from xiqa.metrics.truth import Shape, Truth, union_mask
 from xiqa.types import MaskArray
 
 __all__ = ["relevance_rank_accuracy", "top_k_intersection"]
+
+
+def _read_size(k: Any) -> Any:
+    whole = isinstance(k, (int, np.integer)) or float(k).is_integer()
+    if isinstance(k, bool) or not (k > 0 and (k < 1 or whole)):
+        raise ValueError
+    return k
+
+
+Size = Annotated[float, Rule("a number of pixels, or a share in (0, 1)", _read_size)]
 
 _CASES: Cases = {
     "no_truth": nan,
@@ -68,14 +78,14 @@ def relevance_rank_accuracy(saliency: Map, truth: Truth, *, shape: Shape = "exac
     cite="theiner2022interpretable",
     cases=_CASES,
 )
-def top_k_intersection(saliency: Map, truth: Truth, *, k: float = 1000, shape: Shape = "exact") -> float:
+def top_k_intersection(saliency: Map, truth: Truth, *, k: Size = 1000, shape: Shape = "exact") -> float:
     r"""The share of objects' pixels among the k highest pixels.
 
     .. math:: \frac{|\mathrm{top}_k(S) \cap T|}{k}
 
     **Pitfalls.** With more pixels than the objects have, even a perfect map stays below 1.
 
-    **Variants.** An integer ``k`` counts pixels, a float below 1 is a share of the image.
+    **Variants.** An integer ``k`` counts pixels, one below 1 is a share of the image (one pixel at least).
 
     Args:
         saliency: ``(H, W)`` on the image's grid.
@@ -87,11 +97,9 @@ def top_k_intersection(saliency: Map, truth: Truth, *, k: float = 1000, shape: S
         In [0, 1]; NaN without an object pixel, 0 for a map that is not finite.
 
     Raises:
-        MetricError: ``k`` is no positive number.
+        MetricError: ``k`` is no number of pixels and no share of them.
     """
-    count = round(k * saliency.size) if isinstance(k, float) and k < 1 else int(k)
-    if count < 1:
-        raise MetricError("top_k_intersection of no pixel", expected="k of at least one pixel", got=str(k))
+    count = max(1, round(k * saliency.size)) if k < 1 else int(k)
     wanted = union_mask(truth, (saliency.shape[0], saliency.shape[1]), shape=shape)
     return _share_of_top(saliency, wanted, min(count, saliency.size))
 

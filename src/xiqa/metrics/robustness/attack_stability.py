@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from xiqa.errors import MetricError
 from xiqa.metrics.agreement.compare import agreement
+from xiqa.metrics.arguments import ClassIndex, Explain, NotNegative, Picture
+from xiqa.metrics.perturbation import check_class
 from xiqa.metrics.registry import metric
-from xiqa.metrics.robustness.sensitivity import Explain
 from xiqa.saliency.adversarial.attacks import deepfool, fgsm, pgd
+from xiqa.saliency.state import evaluating
 
 __all__ = ["Attack", "attack_stability", "attacked"]
 
@@ -44,12 +46,12 @@ def attacked(network: nn.Module, image: Tensor, target: int, attack: Attack, eps
 )
 def attack_stability(
     explain: Explain,
-    image: Tensor,
+    image: Picture,
     *,
     network: nn.Module,
-    target: int,
+    target: ClassIndex,
     attack: Attack = "fgsm",
-    epsilon: float = 0.01,
+    epsilon: NotNegative = 0.01,
     measure: str = "spearman",
 ) -> float:
     r"""Agreement of the maps of an image before and after an adversarial change of it.
@@ -77,6 +79,8 @@ def attack_stability(
     Raises:
         MetricError: The attack or the measure is not known.
     """
+    with evaluating(network), torch.no_grad():
+        check_class(network(image[None]), target)
     pair = torch.stack([image, attacked(network, image, target, attack, epsilon)])
     before, after = explain(pair).detach().double().cpu().numpy()
     return agreement(measure, before, after)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 
 import torch
 from torch import Tensor
 
+from xiqa.metrics.arguments import Count, Explain, Picture, Positive, Seed
 from xiqa.metrics.registry import metric
 from xiqa.saliency.perturbation.copies import chunks
 
-__all__ = ["Explain", "local_lipschitz", "max_sensitivity"]
-
-#: Maps ``(N, h, w)`` of images ``(N, C, H, W)``, for the class that is explained.
-Explain = Callable[[Tensor], Tensor]
+__all__ = ["local_lipschitz", "max_sensitivity"]
 
 
 @metric(
@@ -27,12 +24,12 @@ Explain = Callable[[Tensor], Tensor]
 )
 def max_sensitivity(
     explain: Explain,
-    image: Tensor,
+    image: Picture,
     *,
-    radius: float = 0.02,
-    samples: int = 10,
+    radius: Positive = 0.02,
+    samples: Count = 10,
     relative: bool = True,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> float:
     r"""The largest change of the map among images with a little noise.
 
@@ -58,7 +55,7 @@ def max_sensitivity(
         Largest change; NaN when a map is not finite, or zero and the change is relative.
     """
     first, changes, _ = _neighbours(explain, image, radius, samples, seed)
-    largest = changes.max() / first.norm() if relative else changes.max()
+    largest = changes.max() / _lengths(first[None])[0] if relative else changes.max()
     return float(largest)
 
 
@@ -71,7 +68,7 @@ def max_sensitivity(
     cases={"constant": 0.0},
 )
 def local_lipschitz(
-    explain: Explain, image: Tensor, *, radius: float = 0.02, samples: int = 10, seed: int = 0
+    explain: Explain, image: Picture, *, radius: Positive = 0.02, samples: Count = 10, seed: Seed = 0
 ) -> float:
     r"""The largest change of the map in proportion to the change of the image.
 
@@ -108,4 +105,13 @@ def _neighbours(
     first = explain(image[None]).detach()[0].double()
     parts = chunks(samples, (int(image.shape[-2]), int(image.shape[-1])))
     maps = torch.cat([explain(copies[part]).detach() for part in parts]).double()
-    return first, (maps - first).flatten(1).norm(dim=1), (copies - image).double().flatten(1).norm(dim=1)
+    return first, _lengths(maps - first), _lengths((copies - image).double())
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    """The L2 norm of each row, by its largest entry first, so that no square overflows or vanishes."""
+    flat = rows.flatten(1)
+    largest = flat.abs().amax(dim=1, keepdim=True)
+    scale = torch.where(largest > 0, largest, 1.0)
+    lengths: Tensor = (flat / scale).norm(dim=1) * scale[:, 0]
+    return lengths
