@@ -95,7 +95,9 @@ def _engine(url: str) -> Engine:
             return _sqlite(url)
         if kind == "postgresql":
             wanted = make_url(url).set(drivername="postgresql+psycopg")
-            return create_engine(wanted, pool_pre_ping=True, pool_size=10, max_overflow=20)
+            return create_engine(
+                wanted, pool_pre_ping=True, pool_size=10, max_overflow=20, hide_parameters=True
+            )
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "PostgreSQL's driver is not installed", todo='pip install "xiqa[postgres]"'
@@ -110,7 +112,7 @@ def _engine(url: str) -> Engine:
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY})
+    engine = create_engine(url, connect_args={"timeout": _BUSY}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:

@@ -89,6 +89,7 @@ class Intake:
         wanted: Jobs (kind, peer) that every instance gets.
         every: Seconds between two looks through the whole spool.
         conflict: Called with the UID of a file that cannot have a row, because it stands for another content.
+        added: Called after rows and jobs were made.
     """
 
     def __init__(
@@ -99,9 +100,10 @@ class Intake:
         *,
         every: float = 300.0,
         conflict: Callable[[str], None] = lambda uid: None,
+        added: Callable[[], None] = lambda: None,
     ) -> None:
         self._spool, self._store, self._wanted = spool, store, list(wanted)
-        self._every, self._conflict = every, conflict
+        self._every, self._conflict, self._added = every, conflict, added
         self._arrived: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="xiqa-intake", daemon=True)
@@ -165,8 +167,11 @@ class Intake:
         return missing
 
     def _add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        for uid in self._store.add_instances(rows, self._wanted) if rows else ():
+        if not rows:
+            return
+        for uid in self._store.add_instances(rows, self._wanted):
             self._conflict(uid)
+        self._added()
 
     def _found(self, path: Path) -> Mapping[str, Any] | None:
         """The row of a file that nobody has told of; None where it cannot be read."""

@@ -167,6 +167,13 @@ class Queue:
         with self._database.writing() as connection:
             self._change(connection, job, lease_until=self._clock.now() + seconds)
 
+    def hasten(self, connection: Connection, kind: str, peer: str, instance_id: int | None = None) -> None:
+        """What waits for a peer is due now: it answers again, or has what the job waited for."""
+        waiting = and_(jobs.c.kind == kind, jobs.c.peer == peer, jobs.c.state == WAITING)
+        if instance_id is not None:
+            waiting = and_(waiting, jobs.c.instance_id == instance_id)
+        connection.execute(update(jobs).where(waiting).values(due=self._clock.now()))
+
     def _change(self, connection: Connection, job: Job, **values: Any) -> None:
         mine = and_(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == LEASED)
         changed = connection.execute(update(jobs).where(mine).values(updated=self._clock.now(), **values))

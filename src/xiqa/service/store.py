@@ -147,32 +147,50 @@ class Store:
 
     # results and deliveries
 
-    def assessed(self, job: Job, verdict: Verdict, then: Sequence[tuple[str, str]]) -> None:
+    def assessed(
+        self, job: Job, verdict: Verdict, then: Sequence[tuple[str, str]], *, dead: bool = False
+    ) -> float:
         """Keep a verdict and its results, end its job and make those that deliver it: all or nothing.
+
+        Args:
+            job: The leased job.
+            verdict: To keep.
+            then: Jobs (kind, peer) to make.
+            dead: Leave the job to a person, because the image kills whoever looks at it.
+
+        Returns:
+            When the instance was received.
 
         Raises:
             LeaseLostError: Another worker has the job by now; nothing is kept.
         """
         now = self.clock.now()
         with self.database.writing() as connection:
-            self.queue.finish(connection, job, status=verdict.verdict)
-            uid = self._set_verdict(connection, job.instance_id, verdict, now)
+            if dead:
+                self.queue.give_up(connection, job, verdict.reason, verdict.verdict)
+            else:
+                self.queue.finish(connection, job, status=verdict.verdict)
+            uid, received = self._set_verdict(connection, job.instance_id, verdict, now)
             for result in verdict.results:
                 values = {name: getattr(result, name) for name in StoredResult.__slots__}
                 connection.execute(insert(results).values(instance_id=job.instance_id, created=now, **values))
             self.queue.add(connection, job.instance_id, then)
             self.tell(connection, "assessed", uid, _public(verdict))
             self.trail.note(connection, "activity", uid, detail=f"assessed: {verdict.verdict}")
+        return received
 
-    def _set_verdict(self, connection: Connection, number: int, verdict: Verdict, now: float) -> str:
+    def _set_verdict(
+        self, connection: Connection, number: int, verdict: Verdict, now: float
+    ) -> tuple[str, float]:
         values = {name: getattr(verdict, name) for name in Verdict.__slots__ if name != "results"}
         changed = (
             update(instances)
             .where(instances.c.id == number)
             .values(assessed=now, **values)
-            .returning(instances.c.uid)
+            .returning(instances.c.uid, instances.c.received)
         )
-        return str(connection.execute(changed).scalar_one())
+        row = connection.execute(changed).one()
+        return str(row.uid), float(row.received)
 
     def results_of(self, instance_id: int) -> list[StoredResult]:
         """The result objects of an instance."""

@@ -10,22 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from xiqa.config import Section
 from xiqa.dicom.net.limits import NetLimits
 
 __all__ = ["Door", "Knock", "Sender"]
 
 
-class Sender(BaseModel):
+class Sender(Section):
     """One who may send.
 
     Attributes:
         ae: AE title, or ``*`` for any.
         addresses: Addresses or networks (``10.1.0.0/16``) that it may come from; none means anywhere.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ae: str = Field("*", min_length=1, max_length=16)
     addresses: tuple[str, ...] = ()

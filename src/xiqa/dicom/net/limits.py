@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from xiqa.config import Section
 from xiqa.imaging.limits import MEGABYTE
 
 __all__ = ["NetLimits"]
 
 
-class NetLimits(BaseModel):
+class NetLimits(Section):
     """Bounds that keep the server usable for good senders while bad ones try to hold it.
 
     A connection counts as an association only when its whole A-ASSOCIATE-RQ has arrived; until then it is
@@ -30,8 +31,6 @@ class NetLimits(BaseModel):
         opening: Connections at a time that have not asked for an association yet.
         opening_per_address: Those from one address.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     opening_seconds: float = Field(default=5, gt=0)
     pdu_seconds: float = Field(default=15, gt=0)

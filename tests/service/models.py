@@ -1,0 +1,51 @@
+"""Stand-ins for a model and for the maker of result objects; they run in the assessing process."""
+
+import os
+import signal
+import time
+
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from xiqa.types import Assessment, Verdict
+
+
+def brightness(path: str) -> Assessment:
+    """An image is as poor as its first pixel is bright; a station's name may make it misbehave."""
+    ds = dcmread(path)
+    behave = str(ds.get("StationName", ""))
+    if behave == "DIE":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behave == "HANG":
+        time.sleep(1000)
+    if behave == "GROW":
+        bytearray(20 * 2**30)
+    if behave == "RAISE":
+        raise RuntimeError("an unforeseen fault")
+    if behave == "SLOW":
+        time.sleep(0.5)
+    probability = int.from_bytes(ds.PixelData[:2], "little") / 4095
+    verdict = Verdict.REACQUIRE if probability > 0.5 else Verdict.ACCEPT
+    return Assessment(
+        path, verdict, f"brightness {probability:.3f}", probability, provenance={"model_hash": "b" * 64}
+    )
+
+
+def notes(assessment: Assessment, dataset: Dataset, *, kinds, **_more) -> dict[str, Dataset]:
+    """One secondary capture a kind, in the study of its image, with a UID that follows from it."""
+    made = {}
+    for number, kind in enumerate(kinds):
+        ds = Dataset()
+        ds.SOPClassUID = SecondaryCaptureImageStorage
+        ds.SOPInstanceUID = UID(f"{dataset.SOPInstanceUID[:50]}.99{number}")
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = dataset.StudyInstanceUID, f"2.25.99{number}"
+        ds.PatientID, ds.PatientName, ds.Modality = dataset.PatientID, dataset.PatientName, "OT"
+        ds.SeriesDescription = f"{kind} {assessment.verdict.value}"
+        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.Rows, ds.Columns = 1, "MONOCHROME2", 1, 2
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+        ds.PixelData = bytes([number, 7])
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        made[kind] = ds
+    return made
