@@ -8,6 +8,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
+from xiqa.errors import Code
 from xiqa.types import Assessment, Verdict
 
 
@@ -26,9 +27,14 @@ def brightness(path: str) -> Assessment:
     if behave == "SLOW":
         time.sleep(0.5)
     probability = int.from_bytes(ds.PixelData[:2], "little") / 4095
-    verdict = Verdict.REACQUIRE if probability > 0.5 else Verdict.ACCEPT
+    poor = probability > 0.5
     return Assessment(
-        path, verdict, f"brightness {probability:.3f}", probability, provenance={"model_hash": "b" * 64}
+        path,
+        Verdict.REACQUIRE if poor else Verdict.ACCEPT,
+        f"brightness {probability:.3f}",
+        Code.POOR if poor else Code.GOOD,
+        probability,
+        provenance={"model_hash": "b" * 64},
     )
 
 

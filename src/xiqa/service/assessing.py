@@ -109,7 +109,7 @@ class Assessing:
             told["verdict"],
             reason,
             told["probability"],
-            str(told.get("provenance", {}).get("model_hash", told.get("model_hash", "")))[:64],
+            str(told["provenance"].get("model_hash", ""))[:64],
             rule.name,
             json.dumps(told),
             tuple(self._named(result) for result in answer["results"]),

@@ -14,6 +14,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,8 @@ def _assess(look: Look, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(assessment: Assessment) -> dict[str, Any]:
-    """The assessment as JSON."""
-    from xiqa.report.rows import to_row  # noqa: PLC0415
-
-    row: dict[str, Any] = to_row(assessment)
-    return json.loads(json.dumps(row | {"file": ""}, default=str))  # type: ignore[no-any-return]
+    """The assessment as JSON, without what names a person."""
+    return replace(assessment.disclosed(), file="").to_dict()
 
 
 def _results(assessment: Assessment, image: Any, order: dict[str, Any]) -> list[dict[str, str]]:
