@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from tests.service.databases import postgres_server
-from xiqa.service.database import Database
-from xiqa.service.store import Store
+from xiqa.service.records.database import Database
+from xiqa.service.records.store import Store
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from xiqa.service.schema import jobs
+from xiqa.service.records.schema import jobs
 
 
 def instance_row(number: int, **more) -> dict:

@@ -10,10 +10,10 @@ from xiqa.dicom.net.compare import differences
 from xiqa.dicom.net.instance import Instance
 from xiqa.dicom.net.spool import Spool
 from xiqa.errors import NetworkError
-from xiqa.service.delivering import Courier
-from xiqa.service.intake import Intake
+from xiqa.service.records.store import StoredResult, Verdict
 from xiqa.service.settings import Peer
-from xiqa.service.store import StoredResult, Verdict
+from xiqa.service.work.delivering import Courier
+from xiqa.service.work.intake import Intake
 
 
 class Shelf:

@@ -15,9 +15,9 @@ from tests.service.databases import postgres_server
 from tests.service.rows import job_rows
 from xiqa.dicom.net.instance import Instance
 from xiqa.dicom.net.spool import Spool
-from xiqa.service.database import Database
-from xiqa.service.intake import Intake, header_of
-from xiqa.service.store import Store
+from xiqa.service.records.database import Database
+from xiqa.service.records.store import Store
+from xiqa.service.work.intake import Intake, header_of
 
 WANTED = [("forward", "pacs"), ("assess", "")]
 
@@ -138,9 +138,9 @@ import sys
 from pathlib import Path
 from tests.dicom.net.objects import instance
 from xiqa.dicom.net.spool import Spool
-from xiqa.service.database import Database
-from xiqa.service.intake import Intake
-from xiqa.service.store import Store
+from xiqa.service.records.database import Database
+from xiqa.service.work.intake import Intake
+from xiqa.service.records.store import Store
 database = Database(sys.argv[2])
 spool = Spool(Path(sys.argv[1]))
 intake = Intake(spool, Store(database), [("forward", "pacs"), ("assess", "")])

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.service.rows import instance_row, job_rows
-from xiqa.service.clock import Clock
-from xiqa.service.database import Database
-from xiqa.service.jobs import LeaseLostError, Queue, delay
-from xiqa.service.store import Store, StoredResult, Verdict
+from xiqa.service.records.clock import Clock
+from xiqa.service.records.database import Database
+from xiqa.service.records.jobs import LeaseLostError, Queue, delay
+from xiqa.service.records.store import Store, StoredResult, Verdict
 
 
 class Hands(Clock):

@@ -10,10 +10,10 @@ from sqlalchemy import delete, insert, select, text, update
 
 from tests.service.rows import instance_row, job_rows
 from xiqa.errors import ConfigError
-from xiqa.service.audit import CODES, seal
-from xiqa.service.database import Database
-from xiqa.service.schema import audit, metadata
-from xiqa.service.store import Store, Verdict
+from xiqa.service.records.audit import CODES, seal
+from xiqa.service.records.database import Database
+from xiqa.service.records.schema import audit, metadata
+from xiqa.service.records.store import Store, Verdict
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(database):

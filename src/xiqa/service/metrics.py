@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from xiqa.service.store import Store
+from xiqa.service.records.store import Store
 
 __all__ = ["Metrics"]
 

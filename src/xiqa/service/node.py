@@ -10,17 +10,17 @@ from collections import Counter
 from xiqa.dicom.net.instance import Instance, split_part10
 from xiqa.dicom.net.scp import Arrivals, StoreServer
 from xiqa.dicom.net.spool import Spool, Stored
-from xiqa.service.assessing import Assessing, clear_results
-from xiqa.service.database import Database
-from xiqa.service.delivering import Courier
-from xiqa.service.hooks import Teller
-from xiqa.service.intake import Intake
-from xiqa.service.loops import Loop
 from xiqa.service.metrics import Metrics
-from xiqa.service.retention import Retention
+from xiqa.service.records.database import Database
+from xiqa.service.records.store import Store
 from xiqa.service.settings import Settings
-from xiqa.service.store import Store
-from xiqa.service.watching import Watcher
+from xiqa.service.work.assessing import Assessing, clear_results
+from xiqa.service.work.delivering import Courier
+from xiqa.service.work.hooks import Teller
+from xiqa.service.work.intake import Intake
+from xiqa.service.work.loops import Loop
+from xiqa.service.work.retention import Retention
+from xiqa.service.work.watching import Watcher
 
 __all__ = ["Node", "open_store"]
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from xiqa.service.schema import metadata
+from xiqa.service.records.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -110,7 +110,7 @@ class Assessor:
             self.close()
             threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self._threads))
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "xiqa.service.child"],
+                [sys.executable, "-m", "xiqa.service.work.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -11,11 +11,11 @@ from typing import Any
 
 from xiqa.dicom.net.durable import sync_folder
 from xiqa.errors import XiqaError
-from xiqa.service.assessor import Assessor, ChildDiedError
-from xiqa.service.jobs import Job, LeaseLostError
+from xiqa.service.records.jobs import Job, LeaseLostError
+from xiqa.service.records.store import Store, StoredResult, Verdict
 from xiqa.service.rules import Rule, first_fit
 from xiqa.service.settings import Settings
-from xiqa.service.store import Store, StoredResult, Verdict
+from xiqa.service.work.assessor import Assessor, ChildDiedError
 
 __all__ = ["Assessing", "clear_results"]
 

@@ -10,9 +10,9 @@ import urllib.request
 from typing import Any
 
 from xiqa.errors import ConfigError
-from xiqa.service.jobs import Job
+from xiqa.service.records.jobs import Job
+from xiqa.service.records.store import Store
 from xiqa.service.settings import Hook
-from xiqa.service.store import Store
 
 __all__ = ["Teller", "message_of"]
 

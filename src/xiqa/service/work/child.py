@@ -1,6 +1,6 @@
 """The process that looks at images: it may be slow, grow or die without harm to anything else.
 
-Run by `xiqa.service.assessor` as ``python -m xiqa.service.child``. Orders come as lines of JSON on standard
+Run by `xiqa.service.work.assessor` as ``python -m xiqa.service.work.child``. Orders come as lines of JSON on standard
 input, answers go as lines of JSON to the descriptor that standard output was; the process ends with its
 input.
 """

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from xiqa.service.audit import Trail
-from xiqa.service.clock import Clock
-from xiqa.service.database import Database
-from xiqa.service.jobs import Job, Queue
-from xiqa.service.schema import audit, deliveries, events, instances, jobs, results, switches
+from xiqa.service.records.audit import Trail
+from xiqa.service.records.clock import Clock
+from xiqa.service.records.database import Database
+from xiqa.service.records.jobs import Job, Queue
+from xiqa.service.records.schema import audit, deliveries, events, instances, jobs, results, switches
 
 __all__ = ["Store", "StoredResult", "Verdict"]
 

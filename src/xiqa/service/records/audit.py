@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from xiqa.service.clock import Clock
-from xiqa.service.database import Database
-from xiqa.service.schema import audit
+from xiqa.service.records.clock import Clock
+from xiqa.service.records.database import Database
+from xiqa.service.records.schema import audit
 
 __all__ = ["CODES", "Trail", "seal"]
 

@@ -14,9 +14,9 @@ from xiqa.dicom.net.answers import Answer, Archive, File
 from xiqa.dicom.net.compare import differences
 from xiqa.dicom.net.instance import Instance, read_part10
 from xiqa.errors import NetworkError
-from xiqa.service.jobs import Job, LeaseLostError
+from xiqa.service.records.jobs import Job, LeaseLostError
+from xiqa.service.records.store import Store
 from xiqa.service.settings import Peer
-from xiqa.service.store import Store
 
 __all__ = ["Courier"]
 

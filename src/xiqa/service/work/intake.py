@@ -20,7 +20,7 @@ from pydicom.uid import UID
 from xiqa.dicom.net.instance import Instance, read_part10
 from xiqa.dicom.net.spool import Spool, Stored
 from xiqa.errors import NetworkError
-from xiqa.service.store import Store
+from xiqa.service.records.store import Store
 
 __all__ = ["Intake", "header_of"]
 

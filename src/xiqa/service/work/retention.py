@@ -8,10 +8,10 @@ from pathlib import Path
 from sqlalchemy import Select, exists, func, select, update
 
 from xiqa.dicom.net.spool import Spool
-from xiqa.service.jobs import DONE, DROPPED
-from xiqa.service.schema import events, instances, jobs, results
+from xiqa.service.records.jobs import DONE, DROPPED
+from xiqa.service.records.schema import events, instances, jobs, results
+from xiqa.service.records.store import Store
 from xiqa.service.settings import Node
-from xiqa.service.store import Store
 
 __all__ = ["Retention"]
 

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, func, or_, select, true, update
 
 from xiqa.errors import XiqaError
-from xiqa.service.clock import Clock
-from xiqa.service.database import Database
-from xiqa.service.schema import instances, jobs
+from xiqa.service.records.clock import Clock
+from xiqa.service.records.database import Database
+from xiqa.service.records.schema import instances, jobs
 
 __all__ = ["KINDS", "Job", "LeaseLostError", "Queue", "delay"]
 

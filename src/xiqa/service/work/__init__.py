@@ -1,0 +1,1 @@
+"""What the node does: make rows of files, forward, assess in a child process, deliver, tell, tidy up."""
