@@ -24,7 +24,8 @@ import onnx
 import xiqa
 from xiqa.assessment.runtimes.cut_graph import cut
 from xiqa.assessment.runtimes.onnx import OnnxRuntime
-from xiqa.datasets.foreign_objects import COMPACT_KINDS, read_foreign_objects
+from xiqa.datasets.foreign_objects import read_foreign_objects
+from xiqa.datasets.groups import members
 from xiqa.export import export_model
 from xiqa.export.onnx import shrink
 from xiqa.metrics.localisation.pointing_game import pointing_game
@@ -90,8 +91,8 @@ def measure(runtime: OnnxRuntime, samples) -> dict[str, np.ndarray]:
         inference = runtime.infer(array[None], runtime.resolve(None))
         saliency = frame.map_to_original(upsample(inference.maps[0], array.shape[1:]))
         row, column = np.unravel_index(saliency.argmax(), saliency.shape)
-        removable = [one for one in sample.annotations if one.removable]
-        compact = [one for one in removable if one.kind in COMPACT_KINDS]
+        removable = members(sample.annotations, "removable")
+        compact = members(sample.annotations, "compact")
         hits = [
             pointing_game(saliency, truth, tolerance=TOLERANCE) if sample.label == 1 else np.nan
             for truth in (removable, compact)

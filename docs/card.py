@@ -41,12 +41,12 @@ def diagram(card: BundleCard, path: Path) -> None:
         axis.scatter(
             [one.predicted for one in bins],
             [one.observed for one in bins],
-            s=[12 + 3 * one.films for one in bins],
+            s=[12 + 3 * one.images for one in bins],
             alpha=0.7,
         )
         axis.set(xlabel="predicted probability", ylabel="share of poor films", xlim=(-0.05, 1.05))
         axis.set_title(
-            f"{scores.films}: error {scores.calibration_error.value:.3f}, {scores.images} films", size=9
+            f"{scores.name}: error {scores.calibration_error.value:.3f}, {scores.images} images", size=9
         )
         axis.set_aspect("equal")
     figure.savefig(path, dpi=110)

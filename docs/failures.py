@@ -19,6 +19,7 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 import xiqa
+from xiqa.datasets.groups import members
 from xiqa.report.overlay import overlay_picture
 from xiqa.simulation.chest import Scenario, scenario_grid, simulate_chest
 from xiqa.simulation.seeds import FAILURES
@@ -104,7 +105,7 @@ def judged(model: xiqa.LoadedModel, scenario: Scenario, seed: int) -> Case:
     """Simulate a film and assess it."""
     phantom = simulate_chest(seed, size=(SIDE, SIDE), objects=scenario)
     (result,) = xiqa.assess(model, [phantom.image])
-    removable = tuple(one for one in phantom.annotations if one.removable)
+    removable = tuple(members(phantom.annotations, "removable"))
     on_object = None
     if removable and result.findings:
         peak = result.findings[0].peak

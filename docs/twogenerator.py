@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xiqa.datasets import COMPACT_KINDS
+from xiqa.datasets.groups import members
 from xiqa.models import load_model
 from xiqa.models.explainers.generator_bundle import load_generators
 from xiqa.report.contact_sheet import contact_sheet
@@ -38,7 +38,7 @@ def main(bundle: Path) -> None:
     while len(tiles) < 4 * ROWS:
         phantom = simulate_chest(seed, size=(640, 640))
         seed += 1
-        objects = [a for a in phantom.annotations if a.removable and a.kind in COMPACT_KINDS]
+        objects = members(phantom.annotations, "compact")
         prepared, frame = model.prepare(phantom.image)
         with torch.no_grad():
             grey, (similar, adversarial) = generate(torch.from_numpy(prepared)[None], generators)

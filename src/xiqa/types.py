@@ -125,8 +125,9 @@ class Annotation(Travels):
         polygon: Corners of a polygonal shape, else empty.
         ellipse: True when the shape is the ellipse inscribed in ``box``.
         mask: Exact pixels, image-sized, where known.
-        removable: False for implanted devices and markers, which are no reason to repeat an image.
-        zone: Where it lies (``thorax``, ``outside``), where known.
+        problem: Whether it is a reason why the image is poor; False for what only has to be known, such as an
+            implanted device or a marker.
+        groups: Further names under which it is scored; see `xiqa.datasets.groups`.
     """
 
     box: Box
@@ -134,8 +135,8 @@ class Annotation(Travels):
     polygon: tuple[Point, ...] = ()
     ellipse: bool = False
     mask: MaskArray | None = None
-    removable: bool = True
-    zone: str = ""
+    problem: bool = True
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

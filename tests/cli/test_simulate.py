@@ -115,7 +115,7 @@ def test_scenarios_tell_each_film_s_scenario_and_keep_the_patient(tmp_path):
     for sample in found.samples:
         scenario = told[sample.key]
         assert sample.label == (not scenario.startswith("none") and not scenario.endswith("outside"))
-        removable = [a for a in sample.annotations if a.removable]
+        removable = [a for a in sample.annotations if "removable" in a.groups]
         if scenario.startswith("one"):
             kinds = sorted(a.kind for a in removable)
             assert len(kinds) == 1 or kinds == ["electrode", "lead"]  # an electrode has its lead

@@ -4,9 +4,11 @@ import csv
 
 import pytest
 
-from xiqa.datasets import COMPACT_KINDS, by_split, read_foreign_objects
+from xiqa.datasets import by_split, read_foreign_objects
+from xiqa.datasets.groups import members
 from xiqa.errors import DatasetError
 from xiqa.geometry import Box
+from xiqa.simulation.chest.groups import COMPACT_KINDS
 
 IMAGES = """image,patient,split,label,nih_finding,outside_surveyed
 a.jpg,1,train,foreign,none,0
@@ -41,11 +43,12 @@ def test_uncertain_films_are_left_out_and_the_rest_keeps_its_order(folder):
 def test_objects_keep_kind_use_and_place(folder):
     first, clean, last = read_foreign_objects(folder)
     electrode, port = first.annotations
-    assert (electrode.box, electrode.kind, electrode.removable) == (Box(1, 2, 3, 4), "electrode", True)
-    assert (port.kind, port.removable) == ("port", False)
+    assert (electrode.box, electrode.kind) == (Box(1, 2, 3, 4), "electrode")
+    assert (electrode.problem, electrode.groups) == (True, ("removable", "compact"))
+    assert (port.kind, port.problem, port.groups) == ("port", False, ())
     assert clean.annotations == ()
-    assert last.annotations[0].zone == "outside"
-    assert (first.surveyed, last.surveyed) == ("thorax", "all")
+    assert "outside" in last.annotations[0].groups
+    assert (first.surveyed, last.surveyed) == ("problems", "all")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,7 @@ def test_the_real_set_has_the_documented_counts_and_no_patient_in_two_splits(rea
     with (real_films / "test.csv").open(newline="") as lines:
         official = {row["image_name"]: row["annotation"] for row in csv.DictReader(lines)}
     for sample in by_split(samples, "test"):
-        thoracic = [a for a in sample.annotations if a.removable and a.zone == "thorax"]
+        thoracic = members(sample.annotations)
         assert len(thoracic) == len([part for part in official[sample.key].split(";") if part])
     kinds = {a.kind for s in samples for a in s.annotations}
     assert kinds >= COMPACT_KINDS

@@ -10,14 +10,16 @@ from xiqa.experiments.bundle_card import evaluate_bundle, simulated_samples, wit
 from xiqa.experiments.other_sources import other_sources
 from xiqa.geometry import Box, Point
 from xiqa.models.bundle import load_model, shipped_models
-from xiqa.scoring.evaluation import Scores, summarise
+from xiqa.scoring.evaluation import RECALL, Scores, summarise
 from xiqa.scoring.intervals import statistic_interval
 from xiqa.types import Annotation
 
 
 def some_scores():
     nan = float("nan")
-    hit = [(1.0, 1.0, nan, 1.0), (1.0, 0.0, 1.0, 0.5), (nan,) * 4, (nan,) * 4]
+    names = ("removable", "problem", "compact", RECALL)
+    values = [(1.0, 1.0, nan, 1.0), (1.0, 0.0, 1.0, 0.5), (nan,) * 4, (nan,) * 4]
+    hit = [dict(zip(names, row, strict=True)) for row in values]
     found = [[(Point(5, 5), 0.9)], [(Point(50, 50), 0.4)], [(Point(1, 1), 0.2)], []]
     truth = [Annotation(Box(0, 0, 10, 10))]
     return Scores(
@@ -38,12 +40,12 @@ def test_the_summary_by_hand():
     assert (summary.sensitivity.value, summary.specificity.value) == (0.5, 0.5)
     assert summary.guard_caught.value == 0.25
     (row,) = summary.localisation
-    assert (row.anywhere.value, row.thorax.value, row.compact.value, row.recall.value) == (
-        1.0,
-        0.5,
-        1.0,
-        0.75,
-    )
+    assert {group: share.value for group, share in row.groups.items()} == {
+        "removable": 1.0,
+        "problem": 0.5,
+        "compact": 1.0,
+    }
+    assert row.recall.value == 0.75
     # one of two objects is found without a false positive; the next candidates are false
     assert row.froc.value == pytest.approx(0.5)
     assert row.froc.low <= 0.5 <= row.froc.high
@@ -99,6 +101,6 @@ def test_a_shipped_model_finds_simulated_objects():
     evaluation = evaluate_bundle(model, simulated_samples(8), "simulated", ["normgrad_conv1x1"])
     assert [row.method for row in evaluation.localisation] == ["normgrad_conv1x1", "centre"]
     found, centre = evaluation.localisation
-    assert found.thorax.value > centre.thorax.value
+    assert found.groups["problem"].value > centre.groups["problem"].value
     card = with_evaluation(with_evaluation(model.card, evaluation), evaluation)
-    assert [scores.films for scores in card.evaluations].count("simulated") == 1
+    assert [scores.name for scores in card.evaluations].count("simulated") == 1

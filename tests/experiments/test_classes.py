@@ -94,7 +94,7 @@ def test_boxes_are_those_of_the_films_own_class(planned, tmp_path):
 
 
 def test_the_two_masks_share_the_film(planned, tmp_path, data):
-    masks = [{"name": "in", "mask": "lungs"}, {"name": "out", "mask": "outside"}]
+    masks = [{"name": "in", "region": "lungs"}, {"name": "out", "region": "lungs", "keep": "outside"}]
     one = planned(measures=[], alterations=masks)
     bench_film = one.films[0]
     from xiqa.experiments.measure import Bench
@@ -103,7 +103,7 @@ def test_the_two_masks_share_the_film(planned, tmp_path, data):
     prepared = bench._prepare(bench_film)
     inside, outside = (bench._altered(prepared, how) for how in one.experiment.alterations)
     whole, mean = prepared.array, prepared.array.mean(dim=(1, 2), keepdim=True)
-    assert prepared.loaded.lungs.any()
+    assert prepared.loaded.region("lungs").any()
     np.testing.assert_allclose(inside + outside, whole + mean, atol=1e-5)
     assert not np.allclose(inside, whole)
 

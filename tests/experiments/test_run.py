@@ -99,7 +99,7 @@ def test_values_are_those_of_the_metric_on_each_film_alone(recipe, rows, bundle)
         array, frame = model.prepare(loaded.image)
         (one,) = explain(model.network, torch.from_numpy(array)[None], "gradcam", target=1)["gradcam"]
         saliency = frame.map_to_original(upsample(one).values)
-        truth = [a for a in loaded.annotations if a.removable]
+        truth = [a for a in loaded.annotations if "removable" in a.groups]
         np.testing.assert_equal(mine[film.key], metric(saliency, truth, tolerance=9.0))
 
 
@@ -185,10 +185,10 @@ def test_alterations_and_every_kind_of_measure(recipe, tmp_path):
         alterations=[
             {"name": "noise", "corruption": "noise", "degree": 0.5},
             {"name": "fgsm", "attack": "fgsm"},
-            {"name": "masked", "mask": "lungs"},
+            {"name": "masked", "region": "lungs"},
         ],
         measures=[
-            {"metric": "relevance_mass_accuracy", "objects": "lungs"},
+            {"metric": "relevance_mass_accuracy", "region": "lungs"},
             {"metric": "aopc", "params": {"region": 16, "steps": 3}, "curve": True, "limit": 1},
             {"metric": "adcc"},
             {"metric": "spearman"},

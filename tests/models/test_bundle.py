@@ -130,7 +130,7 @@ def test_layers_that_the_network_does_not_have_are_refused(bundle, saved):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 3},
         {"temperature": 0.0},
         {"threshold": 1.5},
         {"poor_class": 2},

@@ -96,7 +96,7 @@ def test_calibration_error_counted_by_hand_and_by_torchmetrics():
 
 def test_reliability_holds_every_film_once_edges_included():
     diagram = reliability([0.0, 0.1, 0.1, 1.0], [0, 0, 1, 1])
-    assert [(row.low, row.films) for row in diagram] == [(0.0, 1), (0.1, 2), (0.9, 1)]
+    assert [(row.low, row.images) for row in diagram] == [(0.0, 1), (0.1, 2), (0.9, 1)]
     assert diagram[1].observed == 0.5
 
 

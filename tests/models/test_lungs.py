@@ -16,7 +16,8 @@ from xiqa.models.card import BundleCard, Layers
 from xiqa.models.layers import target_layers
 from xiqa.models.preprocess import Preprocessing
 from xiqa.models.regions import lungs
-from xiqa.models.regions.lungs import LungMask, LungNet, apply_lung_mask, dice, doubt, lung_region
+from xiqa.models.regions.lungs import LungMask, LungNet, dice, doubt
+from xiqa.models.regions.region import Region, box_around, cut_to_region
 from xiqa.simulation.chest import simulate_chest
 from xiqa.types import Image
 
@@ -44,10 +45,10 @@ def test_dice_counts_pixels():
 
 def test_region_is_tight_and_stays_inside():
     mask = rectangle((60, 80), Box(10, 20, 29, 59))
-    assert lung_region(mask, 0) == Box(10, 20, 29, 59)
-    assert lung_region(mask, 0.1) == Box(8, 16, 31, 59)
+    assert box_around(mask, 0) == Box(10, 20, 29, 59)
+    assert box_around(mask, 0.1) == Box(8, 16, 31, 59)
     with pytest.raises(GeometryError, match="empty mask"):
-        lung_region(mask & ~mask)
+        box_around(mask & ~mask)
 
 
 @given(
@@ -59,7 +60,7 @@ def test_region_is_tight_and_stays_inside():
 def test_a_crop_is_the_film_s_own_pixels_and_every_point_comes_back(x, y, margin):
     whole = film()
     mask = rectangle(whole.size, Box(x[0], y[0], x[1], y[1]))
-    cut, frame = apply_lung_mask(whole, mask, "crop", margin=margin)
+    cut, frame = cut_to_region(whole, mask, "crop", margin=margin)
     assert frame.original_size == whole.size
     assert frame.model_size == cut.size
     for row in range(0, cut.height, 7):
@@ -68,7 +69,7 @@ def test_a_crop_is_the_film_s_own_pixels_and_every_point_comes_back(x, y, margin
             assert (px, py) == (int(px), int(py))
             assert whole.pixels[int(py), int(px)] == cut.pixels[row, column]
     back = frame.map_to_original(cut.pixels)
-    region = rectangle(whole.size, lung_region(mask, margin))
+    region = rectangle(whole.size, box_around(mask, margin))
     assert np.array_equal(back[region], whole.pixels[region])
     assert not back[~region].any()
 
@@ -76,10 +77,10 @@ def test_a_crop_is_the_film_s_own_pixels_and_every_point_comes_back(x, y, margin
 def test_multiply_blackens_what_lies_outside_and_keeps_the_grid():
     whole, box = film(), Box(20, 10, 39, 49)
     mask = rectangle(whole.size, box)
-    shown, frame = apply_lung_mask(whole, mask, "multiply", margin=0)
+    shown, frame = cut_to_region(whole, mask, "multiply", margin=0)
     assert np.array_equal(shown.pixels, whole.pixels * mask)
     assert frame.points_to_original([3, 4]).tolist() == [3, 4]
-    wider, _ = apply_lung_mask(whole, mask, "multiply", margin=0.2)
+    wider, _ = cut_to_region(whole, mask, "multiply", margin=0.2)
     rows, columns = np.nonzero(wider.pixels)
     assert (columns.min(), columns.max()) == (16, 43)
     assert (rows.min(), rows.max()) == (6, 53)
@@ -92,17 +93,17 @@ def test_colour_and_valid_pixels_go_along():
     valid[:, :5] = False
     image = Image(pixels, mask=valid)
     mask = rectangle((30, 40), Box(3, 4, 20, 25))
-    cut, _ = apply_lung_mask(image, mask, "crop", margin=0)
+    cut, _ = cut_to_region(image, mask, "crop", margin=0)
     assert np.array_equal(cut.pixels, pixels[4:26, 3:21])
     assert np.array_equal(cut.mask, valid[4:26, 3:21])
-    shown, _ = apply_lung_mask(image, mask, "multiply", margin=0)
+    shown, _ = cut_to_region(image, mask, "multiply", margin=0)
     assert np.array_equal(shown.pixels, pixels * mask[..., None])
 
 
 def test_no_lungs_leave_the_film_whole_and_say_so():
     whole = film()
     for how in ("crop", "multiply"):
-        same, frame = apply_lung_mask(whole, np.zeros(whole.size, dtype=bool), how)
+        same, frame = cut_to_region(whole, np.zeros(whole.size, dtype=bool), how, name="lungs")
         assert np.array_equal(same.pixels, whole.pixels)
         assert frame.model_size == whole.size
         assert "no lungs found" in same.source.notes[-1]
@@ -110,9 +111,9 @@ def test_no_lungs_leave_the_film_whole_and_say_so():
 
 def test_wrong_requests_are_told():
     with pytest.raises(GeometryError, match="another size"):
-        apply_lung_mask(film(), np.ones((3, 3), dtype=bool))
+        cut_to_region(film(), np.ones((3, 3), dtype=bool))
     with pytest.raises(ConfigError, match="crop or multiply"):
-        apply_lung_mask(film(), np.ones((60, 80), dtype=bool), "divide")
+        cut_to_region(film(), np.ones((60, 80), dtype=bool), "divide")
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "resize"])
@@ -121,16 +122,16 @@ def test_preprocessing_sees_the_lungs_and_its_frame_leads_back_to_the_whole_film
     whole, box = film(), Box(20, 10, 49, 29)
     mask = rectangle(whole.size, box)
     monkeypatch.setattr(lungs, "loaded", lambda name: lambda image: mask)
-    plan = Preprocessing(size=(32, 32), fit=fit, lungs=how, lung_margin=0)
+    plan = Preprocessing(size=(32, 32), fit=fit, region=Region(how=how, margin=0))
     grey, frame = plan.grid(whole)
     assert grey.shape == (32, 32)
     assert frame.original_size == whole.size
     if how == "crop":
-        own, there = plan.model_copy(update={"lungs": "whole"}).grid(Image(whole.pixels[10:30, 20:50]))
+        own, there = plan.model_copy(update={"region": None}).grid(Image(whole.pixels[10:30, 20:50]))
         assert frame.region == box
         assert frame.points_to_model([20, 10]) == pytest.approx(there.points_to_model([0, 0]))
     else:
-        own, there = plan.model_copy(update={"lungs": "whole"}).grid(Image(whole.pixels * mask))
+        own, there = plan.model_copy(update={"region": None}).grid(Image(whole.pixels * mask))
         assert frame == there
     assert np.array_equal(grey, own)
     inside = frame.map_to_original(np.ones((32, 32))) > 0
@@ -226,7 +227,7 @@ def test_a_model_of_cropped_films_tells_places_in_the_whole_film(tmp_path):
         name="cropped",
         created="2025-01-31",
         architecture=architecture,
-        preprocessing=Preprocessing(size=(64, 64), lungs="crop"),
+        preprocessing=Preprocessing(size=(64, 64), region=Region()),
         classes=("good", "poor"),
         poor_class=1,
         temperature=1.0,
@@ -244,7 +245,7 @@ def test_a_model_of_cropped_films_tells_places_in_the_whole_film(tmp_path):
     phantom = simulate_chest(4, size=(300, 260))
     model = load_model(tmp_path / "bundle")
     (result,) = assess(model, [phantom.image])
-    region = lung_region(LungMask.load()(phantom.image))
+    region = box_around(LungMask.load()(phantom.image))
     assert result.image_size == (300, 260)
     assert result.saliency.frame.region == region
     for finding in result.findings:

@@ -27,7 +27,7 @@ def film(seed: int, poor: bool, side: int = 64):
     if poor:
         pixels[y : y + 8, x : x + 8] = 1
     box = Box(float(x), float(y), float(x + 7), float(y + 7))
-    return Image(pixels), (Annotation(box, kind="button", zone="thorax"),) if poor else ()
+    return Image(pixels), (Annotation(box, kind="button", groups=("removable", "compact")),) if poor else ()
 
 
 def make_samples(count: int, split: str, first: int = 0) -> list[Sample]:

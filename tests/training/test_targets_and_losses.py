@@ -59,9 +59,9 @@ def test_places_outside_the_survey_weigh_less():
 def test_only_small_boxes_of_compact_kinds_count_as_compact():
     frame = Frame.resize((100, 100), (50, 50))
     small, large = Box(0, 0, 9, 9), Box(0, 0, 30, 9)
-    assert Truth.of(Annotation(small, kind="button"), frame).compact
-    assert not Truth.of(Annotation(large, kind="jewellery"), frame).compact
-    assert not Truth.of(Annotation(small, kind="lead"), frame).compact
+    assert Truth.of(Annotation(small, groups=("compact",)), frame).compact
+    assert not Truth.of(Annotation(large, groups=("compact",)), frame).compact
+    assert not Truth.of(Annotation(small, groups=("removable",)), frame).compact
 
 
 @pytest.mark.parametrize("focus", [0.0, 2.0])

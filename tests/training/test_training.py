@@ -101,8 +101,8 @@ def test_a_recipe_becomes_a_bundle_that_finds_the_squares(make_recipe, samples, 
     assert scores.sensitivity.value >= recipe.sensitivity
     report = ClassifierReport.model_validate_json((tmp_path / "run/report/classifier.json").read_text())
     assert report.classes[1].auc == pytest.approx(scores.auc.value, abs=1e-6)
-    assert [(row.films, row.observed) for row in report.classes[1].reliability] == [
-        (row.films, row.observed) for row in scores.reliability
+    assert [(row.images, row.observed) for row in report.classes[1].reliability] == [
+        (row.images, row.observed) for row in scores.reliability
     ]
     assert report.classes[1].calibration_error == pytest.approx(scores.calibration_error.value, abs=1e-3)
     hits = 0

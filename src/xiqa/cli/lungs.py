@@ -39,7 +39,7 @@ def train(
     A few minutes on one core. Prints the overlap (Dice) with the true lungs of unseen simulated films, and of
     the test films of each --data. A recipe uses the network by:
 
-    [preprocessing] lungs = "crop" (or "multiply"), lung_model = "FILE"
+    [preprocessing.region] name = "lungs", how = "crop" (or "multiply"), model = "FILE"
     """
     from rich.progress import Progress
 
@@ -115,7 +115,8 @@ def mask(
     from xiqa.imaging import image_files, read_image
     from xiqa.imaging.masks import write_mask
     from xiqa.imaging.values import to_grey
-    from xiqa.models.regions.lungs import LungMask, doubt, lung_region
+    from xiqa.models.regions.lungs import LungMask, doubt
+    from xiqa.models.regions.region import box_around
     from xiqa.report.contact_sheet import contact_sheet
     from xiqa.types import Annotation, Image
 
@@ -132,7 +133,7 @@ def mask(
             doubts[file.name] = why
         if len(shown) < SHEET_FILMS:
             grey = to_grey(image.pixels)
-            box = (Annotation(lung_region(found)),) if found.any() else ()
+            box = (Annotation(box_around(found)),) if found.any() else ()
             shown.append((replace(image, pixels=grey * (0.45 + 0.55 * found)), file.stem, box))
     pictures, captions, boxes = zip(*shown, strict=True)
     contact_sheet(pictures, captions=captions, annotations=boxes).save(out / "contact_sheet.png")

@@ -36,7 +36,7 @@ def list_models() -> None:
             name,
             ", ".join(card.classes),
             "x".join(map(str, card.preprocessing.size)),
-            f"{latest.auc.value:.3f} ({latest.films})",
+            f"{latest.auc.value:.3f} ({latest.name})",
             f"{size:.1f}",
             card.hash,
         )

@@ -108,8 +108,8 @@ def _annotation(entry: dict[str, Any], names: dict[Any, str], size: tuple[int, i
         polygon=tuple(map(Point, corners[0::2], corners[1::2])),
         ellipse=bool(entry.get("ellipse", False)),
         mask=mask,
-        removable=bool(entry.get("removable", True)),
-        zone=entry.get("zone", ""),
+        problem=bool(entry.get("problem", True)),
+        groups=tuple(map(str, entry.get("groups", ()))),
     )
 
 
@@ -197,8 +197,8 @@ class _Builder:
                 else ([corners] if corners else []),
                 "iscrowd": int(annotation.mask is not None),
                 "ellipse": annotation.ellipse,
-                "removable": annotation.removable,
-                "zone": annotation.zone,
+                "problem": annotation.problem,
+                "groups": list(annotation.groups),
             }
         )
 

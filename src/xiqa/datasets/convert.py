@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xiqa.datasets.coco import write_coco
 from xiqa.datasets.collection import Collection
+from xiqa.datasets.groups import members
 from xiqa.datasets.object_cxr import ELLIPSE, POLYGON, RECTANGLE
 from xiqa.datasets.sample import Sample, by_split
 from xiqa.errors import DatasetError
@@ -71,7 +72,7 @@ def _shape(annotation: Annotation) -> str:
 def write_object_cxr(collection: Collection, folder: Path) -> None:
     """Write ``train.csv``, ``dev.csv`` and ``test.csv`` with the header ``image_path,annotation``.
 
-    Only removable objects that do not lie outside the thorax are told, as Object-CXR does. An image of the
+    Only objects that make an image poor are told, as Object-CXR does. An image of the
     poor class without such an object, and one of the good class with one, cannot be told in this layout.
 
     Raises:
@@ -97,7 +98,7 @@ def write_object_cxr(collection: Collection, folder: Path) -> None:
 
 def _told(sample: Sample) -> list[Annotation]:
     """The objects that make a film poor."""
-    return [one for one in sample.annotations if one.removable and one.zone != "outside"]
+    return members(sample.annotations)
 
 
 def write_csv(collection: Collection, table: Path) -> None:

@@ -23,12 +23,10 @@ from xiqa.datasets.sample import Sample
 from xiqa.datasets.tables import number
 from xiqa.errors import DatasetError
 from xiqa.geometry import Box
+from xiqa.simulation.chest.groups import chest_object
 from xiqa.types import Annotation, Split
 
-__all__ = ["COMPACT_KINDS", "read_foreign_objects", "read_scenarios"]
-
-COMPACT_KINDS = frozenset({"electrode", "button", "clip", "hook", "pin", "jewellery"})
-"""Kinds whose boxes are tight; leads, tubes and wires have coarse boxes that are mostly background."""
+__all__ = ["read_foreign_objects", "read_scenarios"]
 
 _LABELS = {"clean": 0, "foreign": 1}
 _IMAGE_COLUMNS = {"image", "patient", "split", "label", "outside_surveyed"}
@@ -42,9 +40,8 @@ def read_foreign_objects(folder: Path) -> list[Sample]:
         folder: The data set's folder, with ``images.csv``, ``objects.csv`` and ``images/``.
 
     Returns:
-        Samples with label 0 (clean) or 1 (foreign); implanted devices are annotated with
-        ``removable=False``. ``surveyed`` is ``"thorax"`` for a film on which removable objects outside the
-        thorax were not boxed.
+        Samples with label 0 (clean) or 1 (foreign); see `xiqa.simulation.chest.groups` for the objects.
+        ``surveyed`` is ``"problems"`` for a film on which objects outside the thorax were not boxed.
 
     Raises:
         DatasetError: A table is absent or has other columns, or a value is not as documented.
@@ -62,7 +59,7 @@ def read_foreign_objects(folder: Path) -> list[Sample]:
                 expected="clean, foreign or uncertain; train, val or test",
                 got=f"{row['label']!r}, {row['split']!r}",
             )
-        surveyed: Literal["all", "thorax"] = "all" if row["outside_surveyed"] == "1" else "thorax"
+        surveyed: Literal["all", "problems"] = "all" if row["outside_surveyed"] == "1" else "problems"
         lungs = folder / "masks" / f"{Path(row['image']).stem}_lungs.png"
         samples.append(
             Sample(
@@ -112,4 +109,4 @@ def _annotation(row: dict[str, str]) -> Annotation:
         box = Box(*(number(row[name]) for name in ("x0", "y0", "x1", "y1")))
     except ValueError:
         raise DatasetError(f"objects.csv, {row['image']}: a corner is not a number") from None
-    return Annotation(box, kind=row["kind"], removable=row["removable"] == "1", zone=row["zone"])
+    return chest_object(box, row["kind"], removable=row["removable"] == "1", zone=row["zone"])

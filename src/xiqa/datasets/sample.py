@@ -25,8 +25,8 @@ class Sample:
         split: ``train``, ``val`` or ``test``.
         patient: Who it shows, so that splits and intervals go by patient.
         annotations: The annotated objects.
-        surveyed: ``"all"`` when every object in the image is annotated, ``"thorax"`` when those outside
-            the thorax may be missing, ``"none"`` when no object was looked for.
+        surveyed: ``"all"`` when every object in the image is annotated, ``"problems"`` when those that are no
+            problem may be missing, ``"none"`` when no object was looked for.
         tags: Further class names, for multi-label sets.
         degree: How bad it is, from 0 to 1, for regression and ordered classes; None where nobody said.
         organ_mask: File with the mask of the organ of interest (lungs), where the set has one.
@@ -39,7 +39,7 @@ class Sample:
     split: Split
     patient: str = ""
     annotations: tuple[Annotation, ...] = ()
-    surveyed: Literal["all", "thorax", "none"] = "all"
+    surveyed: Literal["all", "problems", "none"] = "all"
     tags: tuple[str, ...] = ()
     degree: float | None = None
     organ_mask: Path | None = None

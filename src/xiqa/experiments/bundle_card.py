@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from xiqa.assessment.runtimes.torch import guard_watch, named_layers
-from xiqa.datasets import COMPACT_KINDS, Sample
+from xiqa.datasets import Sample
+from xiqa.datasets.groups import PROBLEM, members
 from xiqa.experiments.other_sources import other_sources, turned_films
 from xiqa.metrics.localisation.froc import candidates
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
@@ -18,7 +19,7 @@ from xiqa.metrics.truth import objects_on
 from xiqa.models.card import BundleCard, Evaluation, GuardReport
 from xiqa.saliency.engine import explain
 from xiqa.saliency.maps import upsample
-from xiqa.scoring.evaluation import Scores, summarise
+from xiqa.scoring.evaluation import RECALL, Scores, summarise
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.seeds import CARD
 
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
     from xiqa.models import LoadedModel
     from xiqa.saliency.engine import Captured
-    from xiqa.types import Annotation, FloatArray, Image, SaliencyMap
+    from xiqa.types import FloatArray, Image, SaliencyMap
 
 __all__ = [
     "CENTRE",
+    "GROUPS",
     "METHODS",
     "evaluate_bundle",
     "evaluate_guard",
@@ -47,6 +49,9 @@ METHODS = (
     "gradient", "inputxgradient",
 )  # fmt: skip
 """Detectors of a card unless others are named: one forward pass and few backward passes for all."""
+
+GROUPS = ("removable", PROBLEM, "compact")
+"""Groups of objects that a card's peaks are scored on; a group that no image has is left out."""
 
 CENTRE = "centre"
 """The baseline that always points at the film's middle."""
@@ -102,7 +107,7 @@ def simulated_samples(count: int) -> list[Sample]:
 
 def with_evaluation(card: BundleCard, evaluation: Evaluation) -> BundleCard:
     """The card with one set's scores, in place of older ones on the same films."""
-    others = tuple(scores for scores in card.evaluations if scores.films != evaluation.films)
+    others = tuple(scores for scores in card.evaluations if scores.name != evaluation.name)
     return card.model_copy(update={"evaluations": (*others, evaluation)})
 
 
@@ -160,26 +165,16 @@ def score_film(
     scores.poor.append(poor)
     scores.probabilities.append(probability)
     scores.caught.append(caught)
-    truths = _truths(objects_on(sample.annotations, image.size))
-    scores.truths.append(truths[1])
+    objects = objects_on(sample.annotations, image.size)
+    truths = {group: members(objects, group) for group in GROUPS}
+    scores.truths.append(truths[PROBLEM])
     placed = {name: frame.map_to_original(upsample(one).values) for name, (one,) in maps.items()}
     placed[CENTRE] = _centre(image)
     for name, saliency in placed.items():
-        row = (
-            [pointing_game(saliency, truth, tolerance=tolerance) for truth in truths]
-            if poor
-            else [np.nan] * 3
-        )
-        row.append(pointing_recall(saliency, truths[1], tolerance=tolerance) if poor else np.nan)
-        scores.hits.setdefault(name, []).append(tuple(row))
+        row = {group: pointing_game(saliency, truth, tolerance=tolerance) for group, truth in truths.items()}
+        row[RECALL] = pointing_recall(saliency, truths[PROBLEM], tolerance=tolerance)
+        scores.hits.setdefault(name, []).append(row if poor else dict.fromkeys(row, np.nan))
         scores.found.setdefault(name, []).append(candidates(saliency, probability))
-
-
-def _truths(annotations: Sequence[Annotation]) -> tuple[list[Annotation], ...]:
-    """The removable objects anywhere, over the thorax, and the compact ones anywhere."""
-    removable = [annotation for annotation in annotations if annotation.removable]
-    thorax = [annotation for annotation in removable if annotation.zone != "outside"]
-    return removable, thorax, [annotation for annotation in removable if annotation.kind in COMPACT_KINDS]
 
 
 def _centre(image: Image) -> FloatArray:

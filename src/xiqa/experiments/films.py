@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from xiqa.datasets import COMPACT_KINDS, Sample
+from xiqa.datasets import Sample
 from xiqa.datasets.detect import read_dataset
+from xiqa.datasets.groups import members
 from xiqa.datasets.nih_chestxray14 import read_boxes
 from xiqa.errors import ConfigError, DatasetError
-from xiqa.experiments.recipe import Films, Objects
-from xiqa.geometry import Box, Frame
-from xiqa.models.regions.lungs import SHIPPED_LUNGS, loaded
+from xiqa.experiments.recipe import Films, Measure
+from xiqa.geometry import Frame
+from xiqa.models.regions.region import box_around, find_region
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.chest.scenario import Scenario, scenario_grid
 from xiqa.types import Annotation, Image, MaskArray
@@ -33,18 +34,14 @@ class Loaded:
         image: Its pixels.
         label: Index of its class; 1 is poor.
         annotations: The objects on it.
-        find_lungs: Gives `lungs`, when they are asked for.
+        region: The pixels of a region of interest, by its name: exact on simulated films, found by a network
+            on real ones.
     """
 
     image: Image
     label: int
     annotations: tuple[Annotation, ...]
-    find_lungs: Callable[[], MaskArray]
-
-    @property
-    def lungs(self) -> MaskArray:
-        """Pixels over the lungs: exact on simulated films, found by the shipped lung network on real ones."""
-        return self.find_lungs()
+    region: Callable[[str], MaskArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,19 +81,12 @@ def choose_films(films: Films, seed: int) -> list[Film]:
     return found
 
 
-def truth_of(film: Loaded, objects: Objects) -> list[Annotation]:
-    """The annotations that count as truth; see `xiqa.experiments.recipe.Measure`."""
-    if objects == "lungs":
-        lungs = film.lungs
-        rows, columns = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
-        if not len(rows):
-            return []
-        box = Box(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
-        return [Annotation(box, kind="lungs", mask=lungs)]
-    removable = [one for one in film.annotations if one.removable]
-    if objects == "thorax":
-        return [one for one in removable if one.zone != "outside"]
-    return removable if objects == "removable" else [one for one in removable if one.kind in COMPACT_KINDS]
+def truth_of(film: Loaded, measure: Measure) -> list[Annotation]:
+    """The annotations that a measure takes for the truth."""
+    if not measure.region:
+        return members(film.annotations, measure.objects)
+    mask = film.region(measure.region)
+    return [Annotation(box_around(mask), kind=measure.region, mask=mask)] if mask.any() else []
 
 
 def _from_folder(films: Films) -> list[Film]:
@@ -119,8 +109,7 @@ def _read(sample: Sample, boxes: tuple[Annotation, ...] = ()) -> Loaded:
     image = sample.read()
     frame = Frame.resize(original=(BOX_SIDE, BOX_SIDE), model=image.size)
     own = tuple(replace(one, box=frame.box_to_model(one.box)) for one in boxes)
-    lungs = cache(lambda: loaded(SHIPPED_LUNGS)(image))
-    return Loaded(image, sample.label, sample.annotations + own, lungs)
+    return Loaded(image, sample.label, sample.annotations + own, cache(lambda name: find_region(name, image)))
 
 
 def _simulated(films: Films) -> list[Film]:
@@ -142,8 +131,13 @@ def _simulated(films: Films) -> list[Film]:
 
 def _simulate(films: Films, scenario: Scenario | None, seed: int) -> Loaded:
     phantom = simulate_chest(seed, size=films.size, objects=scenario)
-    lungs = phantom.lung_mask
-    if lungs is None:
-        raise DatasetError(f"the simulated film {seed} has no lungs")
+    known = {"lungs": phantom.lung_mask}
+
+    def region(name: str) -> MaskArray:
+        mask = known.get(name)
+        if mask is None:
+            raise DatasetError(f"the simulated film {seed} has no {name}")
+        return mask
+
     # a drawn marker is no object, and the mask of valid pixels is no part of the question
-    return Loaded(replace(phantom.image, mask=None), phantom.label, phantom.annotations, lambda: lungs)
+    return Loaded(replace(phantom.image, mask=None), phantom.label, phantom.annotations, region)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from xiqa.datasets.groups import members
 from xiqa.errors import ConfigError
 from xiqa.experiments.films import Film, Loaded
 from xiqa.experiments.networks import Subject, layers_of
@@ -112,12 +113,8 @@ def _maps(
 
 
 def _picture(loaded: Loaded, values: np.ndarray | None, frame: Frame | None) -> Image:
-    """The film with its map, the map's peak and the boxes of removable objects over the thorax."""
-    boxes = [
-        Finding(peak=one.box.centre, box=one.box, score=1.0)
-        for one in loaded.annotations
-        if one.removable and one.zone != "outside"
-    ]
+    """The film with its map, the map's peak and the boxes of its problems."""
+    boxes = [Finding(peak=one.box.centre, box=one.box, score=1.0) for one in members(loaded.annotations)]
     saliency, places = None, boxes
     if values is not None and frame is not None:
         saliency = SaliencyMap(values, "map", 1, input_size=frame.model_size, frame=frame)

@@ -145,9 +145,9 @@ class Bench:
         if how.corruption:
             changed = corrupt(one.loaded.image, how.corruption, how.degree, self.experiment.seed)
             return torch.from_numpy(self.model.prepare(changed)[0]).to(self._device)
-        kept = torch.from_numpy(one.frame.image_to_model(one.loaded.lungs.astype(np.float32)))
+        kept = torch.from_numpy(one.frame.image_to_model(one.loaded.region(how.region).astype(np.float32)))
         kept = kept.to(self._device)
-        kept = kept if how.mask == "lungs" else 1 - kept
+        kept = kept if how.keep == "inside" else 1 - kept
         return one.array * kept + one.array.mean(dim=(1, 2), keepdim=True) * (1 - kept)
 
     def _verdicts(self, batch: list[Prepared], logits: Tensor, alteration: str) -> list[Row]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from xiqa.config import RecipeFile, Section
+from xiqa.datasets.groups import PROBLEM
 from xiqa.errors import ConfigError
+from xiqa.models.regions.region import known_region
 from xiqa.simulation.seeds import EXPERIMENTS
 
 __all__ = [
@@ -25,7 +27,7 @@ __all__ = [
     "recipes",
 ]
 
-Objects = Literal["thorax", "removable", "compact", "lungs"]
+RegionName = Annotated[str, AfterValidator(lambda name: name and known_region(name))]
 State = Literal["trained", "imagenet", "semi", "full"]
 Key = Literal[
     "model", "state", "seed", "profile", "method", "layer", "smoothing", "alteration", "group", "class",
@@ -100,7 +102,8 @@ class Alteration(Section):
         degree: Of the corruption, 0 to 1.
         attack: ``fgsm``, ``pgd`` or ``deepfool``, away from the explained class.
         epsilon: Of ``fgsm`` and ``pgd``, in units of the network's input.
-        mask: ``lungs``: everything beside the lungs becomes the film's mean; ``outside``: the lungs do.
+        region: A region of interest, such as ``lungs``: everything beside it becomes the film's mean.
+        keep: ``inside`` keeps the region; ``outside`` keeps everything beside it, and the region is lost.
     """
 
     name: str
@@ -108,12 +111,13 @@ class Alteration(Section):
     degree: float = Field(default=0.5, ge=0, le=1)
     attack: Literal["", "fgsm", "pgd", "deepfool"] = ""
     epsilon: float = Field(default=0.02, gt=0)
-    mask: Literal["", "lungs", "outside"] = ""
+    region: RegionName = ""
+    keep: Literal["inside", "outside"] = "inside"
 
     @model_validator(mode="after")
     def _one(self) -> Alteration:
-        if sum(map(bool, (self.corruption, self.attack, self.mask))) != 1:
-            raise ValueError("name one of corruption, attack and mask")
+        if sum(map(bool, (self.corruption, self.attack, self.region))) != 1:
+            raise ValueError("name one of corruption, attack and region")
         return self
 
 
@@ -123,8 +127,8 @@ class Measure(Section):
     Attributes:
         metric: Its name (``xiqa metrics``).
         label: What it is called in tables; by default the name.
-        objects: What counts as truth: removable objects over the thorax, anywhere, compact ones anywhere,
-            or the lungs.
+        objects: What counts as truth: the objects of a group, by default those that make an image poor.
+        region: A region of interest, such as ``lungs``, that counts as truth instead.
         params: Parameters of the metric that differ from its defaults.
         curve: Keep the whole curve of a perturbation metric beside its value.
         limit: Only on so many of the films, drawn by the experiment's seed; None: all.
@@ -134,7 +138,8 @@ class Measure(Section):
 
     metric: str
     label: str = ""
-    objects: Objects = "thorax"
+    objects: str = PROBLEM
+    region: RegionName = ""
     params: dict[str, Any] = Field(default_factory=dict)
     curve: bool = False
     limit: int | None = Field(default=None, ge=1)

@@ -102,9 +102,7 @@ class ScoredMap:
     def _value(self, measure: Measure, info: MetricInfo) -> float:
         params = dict(measure.params)
         if info.kind == "localisation":
-            return float(
-                info.function(self.original(), truth_of(self.film.loaded, measure.objects), **params)
-            )
+            return float(info.function(self.original(), truth_of(self.film.loaded, measure), **params))
         if info.kind == "agreement":
             before = on_input(self.clean, self.film.frame, self.sigma)
             return float(info.function(before, self.input(), **params))

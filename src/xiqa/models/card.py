@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from xiqa.config import Section
 from xiqa.models.architecture import Architecture
+from xiqa.models.card_formats import upgraded_card
 from xiqa.models.outputs import Outputs, disagreement, output_count, poor_classes, problem_names
 from xiqa.models.preprocess import Preprocessing
 from xiqa.models.sealed import SealedCard
@@ -39,31 +40,37 @@ class Reliability(Section):
 
     low: Probability
     high: Probability
-    films: int = Field(ge=0)
+    images: int = Field(ge=0)
     predicted: Probability
     observed: Probability
 
 
 class Localisation(Section):
-    """Where a detector's peak falls on the poor films, as fractions of hits."""
+    """Where a detector's peak falls on the poor images, as fractions of hits.
+
+    Attributes:
+        method: The detector.
+        groups: The share of images on whose objects of a group the peak lies, by group; None where no image
+            has such an object.
+        recall: The share of an image's problems that get a peak of their own.
+        froc: Mean sensitivity of the peaks as verdicts on places.
+    """
 
     method: str
-    anywhere: Estimate | None = None
-    thorax: Estimate | None = None
-    compact: Estimate | None = None
+    groups: dict[str, Estimate | None] = Field(default_factory=dict)
     recall: Estimate | None = None
     froc: Estimate | None = None
 
 
 class Evaluation(Section):
-    """Scores on one set of films.
+    """Scores on one set of images.
 
     Attributes:
-        films: What they are (``validation``, ``test``, ``simulated``).
+        name: Which set it is (``validation``, ``test``, ``simulated``).
         tolerance: Pixels of the original around a box that still count as a hit.
     """
 
-    films: str
+    name: str
     images: int
     poor: int
     patients: int
@@ -109,7 +116,7 @@ class BundleCard(SealedCard):
         versions: Packages that the training ran on.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     created: str
     architecture: Architecture
@@ -164,4 +171,9 @@ class BundleCard(SealedCard):
     @property
     def hash(self) -> str:
         """Short name of exactly this model: the start of the card's hash, which covers the weights'."""
-        return self.card_sha256[:16]
+        return (self.formerly or self.card_sha256)[:16]
+
+    @classmethod
+    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """A card of format 1 in this one; see `xiqa.models.card_formats`."""
+        return upgraded_card(content) if content.get("format") == 1 else content

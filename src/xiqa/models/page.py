@@ -66,8 +66,8 @@ def _evaluation(scores: Evaluation) -> list[str]:
     if scores.guard_caught is not None:
         rows.append(("Caught by the guard", str(scores.guard_caught)))
     parts = [
-        f"## On {scores.films} films",
-        f"{scores.images} films of {scores.patients} patients, {scores.poor} of them poor; "
+        f"## On {scores.name} images",
+        f"{scores.images} images of {scores.patients} patients, {scores.poor} of them poor; "
         "95 % intervals, where given, by patient.",
         _table(("Measure", "Value"), rows),
     ]
@@ -75,23 +75,24 @@ def _evaluation(scores: Evaluation) -> list[str]:
         bins = [
             (
                 f"{row.low:.1f} to {row.high:.1f}",
-                str(row.films),
+                str(row.images),
                 f"{row.predicted:.3f}",
                 f"{row.observed:.3f}",
             )
             for row in scores.reliability
         ]
-        parts.append(_table(("Predicted probability", "Films", "Mean predicted", "Share poor"), bins))
+        parts.append(_table(("Predicted probability", "Images", "Mean predicted", "Share poor"), bins))
     if scores.localisation:
-        found = [
+        groups = list(dict.fromkeys(group for row in scores.localisation for group in row.groups))
+        places = [
             (
                 f"`{row.method}`",
-                *(str(x or "") for x in (row.anywhere, row.thorax, row.compact, row.recall, row.froc)),
+                *(str(value or "") for value in (*map(row.groups.get, groups), row.recall, row.froc)),
             )
             for row in scores.localisation
         ]
-        head = ("Peak on a removable object", "anywhere", "over the thorax", "compact", "recall", "FROC")
-        parts += [f"A peak counts within {scores.tolerance:g} pixels of a box.", _table(head, found)]
+        head = ("Peak on an object of the group", *groups, "recall", "FROC")
+        parts += [f"A peak counts within {scores.tolerance:g} pixels of a box.", _table(head, places)]
     return parts
 
 

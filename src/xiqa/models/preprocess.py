@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from xiqa.config import Section
-from xiqa.errors import MissingDependencyError
 from xiqa.geometry import Frame
 from xiqa.imaging.values import to_grey
+from xiqa.models.regions.region import Region
 
 if TYPE_CHECKING:
     from xiqa.types import FloatArray, Image
@@ -29,10 +29,7 @@ class Preprocessing(Section):
         fill: Value in [0, 1] of the padding.
         mean: Subtracted, one a channel; its length is the number of channels.
         std: Divided by, one a channel.
-        lungs: What the network sees of a frontal chest film: ``whole`` all of it, ``crop`` the box around the
-            lungs, ``multiply`` the lungs alone, the rest black; see `xiqa.models.regions.lungs`.
-        lung_margin: Added around the lungs, as a part of their width.
-        lung_model: Name of the shipped network that finds them, or a file that ``xiqa lungs train`` wrote.
+        region: What of an image the network sees; None: all of it.
     """
 
     size: tuple[int, int] = (512, 512)
@@ -40,9 +37,7 @@ class Preprocessing(Section):
     fill: float = Field(default=0.0, ge=0, le=1)
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    lungs: Literal["whole", "crop", "multiply"] = "whole"
-    lung_margin: float = Field(default=0.05, ge=0, le=1)
-    lung_model: str = "lungs-1"
+    region: Region | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -55,23 +50,11 @@ class Preprocessing(Section):
         return make(original=original, model=self.size)
 
     def grid(self, image: Image) -> tuple[FloatArray, Frame]:
-        """The grey image ``(h, w)`` in [0, 1] on the network's grid, and the frame."""
-        if self.lungs != "whole":
-            return self._lung_grid(image)
-        frame = self.frame(image.size)
-        return frame.image_to_model(to_grey(image.pixels), fill=self.fill), frame
-
-    def _lung_grid(self, image: Image) -> tuple[FloatArray, Frame]:
-        """`grid` of what the lung mask leaves; the frame leads back to the whole film all the same."""
-        assert self.lungs != "whole"
-        try:
-            from xiqa.models.regions.lungs import apply_lung_mask, loaded  # noqa: PLC0415 - needs torch
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError(
-                "the lung mask needs PyTorch", got=str(error), todo='pip install "xiqa[torch]"'
-            ) from error
-        mask = loaded(self.lung_model)(image)
-        left, cut = apply_lung_mask(image, mask, self.lungs, margin=self.lung_margin)
+        """The grey image ``(h, w)`` in [0, 1] on the network's grid, and the frame that leads back."""
+        if self.region is None:
+            frame = self.frame(image.size)
+            return frame.image_to_model(to_grey(image.pixels), fill=self.fill), frame
+        left, cut = self.region.cut(image)
         fitted = self.frame(left.size)
         frame = Frame(image.size, fitted.model_size, cut.region, fitted.window)
         return fitted.image_to_model(to_grey(left.pixels), fill=self.fill), frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import ValidationError
 
@@ -26,19 +26,43 @@ class SealedCard(Section):
     Attributes:
         weights_sha256: Of the weights' file.
         card_sha256: Of this card without this entry.
+        formerly: Hash of the same card in an older format, under which it goes on; empty in the present one.
     """
 
     weights_sha256: str = ""
     card_sha256: str = ""
+    formerly: str = ""
 
     def digest(self) -> str:
         """SHA-256 of the card's canonical JSON without its own hash.
 
         Only entries that the card tells: one that a later release added, with a default, changes no hash.
         """
-        content = self.model_dump(mode="json", exclude={"card_sha256"}, exclude_unset=True)
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _digest(self.model_dump(mode="json", exclude_unset=True))
+
+    @classmethod
+    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """A card's entries as this release spells them; kinds whose format has changed override it."""
+        return content
+
+    @classmethod
+    def opened(cls, content: dict[str, Any], file: str) -> Self:
+        """Check a card's entries against their own hash, as they were written, and make a card of them.
+
+        Raises:
+            BundleError: They were changed, or are not those of such a card.
+        """
+        try:
+            card = cls.model_validate(cls.upgraded(content))
+        except ValidationError as error:
+            raise BundleError(
+                f"{file} is not a card that this version reads", got=faults(error, cls)
+            ) from error
+        written = str(content.get("card_sha256", ""))
+        _check(f"{file} was changed", written, _digest(content))
+        if card.digest() == written:
+            return card
+        return card.model_copy(update={"formerly": card.formerly or written}).sealed()
 
     def sealed(self) -> Self:
         """The card with every entry told and its own hash filled in."""
@@ -60,12 +84,14 @@ def open_card(kind: type[_Card], path: Path, *, todo: str | None = None) -> _Car
     Raises:
         BundleError: It is absent, unreadable, changed, or of another version.
     """
+    text = _read(path, MOST_CARD_BYTES, todo)
     try:
-        card = kind.model_validate_json(_read(path, MOST_CARD_BYTES, todo))
-    except ValidationError as error:
-        raise BundleError(f"{path} is not a card that this version reads", got=faults(error, kind)) from error
-    _check(f"{path} was changed", card.card_sha256, card.digest())
-    return card
+        content = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"{path} is no card", expected="JSON", got=str(error)) from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} is no card", expected="a JSON object", got=type(content).__name__)
+    return kind.opened(content, str(path))
 
 
 def open_weights(path: Path, card: SealedCard, *, todo: str | None = None) -> bytes:
@@ -95,10 +121,16 @@ def seal(path: Path, card: _Card, weights: tuple[Path, bytes] | None = None) -> 
         place, content = weights
         card = card.model_copy(update={"weights_sha256": hashlib.sha256(content).hexdigest()})
         write_atomic(place, content)
-    card = card.sealed()
+    card = card.model_copy(update={"formerly": ""}).sealed()
     text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
     write_atomic(path, f"{text}\n".encode())
     return card
+
+
+def _digest(content: dict[str, Any]) -> str:
+    told = {name: value for name, value in content.items() if name != "card_sha256"}
+    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _read(path: Path, most: int, todo: str | None) -> bytes:

@@ -14,8 +14,7 @@ from xiqa.types import Annotation, Image
 __all__ = ["contact_sheet"]
 
 PAPER, INK = (16, 18, 22), (225, 228, 232)
-# over the chest and removable; removable but outside; not a reason to repeat
-BOX_COLOURS = {"thorax": (255, 92, 80), "other": (255, 206, 84), "kept": (96, 208, 160)}
+PROBLEM, HARMLESS = (255, 92, 80), (96, 208, 160)
 
 
 def contact_sheet(
@@ -28,8 +27,7 @@ def contact_sheet(
 ) -> Pillow.Image:
     """Lay images out in rows, each in a square cell with its caption below.
 
-    Boxes of removable objects are red over the thorax (or where no zone is known), amber elsewhere; boxes of
-    devices and markers, which are no reason to repeat an image, are green.
+    Boxes of problems are red; boxes of what is no reason to repeat an image are green.
 
     Args:
         images: What to show.
@@ -74,8 +72,7 @@ def _picture(image: Image, annotations: Sequence[Annotation], cell: int) -> Pill
     scale = picture.width / image.width, picture.height / image.height
     pen = ImageDraw.Draw(picture)
     for annotation in annotations:
-        over = "thorax" if annotation.zone in ("thorax", "") else "other"
-        colour = BOX_COLOURS[over if annotation.removable else "kept"]
+        colour = PROBLEM if annotation.problem else HARMLESS
         box = annotation.box
         corners = (
             (box.x0 - 0.5) * scale[0],

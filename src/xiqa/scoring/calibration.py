@@ -38,7 +38,7 @@ def reliability(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -
         Reliability(
             low=float(edges[index]),
             high=float(edges[index + 1]),
-            films=int(inside.sum()),
+            images=int(inside.sum()),
             predicted=float(predicted[inside].mean()),
             observed=float(observed[inside].mean()),
         )
@@ -64,4 +64,4 @@ def calibration_error(probabilities: ArrayLike, outcomes: ArrayLike, bins: int =
     if not predicted.size:
         raise MetricError("no calibration error of no image")
     diagram = reliability(predicted, observed, bins)
-    return sum(row.films * abs(row.predicted - row.observed) for row in diagram) / predicted.size
+    return sum(row.images * abs(row.predicted - row.observed) for row in diagram) / predicted.size

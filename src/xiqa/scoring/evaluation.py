@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from xiqa.metrics.localisation.froc import Candidate
     from xiqa.types import Annotation
 
-__all__ = ["Scores", "auc_interval", "summarise"]
+__all__ = ["RECALL", "Scores", "auc_interval", "summarise"]
 
 RESAMPLES = 1000
+RECALL = "recall"
 
 
 @dataclass(slots=True)
@@ -34,17 +35,17 @@ class Scores:
     """What was measured on each film; the lists run in parallel.
 
     Attributes:
-        hits: For each method, ``(films, 4)``: a hit anywhere, on the thorax, on a compact object, and the
-            recall over thoracic objects; NaN on films without such an object.
-        found: For each method, the candidates of each film, for FROC.
-        truths: The thoracic removable objects of each film.
+        hits: For each method, a row an image: by group of objects whether the peak lies on one of them, and
+            under `RECALL` the share of problems that get a peak; NaN on images without such an object.
+        found: For each method, the candidates of each image, for FROC.
+        truths: The problems of each image.
     """
 
     patients: list[str] = field(default_factory=list)
     poor: list[bool] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
     caught: list[bool] = field(default_factory=list)
-    hits: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    hits: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     found: dict[str, list[list[Candidate]]] = field(default_factory=dict)
     truths: list[list[Annotation]] = field(default_factory=list)
 
@@ -68,7 +69,7 @@ def summarise(scores: Scores, films: str, threshold: float, tolerance: float) ->
         lambda pick: calibration_error(probabilities[pick], poor[pick]), scores.patients, bounds=(-inf, inf)
     )
     return Evaluation(
-        films=films,
+        name=films,
         images=len(poor),
         poor=int(poor.sum()),
         patients=len(set(scores.patients)),
@@ -108,14 +109,14 @@ def _means(columns: Sequence[NDArray[np.float64]], patients: Sequence[str]) -> l
 
 def _localisation(method: str, scores: Scores) -> Localisation:
     """What a method's peaks hit, and FROC of them as verdicts on places."""
-    hits = _means(list(np.array(scores.hits[method], dtype=float).T), scores.patients)
-    anywhere, thorax, compact, recall = (one.estimate() if one.images else None for one in hits)
+    rows = scores.hits[method]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    means = _means([np.array([row.get(name, nan) for row in rows]) for name in names], scores.patients)
+    hits = {name: mean.estimate() if mean.images else None for name, mean in zip(names, means, strict=True)}
     return Localisation(
         method=method,
-        anywhere=anywhere,
-        thorax=thorax,
-        compact=compact,
-        recall=recall,
+        recall=hits.pop(RECALL, None),
+        groups=hits,
         froc=_froc(method, scores) if any(scores.truths) else None,
     )
 

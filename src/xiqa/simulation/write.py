@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from xiqa.errors import DatasetError
 from xiqa.imaging.masks import write_mask
+from xiqa.simulation.chest.groups import REMOVABLE, zone_of
 from xiqa.simulation.chest.scenario import Scenario
 from xiqa.simulation.dx import write_dx
 from xiqa.simulation.phantom import Phantom
@@ -142,9 +143,10 @@ class PhantomFolder:
         boxes = []
         for annotation in phantom.annotations:
             corners = [round(value) for value in annotation.box]
-            if annotation.removable and annotation.zone == "thorax":
+            if annotation.problem:
                 boxes.append(" ".join(str(value) for value in (0, *corners)))
-            values = (name, *corners, annotation.kind, int(annotation.removable), annotation.zone)
+            removable = int(REMOVABLE in annotation.groups)
+            values = (name, *corners, annotation.kind, removable, zone_of(annotation))
             yield "objects.csv", dict(zip(TABLES["objects.csv"], values, strict=True))
         yield "annotations.csv", {"image_name": name, "annotation": ";".join(boxes)}
         spacing = phantom.image.spacing

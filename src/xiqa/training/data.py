@@ -12,6 +12,7 @@ import torch.distributed
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from xiqa.datasets.groups import members
 from xiqa.training.augment import affine_boxes, affine_matrix, augment, warp
 from xiqa.training.targets import Truth, dense_target
 
@@ -74,7 +75,7 @@ def load_films(
     """
     films = []
     for sample in samples:
-        surveyed = sample.surveyed != "thorax" or sample.label == 0
+        surveyed = sample.surveyed != "problems" or sample.label == 0
         film = prepare_film(sample.read(), sample.annotations, sample.label, preprocessing, surveyed)
         films.append(film._replace(goal=goal(sample)))
         tick()
@@ -88,13 +89,9 @@ def prepare_film(
     preprocessing: Preprocessing,
     surveyed: bool = True,
 ) -> Film:
-    """One film on the grid of ``preprocessing``; only removable objects over the thorax are evidence."""
+    """One film on the grid of ``preprocessing``; only problems are evidence."""
     grey, frame = preprocessing.grid(image)
-    truths = tuple(
-        Truth.of(annotation, frame)
-        for annotation in annotations
-        if annotation.removable and annotation.zone != "outside"
-    )
+    truths = tuple(Truth.of(annotation, frame) for annotation in members(annotations))
     return Film(np.round(grey * 255).astype(np.uint8), truths, label, surveyed)
 
 

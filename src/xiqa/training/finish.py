@@ -132,7 +132,7 @@ def evaluate(
     """
     called = probabilities >= threshold
     return Evaluation(
-        films=films,
+        name=films,
         images=len(poor),
         poor=int(poor.sum()),
         patients=len(set(patients)),

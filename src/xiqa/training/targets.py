@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xiqa.datasets import COMPACT_KINDS
 from xiqa.geometry import Box
+from xiqa.simulation.chest.groups import COMPACT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,17 +24,17 @@ LARGEST_COMPACT = 0.1  # of the film's side: the box of a whole necklace is most
 
 
 class Truth(NamedTuple):
-    """One removable object on the network's input grid."""
+    """One problem on the network's input grid."""
 
     box: Box
     compact: bool
 
     @classmethod
     def of(cls, annotation: Annotation, frame: Frame) -> Truth:
-        """An annotated object; it counts as compact when its kind is and its box is small."""
+        """An annotated object; it counts as compact when its group is and its box is small."""
         box = frame.box_to_model(annotation.box)
         small = max(box.width, box.height) <= LARGEST_COMPACT * max(frame.model_size)
-        return cls(box, annotation.kind in COMPACT_KINDS and small)
+        return cls(box, COMPACT in annotation.groups and small)
 
 
 class DenseTarget(NamedTuple):
@@ -66,7 +66,7 @@ def dense_target(
     is mostly background, so only its strongest place is asked for and the rest is left open.
 
     Args:
-        truths: The removable objects, on the input grid.
+        truths: The problems, on the input grid.
         size: (rows, columns) of the input.
         cells: (rows, columns) of the evidence map.
         survey: (x0, y0, x1, y1) as fractions of the input outside which unboxed objects may lie; None:

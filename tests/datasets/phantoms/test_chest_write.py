@@ -39,8 +39,8 @@ def test_png_folder_is_read_by_the_reader_of_real_films(phantoms, tmp_path):
     assert [s.label for s in samples] == [p.label for p in phantoms]
     assert [s.split for s in samples] == [split_of(seed) for seed in SEEDS]
     for sample, phantom in zip(samples, phantoms, strict=True):
-        told = [(a.box, a.kind, a.removable, a.zone) for a in sample.annotations]
-        assert told == [(a.box, a.kind, a.removable, a.zone) for a in phantom.annotations]
+        told = [(a.box, a.kind, a.problem, a.groups) for a in sample.annotations]
+        assert told == [(a.box, a.kind, a.problem, a.groups) for a in phantom.annotations]
         grey = np.asarray(Pillow.open(sample.path), np.float32) / 255
         assert np.abs(grey - phantom.image.pixels).max() <= 0.5 / 255 + 1e-6
 
@@ -51,7 +51,7 @@ def test_annotations_are_in_object_cxr_layout(phantoms, tmp_path):
             folder.add(phantom)
     for row, phantom in zip(rows(tmp_path / "set" / "annotations.csv"), phantoms, strict=True):
         boxes = [a.box for a in parse_annotation(row["annotation"])]
-        assert boxes == [a.box for a in phantom.annotations if a.removable and a.zone == "thorax"]
+        assert boxes == [a.box for a in phantom.annotations if a.problem]
         assert bool(boxes) == phantom.label
 
 

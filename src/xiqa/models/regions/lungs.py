@@ -1,16 +1,10 @@
-"""Lung fields on frontal chest radiographs: a small network, its mask, and the film cut down to it.
-
-A classifier that is to judge the lungs can be kept from looking elsewhere (``lamprou2024faithfulness``): the
-film is cropped to the lungs, or everything outside them is made black, before the network sees it. The frame
-that leads back to the film stays exact either way.
-"""
+"""Lung fields on frontal chest radiographs: a small network and its mask; `region` puts it to use."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,17 +12,16 @@ import torch.nn.functional as F
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, label
 from torch import Tensor, nn
 
-from xiqa.errors import BundleError, ConfigError, GeometryError
-from xiqa.geometry import Box, Frame
+from xiqa.errors import BundleError
+from xiqa.geometry import Frame
 from xiqa.imaging.values import to_grey
 from xiqa.types import Image, MaskArray
 
 if TYPE_CHECKING:
     from xiqa.types import FloatArray
 
-__all__ = ["SHIPPED_LUNGS", "LungMask", "LungNet", "apply_lung_mask", "dice", "doubt", "lung_region"]
+__all__ = ["SHIPPED_LUNGS", "LungMask", "LungNet", "dice", "doubt", "loaded"]
 
-How = Literal["crop", "multiply"]
 SHIPPED_LUNGS = "lungs-1"
 WIDTHS = (16, 24, 40, 64)
 SIDE = 160
@@ -225,79 +218,3 @@ def doubt(mask: MaskArray) -> str:
     if min(small.solidity, large.solidity) < 0.83:
         return "a ragged outline"
     return ""
-
-
-def lung_region(mask: MaskArray, margin: float = 0.05) -> Box:
-    """The tightest box around the lungs, wider by a margin, in whole pixels inside the image.
-
-    Args:
-        mask: ``(H, W)``; must not be empty.
-        margin: Part of the box's width and height that is added on each side.
-
-    Raises:
-        GeometryError: If the mask is empty.
-
-    >>> mask = np.zeros((10, 10), dtype=bool); mask[4:8, 2:6] = True
-    >>> lung_region(mask, 0.25)
-    Box(x0=1, y0=3, x1=6, y1=8)
-    """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        raise GeometryError("an empty mask has no region", expected="a mask with lungs")
-    down, across = (round(margin * (index[-1] - index[0] + 1)) for index in (rows, columns))
-    return Box(
-        max(0, int(columns[0]) - across),
-        max(0, int(rows[0]) - down),
-        min(mask.shape[1] - 1, int(columns[-1]) + across),
-        min(mask.shape[0] - 1, int(rows[-1]) + down),
-    )
-
-
-def apply_lung_mask(
-    image: Image, mask: MaskArray, how: How = "crop", *, margin: float = 0.05
-) -> tuple[Image, Frame]:
-    """Cut a film down to the lungs.
-
-    Args:
-        image: The film.
-        mask: ``(H, W)`` its lungs. Where it is empty the film is left as it is, and its notes say so.
-        how: ``crop``: the box around the lungs, mediastinum included; ``multiply``: the film's size, black
-            outside the lungs (widened by the margin), mediastinum excluded.
-        margin: Part of the lungs' width that is added on each side.
-
-    Returns:
-        The film that is left, and the frame from the given film to it: a whole-pixel crop, without any
-        resampling, or the identity.
-
-    Raises:
-        GeometryError: If the mask is not on the film's grid.
-        ConfigError: If ``how`` is neither, or the margin is negative.
-    """
-    if mask.shape != image.size:
-        raise GeometryError("a mask of another size", expected=str(image.size), got=str(mask.shape))
-    if how not in ("crop", "multiply") or margin < 0:
-        raise ConfigError(
-            "unknown use of a lung mask", expected="crop or multiply, margin >= 0", got=f"{how}"
-        )
-    identity = Frame.resize(original=image.size, model=image.size)
-    if not mask.any():
-        return _noted(image, "no lungs found: the film is used as a whole"), identity
-    if how == "multiply":
-        reach = round(margin * float(np.ptp(np.flatnonzero(mask.any(axis=0)))))
-        keep = distance_transform_edt(~mask) <= reach
-        factor = keep if image.pixels.ndim == 2 else keep[..., None]
-        shown = replace(image, pixels=np.where(factor, image.pixels, np.float32(0)))
-        return _noted(shown, "black outside the lungs"), identity
-    box = lung_region(mask, margin)
-    rows, columns = slice(int(box.y0), int(box.y1) + 1), slice(int(box.x0), int(box.x1) + 1)
-    cut = replace(
-        image,
-        pixels=np.ascontiguousarray(image.pixels[rows, columns]),
-        mask=None if image.mask is None else np.ascontiguousarray(image.mask[rows, columns]),
-    )
-    return _noted(cut, "cropped to the lungs"), Frame.crop(original=image.size, box=box, model=cut.size)
-
-
-def _noted(image: Image, note: str) -> Image:
-    """The image with one more note."""
-    return replace(image, source=replace(image.source, notes=(*image.source.notes, note)))

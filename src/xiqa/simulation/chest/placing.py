@@ -11,6 +11,7 @@ import numpy as np
 from xiqa.errors import ConfigError
 from xiqa.geometry import Box
 from xiqa.imaging.masks import tightest_box
+from xiqa.simulation.chest.groups import OUTSIDE, THORAX, chest_object
 from xiqa.simulation.chest.implants import IMPLANTS
 from xiqa.simulation.chest.landmarks import Landmarks
 from xiqa.simulation.chest.objects import OBJECTS, ObjectKind
@@ -41,7 +42,7 @@ class Placed:
     @property
     def label(self) -> int:
         """1 when a removable object lies over the chest."""
-        return int(any(a.removable and a.zone == "thorax" for a in self.annotations))
+        return int(any(a.problem for a in self.annotations))
 
 
 def annotate(parts: Iterable[Part], marks: Landmarks, *, removable: bool) -> list[Annotation]:
@@ -55,8 +56,8 @@ def annotate(parts: Iterable[Part], marks: Landmarks, *, removable: bool) -> lis
         left, top = part.window[1].start, part.window[0].start
         box = Box(box.x0 + left, box.y0 + top, box.x1 + left, box.y1 + top)
         over = np.count_nonzero(covered & marks.chest[part.window]) >= OVER_CHEST * np.count_nonzero(covered)
-        zone = "thorax" if over else "outside"
-        found.append(Annotation(box, kind=part.kind, mask=part.mask, removable=removable, zone=zone))
+        zone = THORAX if over else OUTSIDE
+        found.append(chest_object(box, part.kind, removable=removable, zone=zone, mask=part.mask))
     return found
 
 
@@ -92,7 +93,7 @@ def _draw(
         pen = Pen(marks.size, marks.spacing, origin, 0.0 if anchored else angle, scale)
         kind.draw(pen, marks, rng)
         found = annotate(pen.parts, marks, removable=True)
-        beside = all(a.zone == "outside" for a in found)
+        beside = all(OUTSIDE in a.groups for a in found)
         if found and beside == (place == "outside"):
             return pen, found
     return None
