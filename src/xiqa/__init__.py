@@ -19,15 +19,18 @@ _LAZY: dict[str, str] = {
     "load_model": "xiqa.models",
     "read_image": "xiqa.imaging",
 }
+_ROOMS = ("dicom",)
 
-__all__ = ["__version__", *_LAZY]  # noqa: PLE0604 - all are strings
+__all__ = ["__version__", *_LAZY, *_ROOMS]  # noqa: PLE0604 - all are strings
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name in _ROOMS:
+        return import_module(f"xiqa.{name}")
     raise AttributeError(f"module 'xiqa' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted([*globals(), *_LAZY, *_ROOMS])

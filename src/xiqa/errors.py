@@ -9,6 +9,7 @@ __all__ = [
     "Code",
     "ConfigError",
     "DatasetError",
+    "DicomResultError",
     "GeometryError",
     "ImageReadError",
     "MetricError",
@@ -109,6 +110,25 @@ class ImageReadError(XiqaError):
         todo: str | None = None,
     ) -> None:
         self.code = Code(code)
+        super().__init__(problem, expected=expected, got=got, todo=todo)
+
+
+class DicomResultError(XiqaError):
+    """An assessment or a decision that cannot become a DICOM object.
+
+    ``code`` is one short stable word for machines (``missing_attribute``, ``other_image``, ...).
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        code: str,
+        expected: str | None = None,
+        got: str | None = None,
+        todo: str | None = None,
+    ) -> None:
+        self.code = code
         super().__init__(problem, expected=expected, got=got, todo=todo)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xiqa.assessment.runtime import Runtime
+    from xiqa.dicom.files import ResultFiles
     from xiqa.errors import ImageReadError
     from xiqa.report.folder import ResultsFolder
     from xiqa.types import Assessment
@@ -44,6 +45,12 @@ def command(
         "--identifiers",
         help="Write accession number, patient and date into the results too, not the DICOM UIDs alone.",
     ),
+    dicom_results: str | None = typer.Option(
+        None,
+        "--dicom-results",
+        help="Results as DICOM objects below --out: sc, sr, pr, ko, seg, pm, separated by commas.",
+    ),
+    send: str | None = typer.Option(None, help="Archive that they are sent to, as AE@host:port."),
 ) -> None:
     """Say of each image whether it is good enough, and where the problem is.
 
@@ -66,14 +73,19 @@ def command(
         "fragility": fragility or None,
         "xiqa": __version__,
     }
+    objects = _objects(out, settings, dicom_results, send)
     with ResultsFolder.open(out, settings, identifiers=identifiers) as folder:
-        wanted = [file for file in files if force or not folder.done(file)]
+        wanted = [
+            file
+            for file in files
+            if force or not folder.done(file) or not (objects is None or objects.done(file))
+        ]
         if len(wanted) < len(files):
             console.print(
                 f"{len(files) - len(wanted)} of {len(files)} images are done already (--force: again)"
             )
         try:
-            _run(runtime, wanted, settings["method"], batch_size, folder, console, fragility)
+            _run(runtime, wanted, settings["method"], batch_size, folder, console, fragility, objects)
         except KeyboardInterrupt:
             folder.finish()
             console.print(f"Interrupted. What is done is in {out}; the same command goes on there.")
@@ -81,10 +93,45 @@ def command(
         with console.status("Writing the report"):
             folder.finish()
         results = folder.results(files)
+        if objects is not None:
+            objects.send(files)
     _table(console, results, out)
     for error in refused:
         console.print(f"[bold]Not assessed:[/] {escape(str(error))}")
-    raise typer.Exit(int(bool(refused) or any(result.verdict == "not_assessed" for result in results)))
+    lacking = objects is not None and _tell_objects(console, objects)
+    failed = bool(refused) or any(result.verdict == "not_assessed" for result in results)
+    raise typer.Exit(int(lacking or failed))
+
+
+def _objects(out: Path, settings: dict[str, Any], kinds: str | None, send: str | None) -> ResultFiles | None:
+    """Where DICOM results go, if they are wanted."""
+    from xiqa.errors import ConfigError
+
+    if kinds is None:
+        if send is not None:
+            raise ConfigError("nothing to send", todo="say which with --dicom-results, sc,sr,pr,ko for one")
+        return None
+    from xiqa.dicom.files import ResultFiles
+    from xiqa.dicom.kinds import kinds_of
+    from xiqa.dicom.send import Destination
+
+    return ResultFiles(out, settings, kinds_of(kinds), None if send is None else Destination.parse(send))
+
+
+def _tell_objects(console: Console, objects: ResultFiles) -> bool:
+    """Say what became of the DICOM results; true where one is lacking."""
+    from rich.markup import escape
+
+    console.print(f"DICOM results: {escape(str(objects.folder))}", soft_wrap=True)
+    for file, problem in objects.refused.items():
+        console.print(f"[bold]No DICOM result:[/] {escape(file)}: {escape(problem)}", soft_wrap=True)
+    sent = objects.deliveries
+    failed = {path: delivery for path, delivery in sent.items() if not delivery.stored}
+    if sent:
+        console.print(f"{objects.to} has stored {len(sent) - len(failed)} of {len(sent)} objects")
+    for path, delivery in failed.items():
+        console.print(f"[bold]Not stored:[/] {escape(f'{path}: {delivery}')}", soft_wrap=True)
+    return bool(objects.refused or failed)
 
 
 def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadError]]:
@@ -109,6 +156,7 @@ def _run(
     folder: ResultsFolder,
     console: Console,
     fragility: bool,
+    objects: ResultFiles | None,
 ) -> None:
     """Assess the files; pictures and journal are written by a second thread."""
     from rich.progress import (
@@ -145,6 +193,8 @@ def _run(
         task = progress.add_task("Assessing", total=len(files))
 
         def on_result(*result: Any) -> None:
+            if objects is not None:
+                background.submit(objects.add, *result)
             background.submit(folder.add, *result)
             progress.advance(task)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from importlib.resources import files
 from pathlib import PurePath
@@ -16,8 +16,8 @@ from PIL import Image as Pillow
 from xiqa.imaging.options import printable
 from xiqa.report.journal import Entry
 from xiqa.report.overlay import drawn_box
-from xiqa.report.rows import counts, worst_first
-from xiqa.types import Assessment, Finding, Fragility, Verdict
+from xiqa.report.rows import counts, worst_first, worth_a_look
+from xiqa.types import Finding, Fragility, Verdict
 
 __all__ = ["PAGE_BYTES", "WORDS", "report_html"]
 
@@ -120,7 +120,7 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         "frame": f"{source.frame + 1} of {source.frames}" if source.frames > 1 else "",
         "width": width,
         "height": height,
-        "places": [_place(finding, (height, width)) for finding in _shown(result)],
+        "places": [_place(finding, (height, width)) for finding in worth_a_look(result)],
         "fragility": _fragility(result.fragility) if result.fragility else None,
         "film": None,
         "heat": None,
@@ -131,14 +131,6 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         case["film"] = data_uri(film, share * 3 // 4)
         case["heat"] = data_uri(heat, share // 4) if heat is not None and case["film"] else None
     return case
-
-
-def _shown(result: Assessment) -> Sequence[Finding]:
-    """The findings that are worth a look: all of them, but of an accepted image the strongest alone."""
-    findings = result.findings
-    if result.verdict is not Verdict.ACCEPT or not findings:
-        return findings
-    return [max(findings, key=lambda finding: finding.score)]
 
 
 def _fragility(fragility: Fragility) -> dict[str, str | None]:

@@ -151,12 +151,13 @@ def draw_findings(picture: Pillow.Image, original: tuple[int, int], findings: Se
     draw = ImageDraw.Draw(picture)
     for finding in findings:
         box = drawn_box(finding, original)
-        # a pixel's area reaches half a pixel beyond its centre
-        x0, y0 = np.array(box[:2]) * scale
-        x1, y1 = (np.array(box[2:]) + 1) * scale
+        # a pixel's area reaches half a pixel beyond its centre; lines run along whole pixels
+        x0, y0 = np.rint(np.array(box[:2]) * scale)
+        x1, y1 = np.rint((np.array(box[2:]) + 1) * scale)
         x, y = (np.array(finding.peak) + 0.5) * scale
         for colour, grow in ((DARK, line), (LIGHT, 0)):
             out, width = line + grow, line + 2 * grow
-            draw.rectangle((x0 - out, y0 - out, x1 + out, y1 + out), outline=colour, width=width)
+            edges = (x0 - out, y0 - out, x1 + out - 1, y1 + out - 1)  # the last pixel is drawn too
+            draw.rectangle(edges, outline=colour, width=width)
             draw.line((x - arm - grow, y, x + arm + grow, y), fill=colour, width=width)
             draw.line((x, y - arm - grow, x, y + arm + grow), fill=colour, width=width)

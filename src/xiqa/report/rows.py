@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xiqa.imaging.options import printable
-from xiqa.types import Assessment, Verdict
+from xiqa.types import Assessment, Finding, Verdict
 
-__all__ = ["counts", "csv_bytes", "json_bytes", "worst_first"]
+__all__ = ["counts", "csv_bytes", "json_bytes", "worst_first", "worth_a_look"]
 
 # What needs a person first comes first; what could not be read is not known to be good.
 URGENCY = (Verdict.REACQUIRE, Verdict.REVIEW, Verdict.NOT_ASSESSED, Verdict.ACCEPT)
@@ -59,6 +59,13 @@ def worst_first(results: Iterable[Assessment]) -> list[Assessment]:
         )
 
     return sorted(results, key=order)
+
+
+def worth_a_look(result: Assessment) -> Sequence[Finding]:
+    """The findings that a person is shown: all of them, but of an accepted image the strongest alone."""
+    if result.verdict is not Verdict.ACCEPT or not result.findings:
+        return result.findings
+    return [max(result.findings, key=lambda finding: finding.score)]
 
 
 def counts(results: Iterable[Assessment]) -> dict[Verdict, int]:

@@ -24,7 +24,7 @@ from xiqa.imaging.options import ReadOptions, printable
 from xiqa.imaging.values import to_grey
 from xiqa.types import FloatArray, Image, MaskArray, Source
 
-__all__ = ["DicomReader"]
+__all__ = ["DicomReader", "functional_group", "shutter_group", "spacing_of"]
 
 _UIDS = tuple(name for name in IDENTIFIERS if name.endswith("UID"))
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)  # PS3.5 section 9.1
@@ -50,14 +50,8 @@ class DicomReader:
 
     def read(self, frame: int) -> Image:
         """One frame in display order."""
-        data = self.header.data
-        raw = read_frame(self.header, self.format, frame, self.options.limits)
-        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-            raise ImageReadError("the pixels hold NaN or infinity", code="not_finite", expected="numbers")
-        notes: list[str] = []
-        plain = self.format.numbers(raw) if raw.ndim == 2 else None
-        shutter = shutter_mask(_shutter_group(data, frame), raw.shape[:2], notes)
-        mask = _both(self._not_padding(raw, plain, notes), shutter)
+        data, notes = self.header.data, list[str]()
+        raw, plain, mask = self._stored(frame, notes)
         if raw.ndim == 3:
             pixels = np.divide(raw, np.float32((1 << self.format.bits) - 1), dtype=np.float32)
         elif self.format.photometric == "PALETTE COLOR":
@@ -67,7 +61,7 @@ class DicomReader:
             display = self._display(raw, plain, mask, frame)
             pixels = self._shown(raw, plain, display)
             notes = [*display.notes, *notes]
-        spacing, spacing_notes = _spacing(data, frame)
+        spacing, spacing_notes = spacing_of(data, frame)
         identifiers, identifier_notes = _identifiers(data)
         return Image(
             pixels=to_grey(pixels) if self.options.grey else pixels,
@@ -84,6 +78,22 @@ class DicomReader:
                 notes=(*notes, *spacing_notes, *identifier_notes),
             ),
         )
+
+    def display(self, frame: int) -> Display:
+        """The transforms that `read` applies to a grey frame, with the range that its pixels may decide."""
+        raw, plain, mask = self._stored(frame, [])
+        return self._display(raw, plain, mask, frame)
+
+    def _stored(
+        self, frame: int, notes: list[str]
+    ) -> tuple[NDArray[Any], NDArray[Any] | None, MaskArray | None]:
+        """The bit patterns of a frame, the same as numbers where they are, and which pixels count."""
+        raw = read_frame(self.header, self.format, frame, self.options.limits)
+        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
+            raise ImageReadError("the pixels hold NaN or infinity", code="not_finite", expected="numbers")
+        plain = self.format.numbers(raw) if raw.ndim == 2 else None
+        shutter = shutter_mask(shutter_group(self.header.data, frame), raw.shape[:2], notes)
+        return raw, plain, _both(self._not_padding(raw, plain, notes), shutter)
 
     def _display(
         self, raw: NDArray[Any], numbers: NDArray[Any] | None, mask: MaskArray | None, frame: int
@@ -150,7 +160,7 @@ def _both(first: MaskArray | None, second: MaskArray | None) -> MaskArray | None
     return masks[0] & masks[1] if len(masks) == 2 else next(iter(masks), None)
 
 
-def _functional_group(data: Dataset, frame: int, keyword: str) -> Dataset | None:
+def functional_group(data: Dataset, frame: int, keyword: str) -> Dataset | None:
     """The item of a functional group for one frame, its own or the shared one."""
     per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
     shared = data.get("SharedFunctionalGroupsSequence") or []
@@ -161,13 +171,14 @@ def _functional_group(data: Dataset, frame: int, keyword: str) -> Dataset | None
     return None
 
 
-def _shutter_group(data: Dataset, frame: int) -> Dataset:
-    return _functional_group(data, frame, "FrameDisplayShutterSequence") or data
+def shutter_group(data: Dataset, frame: int) -> Dataset:
+    """Where the display shutter of one frame is described."""
+    return functional_group(data, frame, "FrameDisplayShutterSequence") or data
 
 
-def _spacing(data: Dataset, frame: int) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+def spacing_of(data: Dataset, frame: int) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
     """Millimetres a pixel as (row, column), and what it is measured at."""
-    measures = _functional_group(data, frame, "PixelMeasuresSequence")
+    measures = functional_group(data, frame, "PixelMeasuresSequence")
     notes: list[str] = []
     for group, keyword, note in (
         (measures, "PixelSpacing", ""),
