@@ -31,7 +31,7 @@ class Kind:
         sop_class: SOP Class UID of the object.
         title: What it is, in DICOM's words.
         what: What it holds.
-        builder: Function that makes it, as ``module:name`` in this package.
+        builder: Function that makes it, as ``module:name`` in `xiqa.dicom.objects`.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Kind:
         """
         module, name = self.builder.split(":")
         try:
-            function = getattr(import_module(f"xiqa.dicom.{module}"), name)
+            function = getattr(import_module(f"xiqa.dicom.objects.{module}"), name)
         except ModuleNotFoundError as error:
             if error.name != "highdicom":
                 raise

@@ -6,12 +6,12 @@ import highdicom as hd
 from highdicom import pr
 from pydicom import Dataset
 
-from xiqa.dicom.captions import captions
 from xiqa.dicom.case import NOT_FOR_DIAGNOSIS, Case, Series
 from xiqa.dicom.codes import Concept
 from xiqa.dicom.coordinates import outline, point
 from xiqa.dicom.geometry import anatomy_of, pixel_aspect, shutter_of
-from xiqa.dicom.grey_scale import grey_scale_of
+from xiqa.dicom.objects.captions import captions
+from xiqa.dicom.objects.grey_scale import grey_scale_of
 from xiqa.errors import DicomResultError
 from xiqa.types import Finding
 

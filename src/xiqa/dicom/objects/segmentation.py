@@ -8,8 +8,8 @@ from pydicom import Dataset
 
 from xiqa.dicom.case import Case, Series
 from xiqa.dicom.codes import Concept, explanation_of
-from xiqa.dicom.derived_map import algorithm, map_on_source, settle, single_frame
 from xiqa.dicom.geometry import orientation_of
+from xiqa.dicom.objects.derived_map import algorithm, map_on_source, settle, single_frame
 
 __all__ = ["LEVEL", "SERIES", "segmentation"]
 

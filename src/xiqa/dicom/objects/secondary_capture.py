@@ -10,10 +10,10 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 from pydicom import Dataset
 
-from xiqa.dicom.captions import captions
 from xiqa.dicom.case import Case, Series
 from xiqa.dicom.codes import Concept
 from xiqa.dicom.geometry import anatomy_of, orientation_of, pixel_aspect
+from xiqa.dicom.objects.captions import captions
 from xiqa.errors import DicomResultError
 from xiqa.report.overlay import overlay_picture
 

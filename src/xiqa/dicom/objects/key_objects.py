@@ -8,7 +8,7 @@ from pydicom.sr.coding import Code
 
 from xiqa.dicom.case import Case, Series
 from xiqa.dicom.codes import REJECT_REASONS, Concept
-from xiqa.dicom.structured_report import device_observer
+from xiqa.dicom.objects.structured_report import device_observer
 from xiqa.errors import DicomResultError
 from xiqa.types import Decision, Verdict
 

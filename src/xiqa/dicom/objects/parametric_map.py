@@ -7,8 +7,8 @@ from pydicom import Dataset
 
 from xiqa.dicom.case import Case, Series
 from xiqa.dicom.codes import Concept, explanation_of
-from xiqa.dicom.derived_map import PLACE, map_on_source, settle, single_frame
 from xiqa.dicom.geometry import anatomy_of
+from xiqa.dicom.objects.derived_map import PLACE, map_on_source, settle, single_frame
 from xiqa.errors import DicomResultError
 
 __all__ = ["SERIES", "parametric_map"]
