@@ -79,14 +79,37 @@ def test_a_refusal_leaves_the_worker_alive(fresh_pool):
     assert fresh_pool.idle[0].process.poll() is None
 
 
-def test_a_dead_worker_is_one_typed_error_and_is_replaced(fresh_pool):
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_was_killed_or_stopped_while_idle_is_replaced(fresh_pool, how):
     decode(CODED, TASK, DEFAULT_LIMITS)
-    os.kill(fresh_pool.idle[0].process.pid, signal.SIGSEGV)
-    fresh_pool.idle[0].process.wait()
-    with pytest.raises(ImageReadError) as caught:
-        decode(CODED, TASK, DEFAULT_LIMITS)
-    assert caught.value.code == "decoder_crashed"
-    assert "SIGSEGV" in str(caught.value)
+    process = fresh_pool.idle[0].process
+    os.kill(process.pid, how)
+    if how != signal.SIGSTOP:
+        process.wait()
+    np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
+    assert fresh_pool.idle[0].process.pid != process.pid
+    assert process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGSEGV, "decoder_crashed"), (signal.SIGSTOP, "decoder_timeout")]
+)
+def test_a_worker_that_dies_or_stops_at_work_is_one_typed_error(fresh_pool, monkeypatch, how, code):
+    """Also where its successor fares no better."""
+    ask, asked = pool._Worker.ask, []
+
+    def interrupted(worker, *arguments):
+        asked.append(worker.process.pid)
+        os.kill(worker.process.pid, how)
+        return ask(worker, *arguments)
+
+    decode(CODED, TASK, DEFAULT_LIMITS)
+    with monkeypatch.context() as patched:
+        patched.setattr(pool._Worker, "ask", interrupted)
+        with pytest.raises(ImageReadError) as caught:
+            decode(CODED, TASK, DEFAULT_LIMITS)
+    assert caught.value.code == code
+    assert len(set(asked)) == 2
     np.testing.assert_array_equal(decode(CODED, TASK, DEFAULT_LIMITS), PIXELS)
 
 

@@ -37,6 +37,26 @@ class Limits:
         """The most bytes that a deflated file may inflate to: a frame at two bytes a sample, and a header."""
         return 2 * self.samples + self.header
 
+    def check_stream(self, size: int, pixels: int) -> None:
+        """Refuse a compressed frame that is far larger than its pixels, before it is read.
+
+        Args:
+            size: Bytes of the stream.
+            pixels: Bytes of what it gives.
+
+        Raises:
+            ImageReadError: ``too_large``.
+        """
+        most = 2 * pixels + self.header
+        if size > most:
+            raise ImageReadError(
+                "the compressed image is too large",
+                code="too_large",
+                expected=f"at most {most:,} bytes for its pixels",
+                got=f"{size:,}",
+                todo="raise Limits.header if the file is what you want",
+            )
+
     def check_frame(self, rows: int, columns: int, channels: int = 1) -> None:
         """Refuse a frame without pixels or with too many.
 

@@ -15,7 +15,7 @@ sagittal   anterior           head                  from left to right
 
 from __future__ import annotations
 
-import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation
 from numpy.typing import NDArray
 
 from xiqa.errors import ImageReadError
+from xiqa.imaging.inflate import Inflated
 from xiqa.imaging.options import ReadOptions
 from xiqa.types import Image, Source
 
 __all__ = ["NiftiReader"]
 
 # Axis codes of (columns, rows, slices): the ends that the axes run towards.
+_LONGEST = 540  # bytes of a NIfTI-2 header
 _CODES = {"axial": "LPS", "coronal": "LIA", "sagittal": "PIR"}
 
 
@@ -44,10 +46,7 @@ class NiftiReader:
     def __init__(self, path: Path, format: str, options: ReadOptions) -> None:
         self.path, self.options = path, options
         with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            file = gzip.GzipFile(fileobj=raw) if zipped else raw
-            self.header, self.volume = self._load(file)
+            self.header, self.volume = self._load(raw)
         if not np.isfinite(self.volume).all():
             raise ImageReadError("the volume holds NaN or infinity", code="not_finite", expected="numbers")
         self.spacing = np.asarray(self.header.get_zooms(), dtype=float)[:2]
@@ -59,6 +58,7 @@ class NiftiReader:
         low, high = float(self.header["cal_min"]), float(self.header["cal_max"])
         if not low < high:
             low, high = float(self.volume.min()), float(self.volume.max())
+            low = low if low < high else min(low, 0.0)  # one value everywhere is no darkness
             self.note = f"scaled by the volume's own range, {low:g} to {high:g}"
         self.low, self.high = low, high
 
@@ -80,11 +80,13 @@ class NiftiReader:
         )
 
     def _load(self, file: Any) -> tuple[Any, NDArray[Any]]:
-        """The header and the volume ``(columns, rows, slices, ...)`` of a stream."""
-        start = file.read(4)
+        """The header and the volume ``(columns, rows, slices, ...)`` of an open file."""
+        zipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        kind = nibabel.Nifti1Header if start in (b"\x5c\1\0\0", b"\0\0\1\x5c") else nibabel.Nifti2Header
-        header = kind.from_fileobj(file)
+        inflated = Inflated(file) if zipped else None
+        start = (inflated or file).read(_LONGEST)
+        kind = nibabel.Nifti1Header if start[:4] in (b"\x5c\1\0\0", b"\0\0\1\x5c") else nibabel.Nifti2Header
+        header = kind.from_fileobj(io.BytesIO(start))
         shape, dtype = header.get_data_shape(), header.get_data_dtype()
         if len(shape) < 2 or dtype.kind not in "iuf":
             raise ImageReadError(
@@ -94,9 +96,14 @@ class NiftiReader:
         limits.check_frame(int(shape[1]), int(shape[0]))
         limits.check_frames(int(np.prod(shape[2:], dtype=float)))
         limits.check_frame(int(np.prod(shape, dtype=float)), 1)  # the whole volume is kept
-        file.seek(header.get_data_offset())
-        size = int(np.prod(shape)) * dtype.itemsize
-        data = file.read(size)
+        offset, size = int(header.get_data_offset()), int(np.prod(shape)) * dtype.itemsize
+        if inflated is None:
+            file.seek(offset)
+            data = file.read(size)
+        else:
+            inflated.skip(offset - len(start), limits.header)
+            data = start[offset:] + inflated.read(size - max(0, len(start) - offset))
+            inflated.finish(limits.header)
         if len(data) < size:
             raise ImageReadError(
                 "the volume is cut off", code="truncated", expected=f"{size:,} bytes", got=f"{len(data):,}"

@@ -22,9 +22,9 @@ __all__ = ["iter_images", "read_image"]
 # Each library is loaded when the first file of its format is read.
 _READERS = {
     "dicom": ("xiqa.imaging.dicom", "DicomReader"),
-    "png": ("xiqa.imaging.raster", "RasterReader"),
-    "jpeg": ("xiqa.imaging.raster", "RasterReader"),
-    "tiff": ("xiqa.imaging.raster", "RasterReader"),
+    "png": ("xiqa.imaging.raster", "PngReader"),
+    "jpeg": ("xiqa.imaging.raster", "JpegReader"),
+    "tiff": ("xiqa.imaging.tiff", "TiffReader"),
     "numpy": ("xiqa.imaging.npy", "NpyReader"),
     "nifti": ("xiqa.imaging.nifti", "NiftiReader"),
 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from typing import IO, Literal
 
 from xiqa.errors import ImageReadError
+from xiqa.imaging.inflate import Inflated
 
 __all__ = ["Format", "sniff"]
 
@@ -51,8 +50,10 @@ def sniff(file: IO[bytes]) -> Format:
 def _inside_gzip(file: IO[bytes]) -> Format:
     """NIfTI is the one format that comes gzipped."""
     try:
-        head = gzip.GzipFile(fileobj=file).read(_HEAD)
-    except (OSError, EOFError, zlib.error):
+        head = Inflated(file).read(_HEAD)
+    except ImageReadError as error:
+        if error.code == "truncated":
+            raise
         head = b""
     file.seek(0)
     if head.startswith(b"n+1\0", 344) or head.startswith(b"n+2\0", 4):

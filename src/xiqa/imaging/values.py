@@ -11,16 +11,42 @@ from xiqa.errors import ImageReadError
 from xiqa.imaging.blocks import blockwise, scale
 from xiqa.types import FloatArray
 
-__all__ = ["to_grey", "to_unit"]
+__all__ = ["narrowed", "to_grey", "to_unit"]
 
+_NARROW = (8, 10, 12, 14)
 _LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
 
-def to_unit(values: NDArray[Any]) -> tuple[FloatArray, int]:
-    """Values scaled to [0, 1] by what their type can express, and the type's bits.
+def narrowed(values: NDArray[Any], bits: int, notes: list[str]) -> int:
+    """The bits that 16-bit samples use: cameras and converters leave 8 to 14 bits as they are in 16.
 
-    Whole numbers without a sign are divided by their type's largest; floats must be in [0, 1] already,
-    because nothing tells their range.
+    Args:
+        values: Samples.
+        bits: Bits that the file declares.
+        notes: Gets a line where it is fewer than these.
+
+    >>> narrowed(np.array([0, 4000], np.uint16), 16, []), narrowed(np.array([0, 40000], np.uint16), 16, [])
+    (12, 16)
+    """
+    if values.dtype != np.uint16 or bits != 16 or not values.size:
+        return bits
+    largest = int(values.max())
+    used = next((narrow for narrow in _NARROW if largest < 1 << narrow), 16)
+    if largest < 2 or used == 16:  # nothing, or a mask
+        return bits
+    notes.append(f"the samples use {used} of 16 bits (largest {largest}) and were scaled by these")
+    return used
+
+
+def to_unit(values: NDArray[Any], bits: int | None = None) -> tuple[FloatArray, int]:
+    """Values scaled to [0, 1] by what their type or their bits can express, and these bits.
+
+    Whole numbers without a sign are divided by the largest that their bits can express; floats must be in
+    [0, 1] already, because nothing tells their range.
+
+    Args:
+        values: Samples.
+        bits: Bits that a sample uses, where they are fewer than the type's.
 
     Raises:
         ImageReadError: ``not_finite``, ``range`` or ``unsupported_type``.
@@ -31,7 +57,7 @@ def to_unit(values: NDArray[Any]) -> tuple[FloatArray, int]:
     if values.dtype == np.bool_:
         return values.astype(np.float32), 1
     if values.dtype.kind == "u":
-        bits = 8 * values.dtype.itemsize
+        bits = bits or 8 * values.dtype.itemsize
         return blockwise(scale(0, 1 / ((1 << bits) - 1)), values, np.dtype(np.float32)), bits
     if values.dtype.kind != "f":
         raise ImageReadError(

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CODECS"]
+from xiqa.imaging.decoding.jpeg import (
+    DamagedError,
+    check_end,
+    check_lossless,
+    decode_8bit,
+    read_head,
+)
+
+__all__ = ["CODECS", "DamagedError"]
 
 Array = NDArray[Any]
 
 
 def _jpeg(stream: bytes, out: Array, *, colour: str | None = None) -> None:
-    """JPEG of all processes: baseline, extended 12 bit, lossless."""
+    """JPEG of all processes: baseline, extended 12 bit, lossless; refused where pixels are missing."""
     _check_end(stream)
+    head = read_head(stream)
+    if head.height and (head.height, head.width) != out.shape[:2]:
+        raise ValueError(f"the stream holds {head.height} x {head.width} pixels, not {out.shape}")
+    if head.precision == 8 and not head.lossless and colour is None and head.components == 1:
+        out[...] = decode_8bit(stream, "GRAY")[..., 0]
+        return
     outcolour = None if colour is None else "RGB"
-    _fill(lambda **k: imagecodecs.jpeg8_decode(stream, colorspace=colour, outcolorspace=outcolour, **k), out)
+
+    def decoder(stream: bytes = stream, **to: Any) -> Array:
+        return np.asarray(imagecodecs.jpeg8_decode(stream, colorspace=colour, outcolorspace=outcolour, **to))
+
+    _fill(decoder, out)
+    if head.precision == 8 and not head.lossless:
+        decode_8bit(stream, "GRAY")  # for its warnings
+    elif not head.lossless:
+        check_end(stream, decoder(), decoder)
+    elif colour in (None, "RGB"):
+        check_lossless(stream, head, out)
+
+
+def _jpeg_file(stream: bytes, out: Array, *, colours: str) -> None:
+    """A JPEG file of 8 bits, as its own markers say."""
+    pixels = decode_8bit(stream, colours)
+    out[...] = pixels[..., 0] if out.ndim == 2 else pixels
 
 
 def _jpegls(stream: bytes, out: Array) -> None:
@@ -52,10 +81,23 @@ def _rle(stream: bytes, out: Array) -> None:
         out[...] = _planes_last(planes, out)
 
 
-def _tiff(stream: bytes, out: Array, *, page: int = 0) -> None:
+def _tiff(file: IO[bytes], out: Array, *, page: int = 0) -> None:
     import tifffile  # noqa: PLC0415 - takes longer to load than all the rest
 
-    out[...] = tifffile.imread(io.BytesIO(stream), key=page)
+    with tifffile.TiffFile(file, name="image") as tiff:
+        found = tiff.pages[page].aspage()
+        if found.compression == tifffile.COMPRESSION.JPEG and found.bitspersample == 8:
+            _check_jpeg_parts(file, found)
+        out[...] = found.asarray()
+
+
+def _check_jpeg_parts(file: IO[bytes], page: Any) -> None:
+    """Decode the strips or tiles of a TIFF page for libjpeg's warnings."""
+    tables = page.jpegtables
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        part = file.read(count)
+        decode_8bit(tables[:-2] + part[2:] if tables else part, "GRAY")
 
 
 def _check_end(stream: bytes) -> None:
@@ -85,8 +127,10 @@ def _planes_last(planes: Array, out: Array) -> Array:
     return np.moveaxis(planes.reshape(out.shape[2], *out.shape[:2]), 0, -1)
 
 
+#: Each takes a code stream, ``tiff`` an open file, and the array to fill.
 CODECS: dict[str, Callable[..., None]] = {
     "jpeg": _jpeg,
+    "jpegfile": _jpeg_file,
     "jpegls": _jpegls,
     "jpeg2k": _jpeg2k,
     "png": _png,

@@ -17,7 +17,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, cast
 
@@ -31,6 +33,11 @@ __all__ = ["Task", "decode"]
 
 _MEMFD = hasattr(os, "memfd_create")  # Linux
 _KEPT = 64 * MEGABYTE  # an idle worker holds no more memory than this
+_GLANCE = 1.0  # seconds between two looks at a child that has not answered
+_PATIENCE, _START = (
+    10,
+    30,
+)  # seconds by the clock for one of the processor's, and for a start on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +57,19 @@ class Task:
     options: dict[str, Any]
 
 
-def decode(stream: bytes, task: Task, limits: Limits) -> NDArray[Any]:
-    """The pixels of a code stream, decoded in a child process within the limits.
+def decode(source: bytes | IO[bytes], task: Task, limits: Limits) -> NDArray[Any]:
+    """The pixels of a code stream or of an open file, decoded in a child process within the limits.
+
+    Args:
+        source: The stream; for the codec ``tiff`` the file, of which the child reads what it needs.
+        task: What must come out.
+        limits: What it may cost.
 
     Raises:
-        ImageReadError: ``bad_codestream`` when the decoder refuses, ``decoder_crashed``,
-            ``decoder_timeout`` or ``decoder_memory`` when it dies.
+        ImageReadError: ``bad_codestream`` when the decoder refuses, ``damaged`` when pixels are missing,
+            ``decoder_crashed``, ``decoder_timeout`` or ``decoder_memory`` when it dies.
     """
+    stream, file = (source, None) if isinstance(source, bytes) else (b"", source.fileno())
     start = -(-len(stream) // mmap.PAGESIZE) * mmap.PAGESIZE
     size = start + int(np.prod(task.shape)) * np.dtype(task.dtype).itemsize
     order = asdict(task) | {
@@ -65,10 +78,12 @@ def decode(stream: bytes, task: Task, limits: Limits) -> NDArray[Any]:
         "memory": limits.decoder_memory,
         "seconds": limits.decoder_seconds,
     }
-    problem, memory = _POOL.ask(order, stream, size)
+    problem, memory = _POOL.ask(order, stream, size, file)
     if problem:
         raise ImageReadError(
-            "the compressed pixels cannot be decoded",
+            "the compressed pixels are damaged"
+            if problem["code"] == "damaged"
+            else "the compressed pixels cannot be decoded",
             code=problem["code"],
             expected=f"{task.codec} of shape {task.shape}",
             got=problem["message"],
@@ -145,18 +160,36 @@ class _Worker:
         self.memory = memory if size <= _KEPT else None
         return memory
 
-    def ask(self, order: dict[str, Any], memory: _Memory) -> dict[str, str]:
+    @property
+    def usable(self) -> bool:
+        """Whether it lives and runs: somebody may have killed or stopped it while it was idle."""
+        return self.process.poll() is None and not _is_stopped(self.process.pid)
+
+    def ask(self, order: dict[str, Any], memory: _Memory, file: int | None) -> dict[str, str]:
         """The child's answer: empty, or what went wrong; raises ``EOFError`` when the child has died."""
         line = json.dumps(order | {"size": memory.size, "keep": memory is self.memory}).encode()
+        files = [memory.file.fileno(), *([] if file is None else [file])]
         try:
-            socket.send_fds(self.socket, [len(line).to_bytes(4, "big")], [memory.file.fileno()])
+            socket.send_fds(self.socket, [len(line).to_bytes(4, "big")], files)
             self.socket.sendall(line)
-            answer = self.socket.recv(4096)
+            answer = self._answer(_PATIENCE * order["seconds"] + _START)
         except ConnectionError as error:
             raise EOFError from error
         if not answer:
             raise EOFError
         return dict(json.loads(answer))
+
+    def _answer(self, seconds: float) -> bytes:
+        """What comes over the socket; nothing when the child is stopped or takes no end."""
+        end = time.monotonic() + seconds
+        self.socket.settimeout(_GLANCE)
+        while True:
+            try:
+                return self.socket.recv(4096)
+            except TimeoutError:
+                if time.monotonic() > end or _is_stopped(self.process.pid):
+                    self.process.kill()
+                    raise
 
     def close(self) -> int:
         """End the process; how it ended (negative: by a signal)."""
@@ -179,21 +212,25 @@ class _Pool:
         self.lock = threading.Lock()
         self.idle: list[_Worker] = []
 
-    def ask(self, order: dict[str, Any], stream: bytes, size: int) -> tuple[dict[str, str], _Memory]:
+    def ask(
+        self, order: dict[str, Any], stream: bytes, size: int, file: int | None
+    ) -> tuple[dict[str, str], _Memory]:
         """Have one worker do the order; a worker that dies of it is replaced by the next call.
 
         Returns:
             What went wrong, if anything, and the memory of ``size`` bytes or more that holds the pixels.
         """
-        with self.lock:
-            worker = self.idle.pop() if self.idle else None
-        worker = worker or _Worker()
+        idle = self._idle()
+        worker = idle or _Worker()
         memory = worker.room(size)
         memory.map[: len(stream)] = stream
         try:
-            answer = worker.ask(order, memory)
-        except EOFError:
-            return _cause_of_death(worker.close(), order), memory
+            answer = worker.ask(order, memory, file)
+        except (EOFError, TimeoutError) as error:
+            status = worker.close()
+            if idle is not None and status != -signal.SIGPROF:  # it may have been ill before
+                return self.ask(order, stream, size, file)
+            return _cause_of_death(status, order, stopped=isinstance(error, TimeoutError)), memory
         except BaseException:  # interrupted between question and answer: the worker is out of step
             worker.close()
             raise
@@ -205,6 +242,16 @@ class _Pool:
             worker.close()
         return answer, memory
 
+    def _idle(self) -> _Worker | None:
+        """An idle worker that can work; others are ended on the way."""
+        while True:
+            with self.lock:
+                worker = self.idle.pop() if self.idle else None
+            if worker is None or worker.usable:
+                return worker
+            worker.process.kill()
+            worker.close()
+
     def close(self) -> None:
         """End the idle workers."""
         with self.lock:
@@ -213,9 +260,18 @@ class _Pool:
             worker.close()
 
 
-def _cause_of_death(status: int, order: dict[str, Any]) -> dict[str, str]:
-    """What to say of a worker that ended with ``status``."""
-    if status == -signal.SIGPROF:
+def _is_stopped(process: int) -> bool:
+    """Whether a signal has stopped a process, where the system can tell."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return False
+    return status.rpartition(b")")[2].split()[0] in (b"T", b"t")
+
+
+def _cause_of_death(status: int, order: dict[str, Any], *, stopped: bool) -> dict[str, str]:
+    """What to say of a worker that ended with ``status``, or that had to be ended."""
+    if stopped or status == -signal.SIGPROF:
         return {"code": "decoder_timeout", "message": f"no end after {order['seconds']:g} processor seconds"}
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     return {"code": "decoder_crashed", "message": f"the decoder died ({name})"}

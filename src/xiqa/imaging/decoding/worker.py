@@ -5,6 +5,7 @@ Run by `xiqa.imaging.decoding.pool` as ``python -m xiqa.imaging.decoding.worker 
 
 from __future__ import annotations
 
+import io
 import json
 import mmap
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from xiqa.imaging.decoding.codecs import CODECS
+from xiqa.imaging.decoding.codecs import CODECS, DamagedError
 
 __all__ = ["main"]
 
@@ -29,11 +30,12 @@ def main(descriptor: int) -> None:
     room = _Room()
     with socket.socket(fileno=descriptor) as parent:
         while True:
-            head, files, _, _ = socket.recv_fds(parent, 4, 1)
+            head, files, _, _ = socket.recv_fds(parent, 4, 2)
             if not head:
                 return
             order = json.loads(_read(parent, int.from_bytes(head, "big")))
-            answer = _answer(order, room.enter(files[0], order["size"], keep=order["keep"]))
+            memory = room.enter(files[0], order["size"], keep=order["keep"])
+            answer = _answer(order, memory, files[1] if len(files) > 1 else None)
             parent.sendall(json.dumps(answer).encode())
 
 
@@ -65,22 +67,50 @@ class _Room:
         return memory
 
 
-def _answer(order: dict[str, Any], memory: mmap.mmap) -> dict[str, str]:
-    """Decode into the shared memory; empty, or what went wrong."""
+def _answer(order: dict[str, Any], memory: mmap.mmap, file: int | None) -> dict[str, str]:
+    """Decode a stream in the shared memory, or a file, into that memory; empty, or what went wrong."""
     shape, dtype, start = tuple(order["shape"]), np.dtype(order["dtype"]), order["start"]
     _limit_memory(order["memory"])
     signal.setitimer(signal.ITIMER_PROF, order["seconds"])  # its signal ends the process
     try:
         pixels = np.frombuffer(memory, dtype, count=int(np.prod(shape)), offset=start).reshape(shape)
         pixels.fill(0)  # whatever a decoder leaves out, it is nothing of an image before
-        CODECS[order["codec"]](memory[: order["length"]], pixels, **order["options"])
+        source = memory[: order["length"]] if file is None else io.BufferedReader(_Positioned(file))
+        CODECS[order["codec"]](source, pixels, **order["options"])
     except MemoryError:
         return {"code": "decoder_memory", "message": f"more than {order['memory'] >> 20} MB are needed"}
+    except DamagedError as error:
+        return {"code": "damaged", "message": str(error)[:500]}
     except Exception as error:
         return {"code": "bad_codestream", "message": f"{type(error).__name__}: {error}"[:500]}
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        if file is not None:
+            os.close(file)
     return {}
+
+
+class _Positioned(io.RawIOBase):
+    """The parent's open file with a position of its own: that of the descriptor is shared with the parent."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._place = descriptor, 0
+        self._size = os.fstat(descriptor).st_size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        self._place = position + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        count = os.preadv(self._descriptor, [buffer], self._place)
+        self._place += count
+        return count
 
 
 def _limit_memory(extra: int) -> None:
