@@ -66,22 +66,23 @@ def checked(stream: bytes, notes: list[str]) -> bytes:
             ``truncated`` without an end.
     """
     view = memoryview(stream)
-    name = b""
+    last, damaged = b"", []
     for name, start, end in _chunks(stream):
-        stored = int.from_bytes(view[end : end + 4], "big")
-        if end + 4 <= len(stream) and zlib.crc32(view[start - 4 : end]) == stored:
-            continue
         if end + 4 > len(stream):
             break
+        last = name
+        if zlib.crc32(view[start - 4 : end]) == int.from_bytes(view[end : end + 4], "big"):
+            continue
         if not name[0] & 32:  # a capital letter: no picture without it
             raise ImageReadError(
-                "the image is damaged", code="damaged", got=f"a wrong checksum of the chunk {name.decode()}"
+                "the image is damaged", code="damaged", got=f"a wrong checksum of the chunk {name!r}"
             )
-        notes.append(f"the chunk {name.decode('latin-1')} is damaged")
-    if name != b"IEND":
-        raise ImageReadError(
-            "the image is cut off", code="truncated", got="a PNG file without its last chunk"
-        )
+        notes.append(f"the chunk {name.decode('latin-1')} is damaged and was left out")
+        damaged.append((start - 8, end + 4))
+    if last != b"IEND":
+        raise ImageReadError("the image is cut off", code="truncated", got="a PNG without its last chunk")
+    for start, end in reversed(damaged):
+        stream = stream[:start] + stream[end:]
     return stream
 
 

@@ -49,12 +49,7 @@ def sniff(file: IO[bytes]) -> Format:
 
 def _inside_gzip(file: IO[bytes]) -> Format:
     """NIfTI is the one format that comes gzipped."""
-    try:
-        head = Inflated(file).read(_HEAD)
-    except ImageReadError as error:
-        if error.code == "truncated":
-            raise
-        head = b""
+    head = Inflated(file).read(_HEAD)
     file.seek(0)
     if head.startswith(b"n+1\0", 344) or head.startswith(b"n+2\0", 4):
         return "nifti"

@@ -69,9 +69,12 @@ class TiffReader(RasterReader):
     def _plain(self, raster: TiffImagePlugin.TiffImageFile) -> tuple[NDArray[Any], int, int]:
         """A page that Pillow reads."""
         self.options.limits.check_frame(raster.height, raster.width, len(raster.getbands()))
+        bits = sum(raster.tag_v2.get(_BITS, (1,)))
+        raw = raster.height * -(-raster.width * bits // 8)
         for offsets, counts in _PARTS:
             if offsets in raster.tag_v2:
-                self._check_parts(raster.tag_v2[offsets], raster.tag_v2.get(counts, ()))
+                needed = raw if raster.tag_v2.get(_COMPRESSION, 1) == 1 else 0
+                self._check_parts(raster.tag_v2[offsets], raster.tag_v2.get(counts, ()), needed)
         white_is_zero = raster.mode in SIXTEEN and raster.tag_v2.get(_PHOTOMETRIC) == 0
         orientation = orientation_of(raster.getexif())
         values = plain_values(raster)
@@ -87,7 +90,8 @@ class TiffReader(RasterReader):
             inverse = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
             apart = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(shape) == 3
             orientation = orientation_of({ORIENTATION: page.tags.valueof(ORIENTATION)})
-            self._check_parts(page.dataoffsets, page.databytecounts)
+            raw = 0 if page.compression != 1 else int(np.prod(shape, dtype=float)) * bits // 8
+            self._check_parts(page.dataoffsets, page.databytecounts, raw)
         channels = shape[0 if apart else 2] if len(shape) == 3 else 1
         if len(shape) not in (2, 3) or channels not in (1, 2, 3, 4) or palette:
             raise ImageReadError(
@@ -107,17 +111,30 @@ class TiffReader(RasterReader):
             values = dtype.type((1 << bits) - 1) - values
         return values, bits if dtype.kind == "u" else 8 * dtype.itemsize, orientation
 
-    def _check_parts(self, offsets: Iterable[int], counts: Iterable[int]) -> None:
-        """Refuse a page some of whose strips or tiles are not in the file; decoders give zeros for them."""
+    def _check_parts(self, offsets: Iterable[int], counts: Iterable[int], needed: int) -> None:
+        """Refuse a page some of whose strips or tiles are not in the file; decoders give zeros for them.
+
+        Args:
+            offsets: Where they start.
+            counts: Their bytes.
+            needed: Bytes of all of them, where that is known.
+        """
         starts, sizes = np.asarray(list(offsets), np.float64), np.asarray(list(counts), np.float64)
         if len(starts) != len(sizes):
-            sizes = np.ones_like(starts)  # without byte counts: known only that there is something
+            sizes, needed = np.ones_like(starts), 0  # without byte counts it is known only that they exist
         missing = (starts <= 0) | (sizes <= 0)
         if missing.any():
             raise ImageReadError(
                 "the image is damaged",
                 code="damaged",
                 got=f"{int(missing.sum())} of {len(starts)} strips or tiles have no place in the file",
+            )
+        if sizes.sum() < needed:
+            raise ImageReadError(
+                "the image is damaged",
+                code="damaged",
+                expected=f"{needed:,} bytes of pixels",
+                got=f"{int(sizes.sum()):,} in its strips or tiles",
             )
         if (starts + sizes > self.size).any():
             raise ImageReadError(

@@ -21,6 +21,8 @@ __all__ = ["CODECS", "DamagedError"]
 
 Array = NDArray[Any]
 
+_RLE_SPARE = 1024  # bytes that padding behind a segment may seem to code
+
 
 def _jpeg(stream: bytes, out: Array, *, colour: str | None = None) -> None:
     """JPEG of all processes: baseline, extended 12 bit, lossless; refused where pixels are missing."""
@@ -58,6 +60,7 @@ def _jpegls(stream: bytes, out: Array) -> None:
 
 
 def _jpeg2k(stream: bytes, out: Array) -> None:
+    """JPEG 2000, also of high throughput."""
     _fill(lambda **k: imagecodecs.jpeg2k_decode(stream, numthreads=1, **k), out)
 
 
@@ -74,11 +77,31 @@ def _rle(stream: bytes, out: Array) -> None:
         raise ValueError("the segments' offsets do not fit the stream")  # the decoder would follow them
     planes = out if out.ndim == 2 else np.empty_like(out)
     flat = planes.reshape(-1).view(np.uint8)
-    decoded = imagecodecs.dicomrle_decode(stream, out.dtype, out=cast("bytearray", flat))
-    if len(decoded) != flat.size:
-        raise ValueError(f"{len(decoded)} bytes instead of {flat.size}")
+    try:
+        decoded = imagecodecs.dicomrle_decode(stream, out.dtype, out=cast("bytearray", flat))
+        size = len(decoded)
+    except RuntimeError:
+        size = _rle_padded(stream, offsets, planes)
+    if size != flat.size:
+        raise ValueError(f"{size} bytes instead of {flat.size}")
     if out.ndim == 3:
         out[...] = _planes_last(planes, out)
+
+
+def _rle_padded(stream: bytes, offsets: list[int], planes: Array) -> int:
+    """Decode segments one by one, each with a few bytes more than it should give: padding gives them."""
+    width = planes.dtype.itemsize
+    if planes.size * width % len(offsets) or len(offsets) % width:
+        raise ValueError(f"{len(offsets)} segments do not fit the image")
+    count = planes.size * width // len(offsets)
+    places = planes.reshape(-1).view(np.uint8).reshape(-1, count, width)
+    for number, (start, end) in enumerate(zip(offsets, [*offsets[1:], len(stream)], strict=True)):
+        segment = imagecodecs.packbits_decode(stream[start:end], out=count + _RLE_SPARE)
+        if len(segment) < count:
+            raise ValueError(f"a segment of {len(segment)} bytes instead of {count}")
+        plane, byte = divmod(number, width)  # the highest byte comes first
+        places[plane, :, width - 1 - byte] = np.frombuffer(segment, np.uint8)[:count]
+    return planes.size * width
 
 
 def _tiff(file: IO[bytes], out: Array, *, page: int = 0) -> None:

@@ -60,6 +60,7 @@ _TEXTS = ("CS", "DA", "LO", "SH", "UI")
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _UNDEFINED = 0xFFFFFFFF
 _BLOCK = 8192  # pydicom looks for the end of elements of undefined length in blocks of this size
+_HEADERS = 4
 _MOST_READS = 200_000  # two a data element: a few seconds
 
 
@@ -118,7 +119,8 @@ def read_header(file: IO[bytes], limits: Limits) -> Header:
         ImageReadError: ``truncated``, ``no_transfer_syntax``, ``too_large`` (a deflate bomb),
             ``header_too_long``, ``no_pixel_data``.
     """
-    stream = BoundedStream(file)
+    most = _HEADERS * limits.header  # functional groups of many frames are long
+    stream = BoundedStream(file, most)
     stream.seek(132)
     binary = cast("BinaryIO", stream)  # as much of one as pydicom uses
     meta = read_dataset(binary, False, True, stop_when=lambda tag, _vr, _length: tag >= 0x00030000)
@@ -130,7 +132,11 @@ def read_header(file: IO[bytes], limits: Limits) -> Header:
         )
     syntax = UID(str(meta.TransferSyntaxUID))
     if syntax == DeflatedExplicitVRLittleEndian:
-        stream = BoundedStream(io.BytesIO(_inflate(stream.read(), limits.inflated)))
+        if stream.size > limits.inflated + limits.header:
+            raise _too_large(
+                f"at most {limits.inflated + limits.header:,} bytes deflated", f"{stream.size:,}"
+            )
+        stream = BoundedStream(io.BytesIO(_inflate(file.read(), limits.inflated)), most)
     found: dict[str, int] = {}
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
@@ -158,12 +164,12 @@ def read_header(file: IO[bytes], limits: Limits) -> Header:
         raise _truncated(
             f"{length:,} bytes of pixels are declared, {stream.size - found['start']:,} are there"
         )
-    words = bool(found["words"]) and data.get("BitsAllocated") == 8
+    words = bool(found["words"]) and data.get("BitsAllocated") in (1, 8)
     return Header(Elements(data), syntax, stream, _PIXELS[found["tag"]], found["start"], length, words)
 
 
 class BoundedStream:
-    """A file that refuses to read beyond its end, and to be read in too many pieces.
+    """A file that refuses to read beyond its end, too much, and in too many pieces.
 
     pydicom asks for as many bytes as an element declares, up to 4 GB, and silently parses what it got.
 
@@ -173,8 +179,9 @@ class BoundedStream:
         skipped: A seek has gone beyond the end.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], most: int) -> None:
         self.file = file
+        self._left = most
         self.size = file.seek(0, io.SEEK_END)
         file.seek(0)
         self.tell = file.tell
@@ -190,7 +197,10 @@ class BoundedStream:
             )
         if count > _BLOCK and count > self.size - self.tell():
             raise _truncated(f"an element declares {count:,} bytes, the file has {self.size:,}")
+        if count > self._left or (count < 0 and self.size - self.tell() > self._left):
+            raise _too_large("so much as its pixels and a header need", f"an element of {count:,} bytes")
         part = self.file.read(count)
+        self._left -= len(part)
         self.ended |= 0 < len(part) < count != _BLOCK
         return part
 
@@ -206,15 +216,14 @@ def _inflate(deflated: bytes, most: int) -> bytes:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     data = inflater.decompress(deflated, most)
     if inflater.unconsumed_tail:
-        raise ImageReadError(
-            "the deflated data set is too large",
-            code="too_large",
-            expected=f"at most {most:,} bytes inflated",
-            got=f"more, from {len(deflated):,} bytes",
-        )
+        raise _too_large(f"at most {most:,} bytes inflated", f"more, from {len(deflated):,} bytes")
     if not inflater.eof:
         raise _truncated("the deflated data set has no end")
     return data
+
+
+def _too_large(expected: str, got: str) -> ImageReadError:
+    return ImageReadError("the data set is too large", code="too_large", expected=expected, got=got)
 
 
 def _truncated(got: str) -> ImageReadError:

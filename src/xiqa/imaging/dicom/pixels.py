@@ -15,6 +15,7 @@ from pydicom.pixels.utils import expand_ybr422
 
 from xiqa.errors import ImageReadError
 from xiqa.imaging.decoding import Task, decode
+from xiqa.imaging.dicom.elements import BrokenElementError, choice, numbers
 from xiqa.imaging.dicom.header import BoundedStream, Header
 from xiqa.imaging.limits import Limits
 
@@ -29,6 +30,9 @@ CODECS = {
     uid.JPEGLSNearLossless: "jpegls",
     uid.JPEG2000Lossless: "jpeg2k",
     uid.JPEG2000: "jpeg2k",
+    uid.HTJ2KLossless: "jpeg2k",
+    uid.HTJ2KLosslessRPCL: "jpeg2k",
+    uid.HTJ2K: "jpeg2k",
     uid.RLELossless: "rle",
 }
 NATIVE = (
@@ -57,6 +61,7 @@ class PixelFormat:
         signed: The patterns are two's complements.
         photometric: Photometric interpretation.
         planar: Native colour comes plane after plane.
+        packed: Eight pixels of one bit share a byte, the first in the lowest bit.
     """
 
     shape: tuple[int, ...]
@@ -67,6 +72,7 @@ class PixelFormat:
     signed: bool
     photometric: str
     planar: bool
+    packed: bool = False
 
     @classmethod
     def of(cls, header: Header, limits: Limits) -> PixelFormat:
@@ -80,7 +86,7 @@ class PixelFormat:
         rows, columns, allocated = (_whole(data, name) for name in ("Rows", "Columns", "BitsAllocated"))
         samples = _whole(data, "SamplesPerPixel", 1)
         frames = _whole(data, "NumberOfFrames", 1)
-        photometric = str(data.get("PhotometricInterpretation") or "MONOCHROME2")
+        photometric = choice(data, "PhotometricInterpretation") or "MONOCHROME2"
         limits.check_frame(rows, columns, max(samples, 1))
         limits.check_frames(frames)
         if photometric not in _PHOTOMETRIC.get(samples, ()):
@@ -88,19 +94,22 @@ class PixelFormat:
         is_float = header.pixels in _FLOATS
         stored = allocated if is_float else _whole(data, "BitsStored", allocated)
         high = stored - 1 if is_float else _whole(data, "HighBit", stored - 1)
-        if allocated not in ((32, 64) if is_float else (8, 16, 32)):
-            raise _bad(f"{allocated} bits allocated are not supported", "images of 8, 16 or 32 bits are")
+        if allocated not in ((32, 64) if is_float else (1, 8, 16, 32)):
+            raise _bad(f"{allocated} bits allocated are not supported", "images of 1, 8, 16 or 32 bits are")
+        if allocated == 1 and (samples > 1 or header.length is None):
+            raise _bad("1-bit pixels are supported in grey and uncompressed only", photometric)
         if not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
             raise _bad("bits stored do not fit", f"{stored} stored of {allocated} allocated, high bit {high}")
         return cls(
             (rows, columns) if samples == 1 else (rows, columns, samples),
             frames,
-            np.dtype(_FLOATS.get(header.pixels, f"u{allocated // 8}")),
+            np.dtype(_FLOATS.get(header.pixels, f"u{max(allocated // 8, 1)}")),
             stored,
             high + 1 - stored,
             _whole(data, "PixelRepresentation", 0) == 1,
             photometric,
             _whole(data, "PlanarConfiguration", 0) == 1,
+            allocated == 1,
         )
 
     @property
@@ -145,8 +154,8 @@ def read_frame(header: Header, pixels: PixelFormat, frame: int, limits: Limits) 
             `xiqa.imaging.decoding.decode` raises.
     """
     if header.syntax in NATIVE and header.length is not None:
-        return _native(header, pixels, frame)
-    if header.syntax not in CODECS:
+        return _packed(header, pixels, frame) if pixels.packed else _native(header, pixels, frame)
+    if header.syntax not in (*CODECS, *NATIVE):
         raise ImageReadError(
             "the transfer syntax cannot be read",
             code="unsupported_transfer_syntax",
@@ -159,18 +168,24 @@ def read_frame(header: Header, pixels: PixelFormat, frame: int, limits: Limits) 
     return _compressed(header, pixels, frame, limits)
 
 
+def _packed(header: Header, pixels: PixelFormat, frame: int) -> NDArray[Any]:
+    """One frame of one bit a pixel; frames follow one another without a gap, also within a byte."""
+    count = int(np.prod(pixels.shape))
+    first, end = frame * count, (frame + 1) * count
+    if -(-end // 8) > (header.length or 0):
+        raise _too_short(f"{-(-pixels.frames * count // 8):,} bytes", header)
+    raw = _read(header, first // 8, -(-end // 8) - first // 8)
+    bits = np.unpackbits(raw, bitorder="little")[first % 8 :][:count]
+    return bits.reshape(pixels.shape)
+
+
 def _native(header: Header, pixels: PixelFormat, frame: int) -> NDArray[Any]:
     """One frame of uncompressed pixels; nothing else of the file is read."""
     subsampled = pixels.photometric == "YBR_FULL_422"
     samples = int(np.prod(pixels.shape)) * 2 // 3 if subsampled else int(np.prod(pixels.shape))
     size = samples * pixels.dtype.itemsize
     if (frame + 1) * size > (header.length or 0):
-        raise ImageReadError(
-            "the pixel data are too short",
-            code="truncated",
-            expected=f"{size:,} bytes a frame, {pixels.frames:,} frames",
-            got=f"{header.length:,} bytes",
-        )
+        raise _too_short(f"{size:,} bytes a frame, {pixels.frames:,} frames", header)
     raw = _read(header, frame * size, size).view(
         pixels.dtype.newbyteorder("<" if header.syntax.is_little_endian else ">")
     )
@@ -197,7 +212,8 @@ def _read(header: Header, start: int, size: int) -> NDArray[np.uint8]:
 
 def _compressed(header: Header, pixels: PixelFormat, frame: int, limits: Limits) -> NDArray[Any]:
     """One frame of encapsulated pixels, decoded in a child process."""
-    stream = BoundedStream(header.stream.file)
+    raw = int(np.prod(pixels.shape)) * pixels.dtype.itemsize
+    stream = BoundedStream(header.stream.file, (frame + 1) * 2 * raw + limits.header)
     stream.seek(header.start)
     try:
         extended = _extended_offsets(header.data)
@@ -206,12 +222,27 @@ def _compressed(header: Header, pixels: PixelFormat, frame: int, limits: Limits)
         raise _encapsulation(str(error) or "no such frame") from error
     if not coded:
         raise _encapsulation("no fragment")
-    codec = CODECS[header.syntax]
+    codec = CODECS.get(header.syntax) or _codec_of(coded, header)
     colour = len(pixels.shape) == 3
     options = {"colour": _jpeg_colour(coded, pixels.photometric)} if colour and codec == "jpeg" else {}
     decoded = decode(coded, Task(codec, pixels.shape, pixels.dtype.name, options), limits)
     # JPEG and JPEG 2000 undo their own colour transform while decoding.
     return _rgb(decoded, pixels) if colour and codec in ("rle", "jpegls") else decoded
+
+
+def _codec_of(coded: bytes, header: Header) -> str:
+    """The codec of compressed pixels under a transfer syntax that says they are not, by their first bytes."""
+    if coded.startswith(b"\xff\x4f\xff\x51"):
+        return "jpeg2k"
+    if coded.startswith(b"\xff\xd8\xff"):
+        return "jpegls" if b"\xff\xf7" in coded[:1024] else "jpeg"
+    raise ImageReadError(
+        "the pixels are in fragments of no known compression, and the transfer syntax says uncompressed",
+        code="bad_encapsulation",
+        expected="a transfer syntax that names the compression",
+        got=header.syntax.name,
+        todo="write the file again with the transfer syntax of its pixels",
+    )
 
 
 def _jpeg_colour(coded: bytes, photometric: str) -> str:
@@ -236,16 +267,24 @@ def _rgb(raw: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:
 
 
 def _whole(data: Dataset, name: str, default: int | None = None) -> int:
-    """A whole number of the header."""
-    value = data.get(name)
-    if value is None or value == "":
+    """A whole number of the header; of several equal ones the first."""
+    try:
+        values = numbers(data, name)
+    except BrokenElementError as error:
+        raise _bad(f"{name} is no number", str(error)) from None
+    if not values:
         if default is not None:
             return default
         raise ImageReadError(f"the header has no {name}", code="missing_element", expected="an image")
-    try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise _bad(f"{name} is no number", repr(value)[:80]) from error
+    if len(set(values)) > 1 or values[0] != int(values[0]):
+        raise _bad(f"{name} is no whole number", str(values)[:80])
+    return int(values[0])
+
+
+def _too_short(expected: str, header: Header) -> ImageReadError:
+    return ImageReadError(
+        "the pixel data are too short", code="truncated", expected=expected, got=f"{header.length:,} bytes"
+    )
 
 
 def _bad(problem: str, got: str) -> ImageReadError:
