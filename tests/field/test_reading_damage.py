@@ -181,9 +181,7 @@ def test_zipped_volumes_of_several_members_are_whole(tmp_path, parts, tail):
 
 @pytest.mark.parametrize("tag", [273, 279], ids=["offset", "count"])
 @pytest.mark.parametrize("compression", [None, "deflate", "lzw"])
-@pytest.mark.parametrize(
-    "pixels", [GREY, film(130, 111, bits=16), RGB.astype("u2") * 257], ids=["8", "16", "48"]
-)
+@pytest.mark.parametrize("bits", [8, 16, 48])
 def test_tiff_strips_without_a_place(tmp_path, bits, compression, tag):
     """They came back as zeros."""
     pixels = {8: GREY, 16: film(130, 111, bits=16), 48: RGB.astype("u2") * 257}[bits]
