@@ -13,16 +13,12 @@ from pkgutil import iter_modules
 
 __all__ = ["main"]
 
-# What an install without the extra `torch` lacks.
+# What a plain install lacks, and the extra that brings it.
 OPTIONAL = {
-    "torch",
-    "torchvision",
-    "timm",
-    "safetensors",
-    "lightning",
-    "torchmetrics",
-    "pandas",
-    "matplotlib",
+    **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "lightning", "torchmetrics"), "torch"),
+    **dict.fromkeys(("pandas", "matplotlib"), "torch"),
+    **dict.fromkeys(("pynetdicom", "sqlalchemy", "alembic", "fastapi", "uvicorn"), "service"),
+    **dict.fromkeys(("prometheus_client", "multipart", "python_multipart"), "service"),
 }
 
 
@@ -69,5 +65,6 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL:
             raise
-        typer.secho(f'xiqa: this needs {error.name}; pip install "xiqa[torch]"', fg="red", err=True)
+        todo = f'pip install "xiqa[{OPTIONAL[error.name]}]"'
+        typer.secho(f"xiqa: this needs {error.name}; {todo}", fg="red", err=True)
         sys.exit(2)

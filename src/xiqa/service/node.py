@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from collections import Counter
 
@@ -45,6 +46,7 @@ class Node:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.stopping = threading.Event()
         folder = settings.node.folder
         self.store = open_store(settings)
         self.owner = f"{settings.node.name}@{socket.gethostname()}"[:64]
@@ -80,7 +82,7 @@ class Node:
             senders=wanted.senders,
             limits=wanted.limits,
             tls=None if wanted.tls is None else wanted.tls.server(),
-            arrivals=Arrivals(self.store.known, self._stored, self._not_taken),
+            arrivals=Arrivals(self.store.known, self._stored, self.not_taken),
             more_classes=wanted.more_classes,
         )
 
@@ -126,6 +128,7 @@ class Node:
 
     def stop(self) -> None:
         """End: first the doors, then work; what is not done is done after the next start."""
+        self.stopping.set()
         if self.server is not None:
             self.server.stop()
         if self.intake is not None:
@@ -165,7 +168,8 @@ class Node:
         if self.intake is not None:
             self.intake.arrived(instance, stored)
 
-    def _not_taken(self, code: str, address: str) -> None:
+    def not_taken(self, code: str, address: str) -> None:
+        """Count an object or a connection that was refused."""
         self.metrics.refused.labels(code).inc()
         if code in _SUSPICIOUS and len(self._refused) < 1000:
             self._refused[code, address] += 1

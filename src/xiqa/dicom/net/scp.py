@@ -20,7 +20,7 @@ from xiqa.dicom.net.limits import NetLimits
 from xiqa.dicom.net.spool import Spool, Stored
 from xiqa.errors import NetworkError
 
-__all__ = ["Arrivals", "StoreServer"]
+__all__ = ["STATUS", "Arrivals", "StoreServer"]
 
 _LOG = logging.getLogger(__name__)
 _VERIFICATION = "1.2.840.10008.1.1"
@@ -30,7 +30,7 @@ _UNREAD = {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.
 #: PS3.4 table B.2-1 and PS3.7 annex C
 SUCCESS, OUT_OF_RESOURCES, MISMATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 DUPLICATE_UID, INVALID_UID = 0x0111, 0x0117
-_STATUS = {
+STATUS = {
     "full": OUT_OF_RESOURCES,
     "disk": OUT_OF_RESOURCES,
     "mismatch": MISMATCH,
@@ -130,7 +130,7 @@ class StoreServer:
             stored = self._spool.store(instance, self._known(instance.uid))
         except NetworkError as error:
             self._arrivals.refused(error.code, address)
-            return _STATUS[error.code]
+            return STATUS[error.code]
         except Exception:
             _LOG.exception("a C-STORE failed")
             self._arrivals.refused("failed", address)

@@ -137,10 +137,10 @@ def parts_of(content: bytes, kind: str) -> list[bytes]:
     Raises:
         NetworkError: ``unreadable``: it has no boundary, or is not put together as it should be.
     """
-    found = re.search(r'boundary="?([^";,\s]{1,70})"?', kind)
+    found = re.search(r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', kind)
     if not kind.lower().startswith("multipart/") or not found:
         raise NetworkError("this is no multipart body", code="unreadable", got=kind[:100])
-    line = b"--" + found.group(1).encode("ascii", "replace")
+    line = b"--" + (found.group(1) or found.group(2)).encode("ascii", "replace")
     pieces = (b"\r\n" + content).split(b"\r\n" + line)
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         raise NetworkError("the multipart body has no end", code="unreadable")

@@ -1,1 +1,1 @@
-"""The database: its tables, jobs with leases, the audit trail, and the node's words for all of it (`store`)."""
+"""The database: its tables, jobs with leases, the audit trail, and the node's words for them (`store`)."""

@@ -1,8 +1,8 @@
 """The process that looks at images: it may be slow, grow or die without harm to anything else.
 
-Run by `xiqa.service.work.assessor` as ``python -m xiqa.service.work.child``. Orders come as lines of JSON on standard
-input, answers go as lines of JSON to the descriptor that standard output was; the process ends with its
-input.
+Run by `xiqa.service.work.assessor` as ``python -m xiqa.service.work.child``. Orders come as lines of JSON on
+standard input, answers go as lines of JSON to the descriptor that standard output was; the process ends with
+its input.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def _assess(look: Look, order: dict[str, Any]) -> dict[str, Any]:
 
 def _told(assessment: Assessment) -> dict[str, Any]:
     """The assessment as JSON, without what names a person."""
-    return replace(assessment.disclosed(), file="").to_dict()
+    disclosed = assessment.disclosed()
+    return replace(disclosed, file="", source=replace(disclosed.source, path="")).to_dict()
 
 
 def _results(assessment: Assessment, image: Any, order: dict[str, Any]) -> list[dict[str, str]]:

@@ -1,0 +1,71 @@
+"""`xiqa serve`: a node that receives, forwards and assesses; `xiqa serve check` tries what it depends on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from xiqa.service.settings import Settings
+
+app = typer.Typer(help="Run a node: images are pushed to it, forwarded, assessed, and results sent back.")
+
+_CONFIG = typer.Option(None, "--config", "-c", help="The node's TOML file; without one, a node for a try.")
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    config: Path | None = _CONFIG,
+) -> None:
+    """Run a node until it is told to stop (SIGTERM or Ctrl-C)."""
+    if context.invoked_subcommand is not None:
+        context.obj = config
+        return
+    from xiqa.service.api.app import WebServer, make_app
+    from xiqa.service.logs import log_to
+    from xiqa.service.node import Node
+
+    settings = _settings(config)
+    log_to()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    node = Node(settings)
+    web = WebServer(make_app(node), settings.api)
+    try:
+        node.start()
+        web.start()
+        dicom = (
+            f"DICOM {settings.intake.title}@{settings.intake.host}:{node.server.port}"
+            if node.server
+            else "no DICOM"
+        )
+        typer.echo(f"{dicom}, HTTP {settings.api.host}:{web.port}, folder {settings.node.folder}")
+        stop.wait()
+    finally:
+        node.stopping.set()
+        web.stop()
+        node.stop()
+
+
+@app.command()
+def check(context: typer.Context, config: Path | None = _CONFIG) -> None:
+    """Try disk, database, certificates, peers and models; exit status 1 when something is wrong."""
+    from xiqa.service.checks import check as checked
+
+    findings = list(checked(_settings(config or context.obj)))
+    for finding in findings:
+        mark = "ok     " if finding.good else "PROBLEM"
+        typer.echo(f"{mark} {finding.part}: {finding.detail}")
+    raise typer.Exit(int(not all(finding.good for finding in findings)))
+
+
+def _settings(config: Path | None) -> Settings:
+    from xiqa.service.settings import Settings, read_settings
+
+    return Settings() if config is None else read_settings(config)
