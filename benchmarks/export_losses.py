@@ -31,7 +31,7 @@ from xiqa.export.onnx import shrink
 from xiqa.metrics.localisation.pointing_game import pointing_game
 from xiqa.metrics.roc import roc_auc
 from xiqa.models.exported import INPUT, OUTPUTS
-from xiqa.saliency.maps import upsample
+from xiqa.saliency.placing import on_original
 
 RESULTS = Path(__file__).parent / "results" / "export_losses.csv"
 METHODS = {"last": "normgrad_conv1x1", "multi": "normgrad_conv1x1:layers=multi"}
@@ -89,7 +89,7 @@ def measure(runtime: OnnxRuntime, samples) -> dict[str, np.ndarray]:
         image = sample.read()
         array, frame = runtime.prepare(image)
         inference = runtime.infer(array[None], runtime.resolve(None))
-        saliency = frame.map_to_original(upsample(inference.maps[0], array.shape[1:]))
+        saliency = on_original(inference.maps[0], frame)
         row, column = np.unravel_index(saliency.argmax(), saliency.shape)
         removable = members(sample.annotations, "removable")
         compact = members(sample.annotations, "compact")

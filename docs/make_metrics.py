@@ -65,21 +65,23 @@ Maps are arrays $(H, W)$ on the grid of the image or of the truth; objects are a
 ellipses, polygons or masks. Each metric says what it answers at its edges. NaN means *not defined here*:
 there is no object to find, or no order to follow. Such images are left out of means, and counted. A map
 that is constant or not finite has localised nothing, which is a miss and never a peak at (0, 0). Pixels
-that tie are put in random order by the seed, so that no map profits from the order in memory. A map that varies
-by rounding only ($10^{-6}$ of its size) is constant; no other metric of one map asks how large its values are, but those
-that say so (`infidelity`, `local_lipschitz`).
+that tie are put in random order by the seed, so that no map profits from the order in memory. A map that
+varies by rounding only ($10^{-6}$ of its size) is constant; no other metric of one map asks how large its
+values are, but those that say so (`infidelity`, `local_lipschitz`).
 
-One rule tells objects in all metrics of localisation. An object is the pixels of the image whose centres lie inside
-it, and what leaves the image is cut off. An object between the centres, which has none, is the one pixel that its
-middle lies in. An object without a pixel of the image (it lies outside, its mask is empty) is no object of this image:
-it is left out, and an image that has no other has no truth. A mask must lie on the map's grid, whatever is asked of it.
+One rule tells objects in all metrics of localisation. An object is the pixels of the image whose centres
+lie inside it, and what leaves the image is cut off. An object between the centres, which has none, is the
+one pixel that its middle lies in. An object without a pixel of the image (it lies outside, its mask is
+empty) is no object of this image: it is left out, and an image that has no other has no truth. A mask must
+lie on the map's grid, whatever is asked of it.
 
-An argument without meaning (a negative step, a class that the network does not have, a box of NaN) is a `MetricError` that
-names the metric, the argument and what was expected. A parameter's type says what it may be
-(`xiqa.metrics.arguments`), and `@metric` sees to it.
+An argument without meaning (a negative step, a class that the network does not have, a box of NaN) is a
+`MetricError` that names the metric, the argument and what was expected. A parameter's type says what it may
+be (`xiqa.metrics.arguments`), and `@metric` sees to it.
 
 To add a metric, write one file in `src/xiqa/metrics/` with a decorated function; the command line, this
-page and the contract tests find it. A number of a curve names it with `curve=`, and experiments can keep the curve.
+page and the contract tests find it. A number of a curve names it with `curve=`, and experiments can keep
+the curve.
 
 ## What a curve costs
 

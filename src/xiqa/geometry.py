@@ -132,6 +132,17 @@ class Frame:
         """Model pixels an original pixel, as (x, y)."""
         return self.window.width / self.region.width, self.window.height / self.region.height
 
+    def of_picture(self, size: Size) -> Frame:
+        """The same frame where the whole original is shown by a picture of another size.
+
+        >>> Frame.resize((100, 50), (20, 20)).of_picture((10, 5)).region
+        Box(x0=0.0, y0=0.0, x1=4.0, y1=9.0)
+        """
+        y, x = size[0] / self.original_size[0], size[1] / self.original_size[1]
+        seen = self.region
+        right, bottom = min((seen.x1 + 1) * x, size[1]) - 1, min((seen.y1 + 1) * y, size[0]) - 1
+        return Frame(size, self.model_size, Box(seen.x0 * x, seen.y0 * y, right, bottom), self.window)
+
     def points_to_model(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Points ``(..., 2)`` as (x, y) in original pixels, told in model pixels.
 

@@ -9,8 +9,8 @@ from xiqa.report.overlay import (
     heat_picture,
     overlay_picture,
     palette,
-    place_on_original,
 )
+from xiqa.saliency.placing import on_picture
 from xiqa.types import Finding, Image, SaliencyMap
 
 
@@ -36,7 +36,7 @@ FRAMES = {
 @pytest.mark.parametrize("size", [(300, 200), (150, 100), (75, 50)])
 def test_heat_lies_where_the_map_says(frame, size):
     saliency = spot(frame, (32, 32), (120, 90))
-    placed = place_on_original(saliency, (300, 200), size)
+    placed = on_picture(saliency, (300, 200), size)
     assert placed.shape == size
     y, x = np.unravel_index(placed.argmax(), size)
     cell = 2 * 300 / 32
@@ -49,7 +49,7 @@ def test_at_full_size_the_placed_map_is_the_frames_own():
     rng = np.random.default_rng(1)
     values = rng.random(frame.model_size).astype(np.float32)
     saliency = SaliencyMap(values, "m", 0, input_size=frame.model_size, frame=frame)
-    placed = place_on_original(saliency, (300, 200), (300, 200))
+    placed = on_picture(saliency, (300, 200), (300, 200))
     np.testing.assert_allclose(placed, frame.map_to_original(values), atol=1e-5)
 
 

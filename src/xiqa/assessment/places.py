@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xiqa.geometry import Box, Frame, Point
-from xiqa.saliency.maps import find, upsample
+from xiqa.saliency.maps import find
+from xiqa.saliency.placing import frame_of, on_input
 from xiqa.types import Finding, FloatArray, Image, SaliencyMap
 
 __all__ = ["locate"]
@@ -28,10 +29,10 @@ def locate(saliency: SaliencyMap, image: Image) -> tuple[Finding, ...]:
     Returns:
         The places, most salient first; none where the map is constant or not finite.
     """
-    frame = saliency.frame or Frame.resize(image.size, saliency.input_size)
+    frame = frame_of(saliency, image.size)
     left, top = int(frame.window.x0), int(frame.window.y0)
     right, bottom = int(frame.window.x1) + 1, int(frame.window.y1) + 1
-    seen = upsample(saliency.values, frame.model_size)[top:bottom, left:right]
+    seen = on_input(saliency.values, frame)[top:bottom, left:right]
     if image.mask is not None:
         seen = _inside(seen, frame.map_to_model(image.mask)[top:bottom, left:right])
     apart = SEPARATION * max(seen.shape)

@@ -18,7 +18,7 @@ from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_reca
 from xiqa.metrics.truth import objects_on
 from xiqa.models.card import BundleCard, Evaluation, GuardReport
 from xiqa.saliency.engine import explain
-from xiqa.saliency.maps import upsample
+from xiqa.saliency.placing import on_original
 from xiqa.scoring.evaluation import RECALL, Scores, summarise
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.seeds import CARD
@@ -168,7 +168,7 @@ def score_film(
     objects = objects_on(sample.annotations, image.size)
     truths = {group: members(objects, group) for group in GROUPS}
     scores.truths.append(truths[PROBLEM])
-    placed = {name: frame.map_to_original(upsample(one).values) for name, (one,) in maps.items()}
+    placed = {name: on_original(one.values, frame) for name, (one,) in maps.items()}
     placed[CENTRE] = _centre(image)
     for name, saliency in placed.items():
         row = {group: pointing_game(saliency, truth, tolerance=tolerance) for group, truth in truths.items()}

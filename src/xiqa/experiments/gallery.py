@@ -11,7 +11,6 @@ from xiqa.datasets.groups import members
 from xiqa.errors import ConfigError
 from xiqa.experiments.films import Film, Loaded
 from xiqa.experiments.networks import Subject, layers_of
-from xiqa.experiments.placing import on_input
 from xiqa.experiments.recipe import Gallery
 from xiqa.experiments.run import Plan
 from xiqa.geometry import Box, Frame, Point
@@ -20,6 +19,7 @@ from xiqa.models.bundle import LoadedModel
 from xiqa.report.contact_sheet import contact_sheet
 from xiqa.report.overlay import overlay_picture
 from xiqa.saliency.engine import explain
+from xiqa.saliency.placing import on_input
 from xiqa.types import Finding, Image, SaliencyMap
 
 __all__ = ["draw_gallery"]

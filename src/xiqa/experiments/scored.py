@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from xiqa.errors import ConfigError
 from xiqa.experiments.films import Film, Loaded, truth_of
-from xiqa.experiments.placing import on_input, on_original
 from xiqa.experiments.recipe import Measure
 from xiqa.geometry import Frame
 from xiqa.metrics import MetricInfo, metrics
+from xiqa.saliency.placing import on_input, on_original
 from xiqa.saliency.probe import TorchProbe
 from xiqa.types import FloatArray
 

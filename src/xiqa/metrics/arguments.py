@@ -109,7 +109,7 @@ def _map(values: Any) -> NDArray[Any]:
     _require(isinstance(values, np.ndarray) and values.ndim == 2 and values.size > 0)
     _require(values.dtype.kind in "biuf")
     numbers: NDArray[Any] = values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
-    if np.isfinite(numbers).all() and is_constant(numbers) and np.ptp(numbers) > 0:
+    if is_constant(numbers) and np.ptp(numbers) > 0:
         return np.full_like(numbers, numbers.flat[0])
     return numbers
 

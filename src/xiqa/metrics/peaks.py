@@ -18,7 +18,9 @@ __all__ = ["Map", "peak", "peaks", "says_something"]
 
 def says_something(saliency: Map) -> bool:
     """Whether the map can localise anything: finite everywhere and not constant up to rounding."""
-    return bool(saliency.size and np.isfinite(saliency).all() and not is_constant(saliency))
+    return bool(
+        saliency.size and np.isfinite([saliency.min(), saliency.max()]).all() and not is_constant(saliency)
+    )
 
 
 def peak(saliency: Map) -> Point | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xiqa.report.overlay import overlay_picture, place_on_original
+from xiqa.report.overlay import overlay_picture
+from xiqa.saliency.placing import on_picture
 from xiqa.types import FloatArray, Image, SaliencyMap
 
 __all__ = ["sixteen_bits", "write_maps"]
@@ -38,7 +39,7 @@ def write_maps(folder: Path, image: Image, maps: Mapping[str, SaliencyMap]) -> l
     np.savez_compressed(written[0], **arrays, about=np.array(json.dumps(about)))  # type: ignore[arg-type]
     for text, one in maps.items():
         stem = re.sub(r"[^A-Za-z0-9._=+-]+", "_", text).strip("_")[:120]
-        pixels, scale = sixteen_bits(place_on_original(one, image.size, image.size))
+        pixels, scale = sixteen_bits(on_picture(one, image.size, image.size))
         told = json.dumps({"method": text, **scale, **about[text]})
         tifffile.imwrite(folder / f"{stem}.tif", pixels, description=told, compression="zlib")
         overlay_picture(image, one).save(folder / f"{stem}.png", compress_level=3)

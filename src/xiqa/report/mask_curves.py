@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image as Pillow
 
-from xiqa.report.overlay import film_picture, place_on_original
+from xiqa.report.overlay import film_picture
+from xiqa.saliency.placing import on_picture
 from xiqa.types import FloatArray, Image, SaliencyMap
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Curve(Protocol):
 def masked_picture(image: Image, mask: SaliencyMap, long_side: int = 360) -> Pillow.Image:
     """The image, darkened where a mask in [0, 1] does not show it, RGB."""
     picture = film_picture(image, long_side).convert("RGB")
-    shown = place_on_original(mask, image.size, (picture.height, picture.width))[..., None]
+    shown = on_picture(mask, image.size, (picture.height, picture.width))[..., None]
     pixels: NDArray[Any] = np.asarray(picture, dtype=np.float32)
     tint = np.array([90, 60, 140], dtype=np.float32) * SHADE
     mixed = shown * pixels + (1 - shown) * (SHADE * pixels + tint)

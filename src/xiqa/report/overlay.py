@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from xiqa.geometry import Box, Frame
+from xiqa.geometry import Box
+from xiqa.saliency.placing import on_picture
 from xiqa.types import Finding, FloatArray, Image, SaliencyMap
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "film_picture",
     "heat_picture",
     "overlay_picture",
-    "place_on_original",
 ]
 
 Bytes = NDArray[np.uint8]
@@ -62,29 +62,6 @@ def film_picture(image: Image, long_side: int) -> Pillow.Image:
     return picture.resize((columns, rows), Pillow.Resampling.BOX, reducing_gap=2.0)
 
 
-def place_on_original(saliency: SaliencyMap, original: tuple[int, int], size: tuple[int, int]) -> FloatArray:
-    """The raw map on a picture of the whole original image, bilinear; 0 where the model saw nothing.
-
-    Args:
-        saliency: Map at layer or input size, with its frame.
-        original: (rows, columns) of the original image.
-        size: (rows, columns) of the picture.
-    """
-    layer_size = saliency.values.shape[0], saliency.values.shape[1]
-    frame = saliency.frame or Frame.resize(original, layer_size)
-    on_input = Frame.resize(frame.model_size, layer_size).map_to_original(saliency.values)
-    # the same window of the model's grid, filled by the same region told in the picture's pixels
-    y, x = size[0] / original[0], size[1] / original[1]
-    seen = frame.region
-    region = Box(
-        seen.x0 * x,
-        seen.y0 * y,
-        min((seen.x1 + 1) * x, size[1]) - 1,
-        min((seen.y1 + 1) * y, size[0]) - 1,
-    )
-    return Frame(size, frame.model_size, region, frame.window).map_to_original(on_input)
-
-
 def for_display(values: FloatArray) -> FloatArray:
     """The root of the positive part over its maximum; zero for a map without a finite maximum above zero."""
     positive = np.maximum(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
@@ -112,7 +89,7 @@ def heat_picture(saliency: SaliencyMap, original: tuple[int, int], long_side: in
         original: (rows, columns) of the original image.
         long_side: Bound of the picture's longer side in pixels.
     """
-    placed = place_on_original(saliency, original, bounded_size(original, long_side))
+    placed = on_picture(saliency, original, bounded_size(original, long_side))
     return Pillow.fromarray(palette()[(for_display(placed) * 255 + 0.5).astype(np.uint8)])
 
 

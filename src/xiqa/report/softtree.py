@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xiqa.report.overlay import film_picture, place_on_original
+from xiqa.report.overlay import film_picture
+from xiqa.saliency.placing import on_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +147,7 @@ def draw_way(
         axes[0].imshow(grey, cmap="gray")
         axes[0].set_title("film")
         for axis, (title, contribution) in zip(axes[1:-1], steps, strict=True):
-            placed = place_on_original(contribution, image.size, size)
+            placed = on_picture(contribution, image.size, size)
             spread = float(np.abs(placed).max()) or 1.0
             axis.imshow(grey, cmap="gray")
             strength = np.sqrt(np.abs(placed) / spread)

@@ -7,6 +7,7 @@ No torch here, so that an exported model's maps are treated by the same code wit
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isfinite
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -34,13 +35,13 @@ def values_of(saliency: SaliencyMap | FloatArray) -> FloatArray:
 
 
 def is_constant(values: FloatArray) -> bool:
-    """Whether a map is the same everywhere, up to the rounding that enlarging leaves (1e-6 of its size).
+    """Whether a finite map is the same everywhere up to the rounding that enlarging leaves, 1e-6 of its size.
 
     >>> is_constant(np.full((3, 3), 0.1, np.float32))
     True
     """
     low, high = float(values.min()), float(values.max())
-    return high - low <= 1e-6 * max(abs(low), abs(high))
+    return isfinite(low) and isfinite(high) and high - low <= 1e-6 * max(abs(low), abs(high))
 
 
 def upsample(saliency: _Map, size: tuple[int, int] | None = None) -> _Map:

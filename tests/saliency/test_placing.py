@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from xiqa.experiments.placing import on_original
 from xiqa.geometry import Frame
 from xiqa.saliency.maps import smooth, upsample
+from xiqa.saliency.placing import on_original
 
 
 @pytest.mark.parametrize("film", [(150, 150), (180, 97)])

@@ -1,22 +1,25 @@
-r"""A layer's map on the grid of the original film, smoothed on the way, in one product.
+r"""The way of a map from its layer to the network's input and to the original image, smoothed on the way.
 
 Enlarging to the network's input, the Gaussian and the way back through the frame are linear along each axis,
-so together they are two matrices, :math:`A M B^\top`, which films of one size share. A pixel takes from few
+so together they are two matrices, :math:`A M B^\top`, which images of one size share. A pixel takes from few
 cells: the matrices are sparse.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from xiqa.geometry import Box, Frame
 from xiqa.saliency.maps import smooth, upsample
-from xiqa.types import FloatArray
+from xiqa.types import FloatArray, SaliencyMap
 
-__all__ = ["on_input", "on_original"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["frame_of", "on_input", "on_original", "on_picture"]
 
 SMALL = 128  # up to this side a map is smoothed by the matrices too
 
@@ -26,7 +29,7 @@ def on_input(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatArray
 
     Args:
         values: The map, at layer or input size.
-        frame: Of the film.
+        frame: Of the image.
         sigma: Width of the Gaussian in pixels of the input; the window reaches 5 sigma to each side.
     """
     large = values if values.shape == frame.model_size else upsample(values, frame.model_size)
@@ -34,7 +37,7 @@ def on_input(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatArray
 
 
 def on_original(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatArray:
-    """A map ``(h, w)`` on the original film's grid; see `on_input`.
+    """A map ``(h, w)`` on the original image's grid, 0 where the network saw nothing; see `on_input`.
 
     >>> frame = Frame.resize(original=(6, 6), model=(4, 4))
     >>> bool(np.isclose(on_original(np.ones((2, 2), np.float32), frame), 1).all())
@@ -46,6 +49,24 @@ def on_original(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatAr
     columns = _axis(frame, values.shape[1], sigma, across=True)
     across = columns @ np.ascontiguousarray(values.T, dtype=np.float32)
     return np.asarray(rows @ np.ascontiguousarray(across.T))
+
+
+def frame_of(saliency: SaliencyMap, original: tuple[int, int]) -> Frame:
+    """The map's frame; that of a plain resize to its input, or to itself, where none was kept."""
+    input_size = saliency.input_size if min(saliency.input_size) > 0 else None
+    layer = saliency.values.shape[0], saliency.values.shape[1]
+    return saliency.frame or Frame.resize(original, input_size or layer)
+
+
+def on_picture(saliency: SaliencyMap, original: tuple[int, int], size: tuple[int, int]) -> FloatArray:
+    """The raw map on a picture of the whole original image; 0 where the network saw nothing.
+
+    Args:
+        saliency: Map at layer or input size, with its frame.
+        original: (rows, columns) of the original image.
+        size: (rows, columns) of the picture.
+    """
+    return on_original(saliency.values, frame_of(saliency, original).of_picture(size))
 
 
 def _window(sigma: float) -> int:
@@ -70,6 +91,8 @@ def _axis(frame: Frame, cells: int, sigma: float, *, across: bool) -> csr_array:
         region=Box(0, first, cells - 1, last),
         window=Box(0, low, cells - 1, high),
     )
+    from scipy.sparse import csr_array  # noqa: PLC0415 - takes a moment, and not every image is explained
+
     return csr_array(alone.map_to_original(large))
 
 
