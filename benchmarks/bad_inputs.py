@@ -4,7 +4,6 @@ python -m benchmarks.bad_inputs            # writes results/bad_inputs.csv and d
 python -m benchmarks.bad_inputs --json     # prints one JSON object a line, writes nothing
 """
 
-import csv
 import json
 import logging
 import resource
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.processes import children, cpu_seconds, status
+from benchmarks.tables import write_rows
 from tests.imaging.bad_inputs import BAD_INPUTS, BadInput
 from tests.imaging.dicom_files import compress, dataset, film, save, write
 
@@ -96,12 +96,7 @@ def main() -> None:
         for row in rows:
             print(json.dumps(asdict(row)))
         return
-    results = ROOT / "benchmarks" / "results"
-    results.mkdir(exist_ok=True)
-    with (results / "bad_inputs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, asdict(rows[0]))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    write_rows(ROOT / "benchmarks" / "results" / "bad_inputs.csv", [asdict(row) for row in rows])
     lines = []
     for row in rows:
         gives = "the image" if row.code == "read" else f"`{row.code}`"

@@ -14,7 +14,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
-import csv
 import resource
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.tables import write_lines
 
 import xiqa
 from xiqa.assessment.runtimes.folding import folded
@@ -163,11 +163,7 @@ def main() -> None:
                 before, after = memory(arguments.model, job, batch, files)
                 tell("peak memory, MB", job, batch, after)
                 tell("peak memory over the loaded model, MB", job, batch, after - before)
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("what", "job", "batch", "value", "over_bare"))
-        writer.writerows(rows)
+    write_lines(RESULTS, ("what", "job", "batch", "value", "over_bare"), rows)
     print(f"{os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}")
 
 

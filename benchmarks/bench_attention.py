@@ -9,12 +9,12 @@ and accuracy on other films, with 95 % intervals by film, and their paired diffe
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from benchmarks.tables import write_lines
 from torch import nn
 
 from xiqa.metrics.roc import roc_auc
@@ -55,8 +55,7 @@ def main() -> None:
             low, high = np.nanquantile(drawn[key], (0.025, 0.975))
             numbers = (f"{x:.3f}" for x in (value, low, high))
             rows.append([name, key, len(labels), options.seeds, *numbers])
-    with RESULTS.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    write_lines(RESULTS, rows[0], rows[1:])
     for row in rows:
         print(*row)
 

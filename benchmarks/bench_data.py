@@ -18,7 +18,6 @@ batch apart (`start_seconds`), in which the step had no batch.
 """
 
 import argparse
-import csv
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,6 +29,7 @@ import time
 from pathlib import Path
 
 import torch
+from benchmarks.tables import write_lines
 
 from xiqa.datasets.detect import read_dataset
 from xiqa.models.backbones import build_network
@@ -144,15 +144,14 @@ def main():
             for job in jobs:
                 fed[job].append(feed(kept[job[0]], job[1]))
                 trained[job].append(train(kept[job[0]], job[1], step))
-    with RESULTS.open("w", newline="") as lines:
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for job in jobs:
-            rate, start, used = map(statistics.median, zip(*fed[job], strict=True))
-            asking, stepping, now = map(statistics.median, zip(*trained[job], strict=True))
-            share = waiting(used, asking, stepping, job[1])
-            times = [f"{value:.1f}" for value in (used, asking, stepping)]
-            table.writerow([*job, f"{rate:.1f}", f"{start:.2f}", *times, f"{share:.3f}", f"{now:.3f}"])
+    lines = []
+    for job in jobs:
+        rate, start, used = map(statistics.median, zip(*fed[job], strict=True))
+        asking, stepping, now = map(statistics.median, zip(*trained[job], strict=True))
+        share = waiting(used, asking, stepping, job[1])
+        times = [f"{value:.1f}" for value in (used, asking, stepping)]
+        lines.append([*job, f"{rate:.1f}", f"{start:.2f}", *times, f"{share:.3f}", f"{now:.3f}"])
+    write_lines(RESULTS, COLUMNS, lines)
     print(RESULTS.read_text())
 
 

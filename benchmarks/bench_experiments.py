@@ -10,13 +10,13 @@ one chunk run before the clock starts. A pass is a forward pass of the whole net
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
 import torch
+from benchmarks.tables import write_lines
 
 from xiqa.experiments import films as film_room
 from xiqa.experiments import measure, scored
@@ -104,9 +104,7 @@ def main():
     lines = measured("folded network, as run", bench, experiment)
     bench.network = bench.model.network
     lines += measured("network as loaded", bench, experiment)
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["network", "part", "cpu_seconds", "share"], *lines])
+    write_lines(RESULTS, ["network", "part", "cpu_seconds", "share"], lines)
     for line in lines:
         print("{:24} {:40} {:>8} {:>7}".format(*line))
 

@@ -9,7 +9,6 @@ and memory are those of `xiqa assess` on one film in a fresh process, report inc
 """
 
 import argparse
-import csv
 import os
 import resource
 import subprocess
@@ -27,6 +26,7 @@ import numpy as np
 import onnx
 import torch
 from benchmarks.export_losses import METHODS, export
+from benchmarks.tables import write_lines
 from benchmarks.timing import alternate
 
 import xiqa
@@ -137,11 +137,7 @@ def main() -> None:
                 strict=True,
             ):
                 tell(what, f"xiqa assess on {name}", float(np.median(values)))
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("what", "job", "value", "over_bare", "torch_over_it", "gradcam_over_it"))
-        writer.writerows(rows)
+    write_lines(RESULTS, ("what", "job", "value", "over_bare", "torch_over_it", "gradcam_over_it"), rows)
 
 
 if __name__ == "__main__":

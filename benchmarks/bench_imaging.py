@@ -8,7 +8,6 @@ same work: for DICOM pydicom's decoding, Modality LUT and VOI LUT, for the other
 """
 
 import argparse
-import csv
 import statistics
 import tempfile
 import warnings
@@ -19,6 +18,7 @@ import nibabel
 import numpy as np
 import pydicom
 from benchmarks.processes import cpu_seconds
+from benchmarks.tables import write_rows
 from PIL import Image
 from pydicom import uid
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
@@ -135,10 +135,7 @@ def main() -> None:
                 }
             )
             print(*rows[-1].values(), sep="\t", flush=True)
-    with (ROOT / "benchmarks" / "results" / "imaging.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(ROOT / "benchmarks" / "results" / "imaging.csv", rows)
 
 
 if __name__ == "__main__":

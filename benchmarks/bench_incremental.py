@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.timing import alternate, told, write_rows
+from benchmarks.tables import told, write_rows
+from benchmarks.timing import alternate
 
 import xiqa._torchvision  # noqa: F401  (before timm)
 

@@ -39,7 +39,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.timing import told, write_rows
+from benchmarks.tables import told, write_rows
 from torch import nn
 
 import xiqa._torchvision  # noqa: F401  (before timm and the peers)

@@ -16,7 +16,8 @@ import argparse
 from pathlib import Path
 
 import torch
-from benchmarks.timing import alternate, told, write_rows
+from benchmarks.tables import told, write_rows
+from benchmarks.timing import alternate
 from torch import nn
 
 import xiqa._torchvision  # noqa: F401  (before timm)

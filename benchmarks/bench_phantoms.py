@@ -6,7 +6,6 @@ One film is 600 x 600. The yardstick is a forward and an inverse real FFT of the
 different or busy machines can be compared; jobs alternate and medians are told.
 """
 
-import csv
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from benchmarks.tables import write_lines
 from scipy import fft
 
 from xiqa.simulation.chest import Scenario, insert_objects, simulate_chest
@@ -46,15 +46,12 @@ def main():
             job(seed)
             seconds[name].append(time.process_time() - start)
     yardstick = statistics.median(seconds["yardstick: rfft2 and irfft2"])
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as lines:
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(["job", "median_ms", "fastest_ms", "ratio_to_yardstick"])
-        for name, values in seconds.items():
-            middle = statistics.median(values)
-            row = [name, f"{1e3 * middle:.1f}", f"{1e3 * min(values):.1f}", f"{middle / yardstick:.1f}"]
-            table.writerow(row)
-            print("{:32} {:>8} ms  fastest {:>7} ms  {:>6} x".format(*row))
+    lines = []
+    for name, values in seconds.items():
+        middle = statistics.median(values)
+        lines.append([name, f"{1e3 * middle:.1f}", f"{1e3 * min(values):.1f}", f"{middle / yardstick:.1f}"])
+        print("{:32} {:>8} ms  fastest {:>7} ms  {:>6} x".format(*lines[-1]))
+    write_lines(RESULTS, ["job", "median_ms", "fastest_ms", "ratio_to_yardstick"], lines)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
-import csv
 import io
 import sys
 from contextlib import redirect_stderr
@@ -26,6 +25,7 @@ import xiqa._torchvision  # noqa: F401  (before timm and the peers)
 import pytorch_grad_cam
 import timm
 import torchcam.methods
+from benchmarks.tables import write_lines
 from benchmarks.timing import alternate
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -146,8 +146,7 @@ def main():
                      f"{seconds['theirs']:.3f}", f"{ratio:.4f}", aim, ratio <= aim])  # fmt: skip
         print(f"{ours:32} / {theirs:36} {ratio:8.4f}   (aim {aim})", flush=True)
     header = ["network", "size", "ours", "theirs", "ours_cpu_s", "theirs_cpu_s", "ratio", "aim", "met"]
-    with RESULTS.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+    write_lines(RESULTS, header, rows)
     return 0 if all(row[-1] for row in rows) else 1
 
 

@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.timing import told, write_rows
+from benchmarks.tables import told, write_rows
 
 RESULTS = Path(__file__).parent / "results" / "process.csv"
 MEMORY, THREADS = {"default": [], "kept": ["--keep"]}, {"awake": ["--keep"], "asleep": ["--keep", "--sleep"]}

@@ -13,7 +13,6 @@ inserted. A figure is the ratio of the medians of CPU-seconds. Writes benchmarks
 """
 
 import argparse
-import csv
 import json
 import statistics
 import subprocess
@@ -112,10 +111,9 @@ def main() -> None:
         print(json.dumps(measure(bare, explained, int(size), options.rounds)))
         return
     rows = [row for size in options.sizes for row in compare(options.peer, size, options.rounds)]
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("size", "what", "value", "aim"))
-        writer.writerows(rows)
+    from benchmarks.tables import write_lines  # the peer's process runs this file alone
+
+    write_lines(RESULTS, ("size", "what", "value", "aim"), rows)
 
 
 def compare(peer: str, size: int, rounds: int) -> list[tuple[int, str, str, float | str]]:

@@ -9,7 +9,6 @@ ResNet, whose ReLUs are reused, so that comparison is on a VGG-16 with batch nor
 """
 
 import argparse
-import csv
 import warnings
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ import zennit.composites
 import zennit.layer
 import zennit.rules
 import zennit.types
+from benchmarks.tables import write_lines
 from benchmarks.timing import alternate
 from zennit.torchvision import ResNetCanonizer
 
@@ -126,11 +126,7 @@ def main():
         for job, seconds in found.items():
             rows.append((name, size, job, f"{seconds:.3f}", f"{seconds / found[base]:.2f}", base))
             print(f"{name:10s} {size:4d} {job:45s} {seconds:7.3f} s  {seconds / found[base]:6.2f} x ({base})")
-    options.out.parent.mkdir(exist_ok=True)
-    with options.out.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["network", "size", "job", "cpu_seconds", "ratio", "ratio_to"])
-        writer.writerows(rows)
+    write_lines(options.out, ["network", "size", "job", "cpu_seconds", "ratio", "ratio_to"], rows)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import xiqa._torchvision  # noqa: F401  (before timm and the peers)
 
 # isort: split
 import timm
+from benchmarks.tables import write_lines
 from benchmarks.timing import alternate, peak_megabytes, resident
 from captum.attr import LayerGradCam
 from pytorch_grad_cam import GradCAM as PytorchGradCAM
@@ -197,11 +197,7 @@ def main():
         lines.append([what, f"{seconds:.3f}", base, f"{base_seconds:.3f}", f"{ratio:.3f}", aim or ""])
     for what, megabytes, aim in memory(given.size):
         lines.append([f"memory of 8: {what}", f"{megabytes:.0f}", "MB", "", "", aim or ""])
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["what", "cpu_seconds", "compared_with", "its_cpu_seconds", "ratio", "aim"])
-        writer.writerows(lines)
+    write_lines(RESULTS, ["what", "cpu_seconds", "compared_with", "its_cpu_seconds", "ratio", "aim"], lines)
     for line in lines:
         print("{:28} {:>8}  {:36} {:>8} {:>7}  {}".format(*line))
     return None

@@ -9,7 +9,6 @@ map's highest value; and how many peaks of poor films are more than one cell awa
 """
 
 import argparse
-import csv
 import os
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.tables import write_lines
 
 import xiqa
 from xiqa.assessment.runtimes.onnx import start_engine
@@ -115,12 +115,11 @@ def main() -> None:
 
 def write(largest: dict[str, dict[str, float]], films: int) -> None:
     """What is known after so many films."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("output", *largest, "films"))
-        for name in next(iter(largest.values())):
-            writer.writerow((name, *(f"{worst[name]:.2g}" for worst in largest.values()), films))
+    lines = [
+        (name, *(f"{worst[name]:.2g}" for worst in largest.values()), films)
+        for name in next(iter(largest.values()))
+    ]
+    write_lines(RESULTS, ("output", *largest, "films"), lines)
 
 
 if __name__ == "__main__":

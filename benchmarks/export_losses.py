@@ -12,7 +12,6 @@ convolutions, per channel, calibrated on 16 training films.
 """
 
 import argparse
-import csv
 import os
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from benchmarks.tables import write_rows
 
 import xiqa
 from xiqa.assessment.runtimes.cut_graph import cut
@@ -144,11 +144,7 @@ def main() -> None:
                 }
             )
             print(*rows[-1].values(), sep="  ", flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(RESULTS, rows)
 
 
 if __name__ == "__main__":

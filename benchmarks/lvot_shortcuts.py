@@ -8,11 +8,11 @@ the other direction) or a place in it (then the Pointing Game: within 15 of 224 
 on the tract itself), on the test split, with a 95 % interval by patient.
 """
 
-import csv
 import sys
 from pathlib import Path
 
 import numpy as np
+from benchmarks.tables import write_lines
 from scipy.ndimage import gaussian_filter, sobel
 
 from xiqa.datasets.detect import read_dataset
@@ -69,13 +69,12 @@ def main():
             )
             told = statistic_interval(lambda pick, v=hits: float(np.nanmean(v[pick])), patients)
             rows.append((name, label, told))
-    with RESULTS.open("w", newline="") as lines:
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(["shortcut", "measure", "value", "low", "high", "slices", "patients"])
-        for name, measure, told in rows:
-            count = len(samples) if measure == "AUC" else int(labels.sum())
-            numbers = [f"{value:.3f}" for value in (told.value, told.low, told.high)]
-            table.writerow([name, measure, *numbers, count, len(set(patients))])
+    lines = []
+    for name, measure, interval in rows:
+        count = len(samples) if measure == "AUC" else int(labels.sum())
+        numbers = [f"{value:.3f}" for value in (interval.value, interval.low, interval.high)]
+        lines.append([name, measure, *numbers, count, len(set(patients))])
+    write_lines(RESULTS, ["shortcut", "measure", "value", "low", "high", "slices", "patients"], lines)
     print(RESULTS.read_text())
 
 

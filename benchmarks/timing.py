@@ -1,14 +1,13 @@
 """Comparing jobs fairly on a machine that others use too: processor seconds, alternated, medians."""
 
-import csv
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-__all__ = ["alternate", "peak_megabytes", "resident", "told", "write_rows"]
+__all__ = ["alternate", "peak_megabytes", "resident"]
 
 
 def alternate(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -38,18 +37,3 @@ def resident(field: str) -> float:
     """A line of /proc/self/status in megabytes: ``VmRSS`` is what is held now, ``VmHWM`` the most so far."""
     text = Path("/proc/self/status").read_text()
     return int(text.split(f"{field}:")[1].split()[0]) / 1024
-
-
-def told(rows: Iterable[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
-    """The rows, each printed when it is measured."""
-    for row in rows:
-        print(*row.values(), sep="\t", flush=True)
-        yield row
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Results as CSV, a line a row, with the first row's names."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

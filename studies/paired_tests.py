@@ -9,10 +9,10 @@ from the observed one as that is from zero) and Student's t-test of the patients
 rejections where the first method is better by one standard deviation of the patients' differences.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
+from benchmarks.tables import write_rows
 from scipy import stats
 
 from xiqa.experiments.stats import sign_flip_p
@@ -71,10 +71,7 @@ def main():
                 for test, share in null.items()
             ]  # fmt: skip
             print(noise, patients, {test: round(float(share), 3) for test, share in null.items()}, flush=True)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(RESULTS, rows)
 
 
 if __name__ == "__main__":
