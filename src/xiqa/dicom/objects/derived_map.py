@@ -15,8 +15,8 @@ from xiqa.dicom.case import MANUFACTURER, Case
 from xiqa.dicom.codes import Concept
 from xiqa.errors import DicomResultError
 from xiqa.imaging.dicom.reader import functional_group
-from xiqa.report.overlay import place_on_original
 from xiqa.saliency.maps import is_constant
+from xiqa.saliency.placing import on_picture
 from xiqa.types import FloatArray
 
 __all__ = ["algorithm", "map_on_source", "settle", "single_frame"]
@@ -50,7 +50,7 @@ def map_on_source(case: Case) -> FloatArray:
         raise DicomResultError(
             "the heat map shows no place", code="no_map", got="a constant or not finite map"
         )
-    return place_on_original(saliency, case.origin.size, case.origin.size)
+    return on_picture(saliency, case.origin.size, case.origin.size)
 
 
 def single_frame(case: Case) -> Dataset:
