@@ -16,7 +16,7 @@ from tests.dicom.tools import dcmdump, dsrdump, errors_of, saved
 from xiqa.dicom import KINDS, Decision, results
 from xiqa.dicom.read import read_report
 from xiqa.errors import ConfigError, DicomResultError
-from xiqa.report.overlay import place_on_original
+from xiqa.saliency.placing import on_picture
 from xiqa.types import Source, Verdict
 
 EVERYWHERE = ("sc", "sr", "pr", "ko", "seg")
@@ -321,7 +321,7 @@ class TestKeyObjects:
 class TestMaps:
     def test_the_segment_is_the_upper_half_of_the_map(self):
         ds = hd.seg.Segmentation.from_dataset(made(kinds=["seg"])["seg"])
-        values = place_on_original(assessment().saliency, (60, 44), (60, 44))
+        values = on_picture(assessment().saliency, (60, 44), (60, 44))
         low, high = values.min(), values.max()
         expected = values >= (low + high) / 2
         assert 0 < expected.sum() < expected.size / 2
@@ -332,7 +332,7 @@ class TestMaps:
         ds = made(ds=source("MR"), kinds=["pm"])["pm"]
         stored = dcmread(io.BytesIO(encoded(ds)))
         values = np.frombuffer(stored.FloatPixelData, "<f4").reshape(60, 44)
-        np.testing.assert_array_equal(values, place_on_original(assessment().saliency, (60, 44), (60, 44)))
+        np.testing.assert_array_equal(values, on_picture(assessment().saliency, (60, 44), (60, 44)))
 
     def test_a_projection_has_no_place_for_a_parametric_map(self):
         with pytest.raises(DicomResultError, match="ImageOrientationPatient") as caught:
