@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from xiqa.geometry import Box
+from xiqa.imaging.blocks import blockwise
 from xiqa.saliency.placing import on_picture
 from xiqa.types import Finding, FloatArray, Image, SaliencyMap
 
@@ -54,12 +55,20 @@ def bounded_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
 
 def film_picture(image: Image, long_side: int) -> Pillow.Image:
     """The image in 8 bits, grey or RGB, in display order."""
-    pixels = np.clip(np.nan_to_num(image.pixels) * 255 + 0.5, 0, 255).astype(np.uint8)
+    pixels = blockwise(_eight_bits, image.pixels, np.dtype(np.uint8))
     rows, columns = bounded_size(image.size, long_side)
     picture = Pillow.fromarray(pixels)
     if (rows, columns) == image.size:
         return picture
     return picture.resize((columns, rows), Pillow.Resampling.BOX, reducing_gap=2.0)
+
+
+def _eight_bits(values: NDArray[Any], out: NDArray[Any]) -> None:
+    """Values in [0, 1] as bytes, rounded; what is no number is black."""
+    scaled = values * np.float32(255)
+    scaled += np.float32(0.5)
+    np.nan_to_num(scaled, copy=False)
+    out[...] = np.clip(scaled, 0, 255, out=scaled)
 
 
 def for_display(values: FloatArray) -> FloatArray:

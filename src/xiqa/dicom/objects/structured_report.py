@@ -20,6 +20,10 @@ SERIES = Series("sr", 9101, "Image quality report")
 _ENGLISH = sr.CodedConcept.from_code(Concept.ENGLISH.value)
 _RELATION = sr.RelationshipTypeValues
 _LONGEST_COMMENT = 1024
+_SETTINGS = (
+    *("recipe", "method", "threshold", "review_band", "temperature", "beta"),
+    *("guard_limit", "guard_distance"),
+)
 
 Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations
 
@@ -37,22 +41,29 @@ def structured_report(case: Case) -> Dataset:
     Returns:
         The report, with the source image as its evidence.
     """
-    report = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=device_observer(case)),
-        procedure_reported=procedure_of(str(case.origin.header.get("Modality", ""))),
-        imaging_measurements=list(_groups(case)),
-        title=Concept.MEASUREMENT_REPORT.value,
-        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(_ENGLISH),
-    )
+    first, *rest = _groups(case)
     result = sr.ComprehensiveSR(
         evidence=[case.origin.header],
-        content=report[0],
+        content=_report(case, [first])[0],
         is_complete=True,
         is_final=True,
         is_verified=False,
         **case.common(SERIES),
     )
+    if rest:  # they refer to the same image; highdicom would copy and search the whole tree four times over
+        result.ContentSequence = _report(case, [first, *rest])[0].ContentSequence
     return case.dated(result)
+
+
+def _report(case: Case, groups: Sequence[Group]) -> sr.MeasurementReport:
+    """The document's content."""
+    return sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=device_observer(case)),
+        procedure_reported=procedure_of(str(case.origin.header.get("Modality", ""))),
+        imaging_measurements=list(groups),
+        title=Concept.MEASUREMENT_REPORT.value,
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(_ENGLISH),
+    )
 
 
 def device_observer(case: Case) -> sr.ObserverContext:
@@ -123,7 +134,7 @@ def _region(case: Case, number: int, finding: Finding) -> sr.PlanarROIMeasuremen
             source_image=sr.SourceImageForRegion(*_reference(case)),
         ),
         finding_type=problem_of(finding.label or str(case.provenance.get("target", ""))),
-        algorithm_id=_algorithm(case.method or "saliency", case, [f"method={case.method}"]),
+        algorithm_id=sr.AlgorithmIdentification(case.method or "saliency", case.version),
         measurements=[sr.Measurement(explanation, float(finding.score), Concept.NO_UNITS.value)],
         qualitative_evaluations=[sr.QualitativeEvaluation(Concept.VISUAL_EXPLANATION.value, explanation)],
     )
@@ -147,17 +158,13 @@ def _probability(probability: float | None, threshold: float | None) -> Iterator
 
 
 def _classifier(case: Case) -> sr.AlgorithmIdentification:
-    told = case.provenance
-    keys = ("recipe", "threshold", "review_band", "temperature", "guard_limit", "guard_distance")
-    return _algorithm(case.model, case, [f"{key}={told[key]}" for key in keys if told.get(key) is not None])
-
-
-def _algorithm(name: str, case: Case, parameters: Sequence[str]) -> sr.AlgorithmIdentification:
-    """Name, version and all that makes the number repeatable."""
+    """Name, version and all that makes the numbers and the regions repeatable."""
+    keys = ("model_hash", *_SETTINGS)
+    told = {**case.provenance, "model_hash": case.model_hash}
     return sr.AlgorithmIdentification(
-        name=name,
+        name=case.model,
         version=case.version,
-        parameters=[f"model_hash={case.model_hash}", *parameters],
+        parameters=[f"{key}={told[key]}" for key in keys if told.get(key) is not None],
         family=Concept.ARTIFICIAL_INTELLIGENCE.value,
         manufacturer=MANUFACTURER,
     )
