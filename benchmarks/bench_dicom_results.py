@@ -18,10 +18,10 @@ import io
 import tempfile
 from pathlib import Path
 
+from benchmarks.timing import alternate, told, write_rows
 from pydicom import dcmread, dcmwrite
 
 import xiqa
-from benchmarks.timing import alternate, told, write_rows
 from xiqa.dicom import results
 from xiqa.dicom.kinds import DEFAULT
 from xiqa.process import keep_freed_memory
