@@ -50,7 +50,6 @@ class Node:
         folder = settings.node.folder
         self.store = open_store(settings)
         self.owner = f"{settings.node.name}@{socket.gethostname()}"[:64]
-        (folder / "results").mkdir(exist_ok=True)
         keep_free = settings.node.keep_free_mb << 20
         self.spool = Spool(folder / "spool", keep_free) if settings.node.receive else None
         self.intake = self._intake()
@@ -116,7 +115,7 @@ class Node:
     def start(self) -> None:
         """Begin: first what an earlier life has left, then work, then the doors."""
         freed = self.store.queue.free(self.owner)
-        clear_results(self.store, self.settings.node.folder / "results")
+        clear_results(self.store, self.settings.node)
         self.store.note("start", self.owner, detail=f"{freed} leases freed")
         if self.intake is not None:
             self.intake.start()

@@ -14,10 +14,10 @@ from xiqa.errors import XiqaError
 from xiqa.service.records.jobs import Job, LeaseLostError
 from xiqa.service.records.store import Store, StoredResult, Verdict
 from xiqa.service.rules import Rule, first_fit
-from xiqa.service.settings import Settings
+from xiqa.service.settings import Node, Settings
 from xiqa.service.work.assessor import Assessor, ChildDiedError
 
-__all__ = ["Assessing", "clear_results"]
+__all__ = ["Assessing", "clear_results", "unfinished_of"]
 
 _LOG = logging.getLogger(__name__)
 _NOT = "not_assessed"
@@ -44,6 +44,7 @@ class Assessing:
         self._assessed = assessed
         self._spool = settings.node.folder / "spool"
         self._results = settings.node.folder / "results"
+        self._unfinished = unfinished_of(settings.node)
         threads = max((model.threads for model in settings.models.values()), default=1)
         self._assessor = Assessor(settings.assessing, threads)
 
@@ -89,7 +90,7 @@ class Assessing:
     def _ask(self, row: dict[str, Any], rule: Rule) -> dict[str, Any]:
         path = self._spool / row["path"]
         model = self._settings.models[rule.model]
-        return self._assessor.assess(path, model, self._settings.kinds(), self._results)
+        return self._assessor.assess(path, model, self._settings.kinds(), self._unfinished)
 
     def _died(self, job: Job, rule: Rule, problem: str) -> None:
         """An image that kills its process is tried again, and then set aside without a verdict."""
@@ -118,7 +119,7 @@ class Assessing:
     def _named(self, result: dict[str, str]) -> StoredResult:
         """Give a result object its name; a worker that comes second writes the same object over it."""
         name = f"{result['uid']}.dcm"
-        (self._results / result["file"]).replace(self._results / name)
+        (self._unfinished / result["file"]).replace(self._results / name)
         return StoredResult(result["kind"], result["uid"], result["sop_class"], name)
 
     def _keep(self, job: Job, verdict: Verdict, *, dead: bool = False) -> None:
@@ -139,10 +140,19 @@ def _no_rule(row: dict[str, Any]) -> str:
     return f"no rule names a model for it ({known})"
 
 
-def clear_results(store: Store, folder: Path, older: float = 3600.0) -> int:
-    """Remove result files that no row names and that nobody can be writing any more; how many."""
+def unfinished_of(node: Node) -> Path:
+    """Where this node's processes write result objects until they are whole."""
+    return node.folder / "unfinished" / node.name
+
+
+def clear_results(store: Store, node: Node, older: float = 3600.0) -> int:
+    """Remove what an earlier life left unfinished, and result files that no row has named for long; how many."""
+    results, unfinished = node.folder / "results", unfinished_of(node)
+    for folder in (results, unfinished):
+        folder.mkdir(parents=True, exist_ok=True)
     known, before = store.result_paths(), time.time() - older
-    stale = [path for path in folder.iterdir() if path.name not in known and path.stat().st_mtime < before]
+    stale = [path for path in results.iterdir() if path.name not in known and path.stat().st_mtime < before]
+    stale += unfinished.iterdir()
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)
