@@ -146,7 +146,7 @@ def unfinished_of(node: Node) -> Path:
 
 
 def clear_results(store: Store, node: Node, older: float = 3600.0) -> int:
-    """Remove what an earlier life left unfinished, and result files that no row has named for long; how many."""
+    """Remove what an earlier life left unfinished, and old result files that no row names; how many."""
     results, unfinished = node.folder / "results", unfinished_of(node)
     for folder in (results, unfinished):
         folder.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ _HEAD = 128 * 1024  # bytes; what the rules ask for stands far before
 _WAITING = 512  # arrivals; beyond it the spool is looked through later instead
 _LAST = Tag("Laterality")
 _BATCH = 64
+_LINGER = 0.1  # seconds for more to arrive: a commit costs as much as an object's own syncs
 _FIELDS = {
     "study_uid": ("StudyInstanceUID", 64),
     "series_uid": ("SeriesInstanceUID", 64),
@@ -145,6 +146,7 @@ class Intake:
         batch: list[Mapping[str, Any]] = []
         try:
             item = self._arrived.get(timeout=self._every)
+            self._stopping.wait(_LINGER)
             while item is not None:
                 batch.append(item)
                 if len(batch) == _BATCH:

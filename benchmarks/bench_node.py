@@ -1,0 +1,222 @@
+"""The node against other receivers, its latency, and its growth.
+
+    python -m benchmarks.bench_node receive [--rounds 3]
+    python -m benchmarks.bench_node latency [--images 60] [--model FILE.onnx]
+    python -m benchmarks.bench_node growth [--images 2000]
+
+`receive`: instances a second that dcmtk's storescu gets acknowledged, in one association and in four at a
+time, in turns within one run; every process has TCP_NODELAY=1. `xiqa` is `xiqa serve` with its rows and
+without rules; `storescp+sync` syncs each file and then answers; Orthanc syncs; `storescp` syncs nothing.
+`latency`: one image a second; from the answer to the C-STORE to the stored verdict. `growth`: memory,
+threads and open files of the node while images arrive as fast as they can, with a stand-in for the model.
+Writes benchmarks/results/node_*.csv.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.timing import told, write_rows
+from tests.dicom.net.objects import radiograph, write
+from tests.dicom.net.servers import send
+from tests.service.databases import free_port
+from tests.service.orthanc import Orthanc
+from tests.service.processes import Serve, configuration
+
+from xiqa.service.records.database import Database
+from xiqa.service.records.store import Store
+from xiqa.service.settings import read_settings
+
+RESULTS = Path(__file__).parent / "results"
+os.environ["TCP_NODELAY"] = "1"
+SIZES = {"0.7 MB": (600, 600, 160), "8 MB": (2000, 2000, 32)}
+
+
+def make_files(folder: Path, rows: int, columns: int, count: int) -> list[Path]:
+    folder.mkdir(parents=True)
+    paths = [folder / f"{number:04d}.dcm" for number in range(count)]
+    for number, path in enumerate(paths):
+        write(path, rows=rows, columns=columns, seed=number)
+    return paths
+
+
+@contextmanager
+def xiqa(folder: Path):
+    node = Serve(configuration(folder, assessing="workers = 0"))
+    try:
+        yield node.dicom, lambda: len(list((folder / "node" / "spool").glob("?/*.dcm")))
+    finally:
+        node.stop()
+
+
+@contextmanager
+def orthanc(folder: Path):
+    server = Orthanc(folder)
+    server.start()
+    try:
+        yield server.dicom, lambda: server.get("/statistics")["CountInstances"]
+    finally:
+        server.stop()
+
+
+def storescp(*options: str):
+    @contextmanager
+    def run(folder: Path):
+        port = free_port()
+        command = ["storescp", "--fork", "-od", str(folder), *options, str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        try:
+            yield port, lambda: sum(path.stat().st_size > 1000 for path in folder.iterdir())
+        finally:
+            process.terminate()
+            process.wait()
+
+    return run
+
+
+RECEIVERS = {
+    "xiqa": xiqa,
+    "storescp+sync": storescp("--exec-sync", "--exec-on-reception", "sync #p/#f"),
+    "Orthanc": orthanc,
+    "storescp": storescp(),
+}
+
+
+def rate(receiver, files: list[Path], associations: int) -> float:
+    """Instances a second."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    parts = [files[number::associations] for number in range(associations)]
+    try:
+        with receiver(folder) as (port, count):
+            warm = folder.parent / f"{folder.name}-warm.dcm"
+            write(warm, rows=20, columns=30)
+            subprocess.run(["storescu", "127.0.0.1", str(port), str(warm)], check=True)
+            warm.unlink()
+            begun = time.perf_counter()
+            senders = [
+                subprocess.Popen(["storescu", "-pdu", "131072", "127.0.0.1", str(port), *map(str, part)])
+                for part in parts
+            ]
+            assert all(sender.wait() == 0 for sender in senders)
+            seconds = time.perf_counter() - begun
+            assert count() == len(files) + 1, count()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(files) / seconds
+
+
+def receive(rounds: int):
+    for size, (rows, columns, count) in SIZES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            files = make_files(Path(folder) / "files", rows, columns, count)
+            for associations in (1, 4):
+                rates: dict[str, list[float]] = {name: [] for name in RECEIVERS}
+                for _ in range(rounds):
+                    for name, receiver in RECEIVERS.items():
+                        rates[name].append(rate(receiver, files, associations))
+                middle = {name: statistics.median(values) for name, values in rates.items()}
+                for name, value in middle.items():
+                    yield {
+                        "size": size,
+                        "associations": associations,
+                        "receiver": name,
+                        "instances a second": round(value, 1),
+                        "lowest": round(min(rates[name]), 1),
+                        "highest": round(max(rates[name]), 1),
+                        "xiqa / it": round(middle["xiqa"] / value, 2),
+                    }
+
+
+def latency(images: int, model: str):
+    """Seconds from the answer to the verdict, an image a second."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = configuration(folder)
+        text = config.read_text().replace('results = "tests.service.models:notes"\n', "")
+        if model:
+            stand_in = 'call = "tests.service.models:brightness"'
+            text = text.replace(stand_in, f'path = "{Path(model).resolve()}"')
+        config.write_text(text)
+        node = Serve(config)
+        answered = {}
+        try:
+            time.sleep(20 if model else 2)
+            for number in range(images):
+                ds = radiograph(rows=2500, columns=2048, seed=number)
+                begun = time.time()
+                assert send(node.dicom, [ds]) == [0]
+                answered[str(ds.SOPInstanceUID)] = time.time()
+                time.sleep(max(0.0, 1 - (time.time() - begun)))
+            time.sleep(10)
+        finally:
+            node.stop()
+        store = Store(Database(read_settings(config).node.url))
+        rows = {row["uid"]: row for row in store.recent(10**6)}
+        waits = sorted(rows[uid]["assessed"] - at for uid, at in answered.items())
+        store.database.close()
+    yield {
+        "model": Path(model).name or "stand-in",
+        "images": images,
+        "p50": round(waits[len(waits) // 2], 2),
+        "p95": round(waits[int(len(waits) * 0.95)], 2),
+        "most": round(waits[-1], 2),
+    }
+
+
+def growth(images: int):
+    """The node's memory, threads and descriptors as images arrive."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = configuration(folder, node="keep_days = 0")
+        node = Serve(config)
+        try:
+            for number in range(images + 1):
+                if number:
+                    assert send(node.dicom, [radiograph(rows=400, columns=400, seed=number)]) == [0]
+                if number == 100 or (number and number % (images // 4) == 0):
+                    yield measured(node, number, folder)
+            time.sleep(90)
+            yield measured(node, images, folder) | {"when": "90 s later"}
+        finally:
+            node.stop()
+
+
+def measured(node: Serve, number: int, folder: Path) -> dict:
+    with urllib.request.urlopen(f"http://127.0.0.1:{node.http}/health", timeout=10):
+        pass
+    return {
+        "images": number,
+        "when": "while they arrive",
+        "MB": round(node.memory() / 2**20, 1),
+        "threads": node.threads(),
+        "descriptors": node.descriptors(),
+        "files": len(list((folder / "node" / "spool").glob("?/*.dcm"))),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["receive", "latency", "growth"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=0)
+    parser.add_argument("--model", default="")
+    chosen = parser.parse_args()
+    rows = {
+        "receive": lambda: receive(chosen.rounds),
+        "latency": lambda: latency(chosen.images or 60, chosen.model),
+        "growth": lambda: growth(chosen.images or 2000),
+    }[chosen.what]()
+    write_rows(RESULTS / f"node_{chosen.what}.csv", list(told(rows)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
