@@ -177,6 +177,7 @@ def entry(info: MetricInfo) -> str:
         f"Parameters: {params}." if params else "No parameters.",
         f"At the edges: {edges}.",
     ]
+    facts += ["A number of a curve, which experiments keep with `curve = true`."] if info.curve else []
     facts += [f"Source: {cite(info.cite)}."] if info.cite else []
     return f"### {info.name}\n\n{body(info)}\n\n" + "\n".join(f"- {fact}" for fact in facts) + "\n"
 

@@ -198,3 +198,22 @@ def test_the_page_is_up_to_date():
     assert page == written["page"](), "run python docs/make_metrics.py"
     for info in METRICS:
         assert f"### {info.name}\n" in page
+
+
+CURVED = [info for info in METRICS if info.curve]
+
+
+def test_the_metrics_of_curves_are_those_that_alter_an_image_step_by_step():
+    assert {info.name for info in CURVED} == {"aopc", "deletion", "insertion", "road"}
+
+
+@pytest.mark.parametrize("info", CURVED, ids=lambda info: info.name)
+def test_a_metric_is_the_number_of_its_curve(info):
+    settings = {
+        k: v for k, v in {"steps": 5, "step": 100, "percentages": (20, 50)}.items() if k in info.params
+    }
+    curve = info.curve.function(TorchProbe(NETWORK), IMAGE, random_map(3), 0, **settings)
+    assert len(set(curve.score.round(6))) > (1 if info.name != "road" else 0)
+    value = info.function(TorchProbe(NETWORK), IMAGE, random_map(3), 0, **settings)
+    assert info.curve.number(curve) == pytest.approx(value, rel=1e-12)
+    assert value != 0

@@ -39,6 +39,7 @@ def _plain(info: MetricInfo) -> dict[str, Any]:
         "truth": info.truth,
         "params": {key: _value(value) for key, value in info.params.items()},
         "cases": info.answers,
+        "curve": info.curve is not None,
         "cite": info.cite,
         "summary": info.summary,
     }
@@ -84,5 +85,6 @@ def _describe(info: MetricInfo) -> None:
     edges = "; ".join(f"{case.replace('_', ' ')}: {answer}" for case, answer in info.answers.items())
     typer.echo(f"at the edges: {edges}")
     given = " ".join(f"{key}={_value(value)}" for key, value in info.params.items())
-    typer.echo(f"parameters: {given or 'none'}\n")
+    typer.echo(f"parameters: {given or 'none'}")
+    typer.echo(f"curve: {'kept by experiments with curve = true' if info.curve else 'none'}\n")
     typer.echo(inspect.getdoc(info.function) or info.summary)
