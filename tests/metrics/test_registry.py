@@ -212,8 +212,16 @@ def test_a_metric_is_the_number_of_its_curve(info):
     settings = {
         k: v for k, v in {"steps": 5, "step": 100, "percentages": (20, 50)}.items() if k in info.params
     }
-    curve = info.curve.function(TorchProbe(NETWORK), IMAGE, random_map(3), 0, **settings)
-    assert len(set(curve.score.round(6))) > (1 if info.name != "road" else 0)
-    value = info.function(TorchProbe(NETWORK), IMAGE, random_map(3), 0, **settings)
-    assert info.curve.number(curve) == pytest.approx(value, rel=1e-12)
-    assert value != 0
+    target = int(NETWORK(IMAGE[None]).argmax())
+    arguments = TorchProbe(NETWORK), IMAGE, random_map(3), target
+    curve, number = info.trace(*arguments, **settings)
+    assert number == pytest.approx(info.function(*arguments, **settings), rel=1e-12)
+    assert number != 0
+    assert len(curve.share) == len(curve.score) > 2
+
+
+def test_what_has_no_curve_and_what_a_curve_does_not_take_is_told():
+    with pytest.raises(MetricError, match="iou has no curve: expected aopc or deletion or insertion or road"):
+        get_metric("iou").trace(None)
+    with pytest.raises(MetricError, match="a curve of aopc takes no repeats"):
+        get_metric("aopc").trace(None, repeats=3)

@@ -14,7 +14,7 @@ from xiqa.errors import ConfigError
 from xiqa.experiments.films import Film, Loaded, truth_of
 from xiqa.experiments.recipe import Measure
 from xiqa.geometry import Frame
-from xiqa.metrics import MetricInfo, metrics
+from xiqa.metrics import MetricInfo
 from xiqa.saliency.placing import on_input, on_original
 from xiqa.saliency.probe import TorchProbe
 from xiqa.types import FloatArray
@@ -129,13 +129,7 @@ class ScoredMap:
 
     def _curve(self, measure: Measure, info: MetricInfo) -> Iterator[Row]:
         """The curve's points, and the metric's value from the same passes."""
-        if info.curve is None:
-            known = " or ".join(one.name for one in metrics() if one.curve)
-            raise ConfigError(f"{info.name} has no curve", expected=known)
-        unknown = set(measure.params) - set(inspect.signature(info.curve.function).parameters)
-        if unknown:
-            raise ConfigError(f"a curve of {info.name} takes no {', '.join(sorted(unknown))}")
-        curve = info.curve.function(self.probe, self.image, self.input(), self.target, **measure.params)
+        curve, value = info.trace(self.probe, self.image, self.input(), self.target, **measure.params)
         for share, score in zip(curve.share, curve.score, strict=True):
             yield {"metric": measure.name, "x": float(share), "value": float(curve.score[0] - score)}
-        yield {"metric": measure.name, "value": float(info.curve.number(curve))}
+        yield {"metric": measure.name, "value": value}

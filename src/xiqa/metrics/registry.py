@@ -121,6 +121,23 @@ class MetricInfo:
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
 
+    def trace(self, *args: Any, **params: Any) -> tuple[Any, float]:
+        """The curve that the metric is a number of, by the metric's own defaults, and that number.
+
+        Raises:
+            MetricError: It has no curve, or the curve takes no such parameter.
+        """
+        if self.curve is None:
+            known = " or ".join(info.name for info in metrics() if info.curve)
+            raise MetricError(f"{self.name} has no curve", expected=known)
+        taken = inspect.signature(self.curve.function).parameters
+        unknown = set(params) - set(taken)
+        if unknown:
+            raise MetricError(f"a curve of {self.name} takes no {', '.join(sorted(unknown))}")
+        defaults = {name: default for name, default in self.params.items() if name in taken}
+        curve = self.curve.function(*args, **(defaults | params))
+        return curve, float(self.curve.number(curve))
+
 
 def _told(answer: float | str) -> str:
     if isinstance(answer, str):
