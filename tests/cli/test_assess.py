@@ -197,3 +197,20 @@ def test_a_run_that_is_ended_goes_on_where_it_was(bundle, films, tmp_path, endin
     assert lines(out)[: len(done)] == done
     assert len(lines(out)) == 43
     assert len(results(out)) == 43
+
+
+def test_what_is_skipped_is_counted_and_what_cannot_be_read_fails(
+    monkeypatch, capsys, bundle, films, tmp_path
+):
+    (films / "a.pdf").write_bytes(b"%PDF")
+    (films / "b.zip").write_bytes(b"PK")
+    command = ("assess", films, "--model", bundle, "--out", tmp_path / "out")
+    assert xiqa(monkeypatch, *command) == 0
+    assert "2 files skipped: 1 PDF, 1 ZIP" in capsys.readouterr().out
+    (films / "gone.dcm").symlink_to("nowhere.dcm")
+    os.mkfifo(films / "pipe.png")
+    assert xiqa(monkeypatch, *command) == 1
+    told = capsys.readouterr().out.replace("\n", "")
+    assert "gone.dcm: is a link that leads nowhere" in told
+    assert "pipe.png: is a pipe, a socket or a device" in told
+    assert "3 images" in told

@@ -376,12 +376,17 @@ def _(path):
     return _contents(path, bytes(head))
 
 
-@bad("link-outside", "a symbolic link out of the folder", "link_outside")
+@bad("link-nowhere", "a symbolic link that leads nowhere", "not_found")
 def _(path):
-    outside = path.parent / "outside.dcm"
-    write(outside, film(), BitsStored=12)
     path.mkdir()
-    (path / "link.dcm").symlink_to(outside)
+    (path / "link.dcm").symlink_to(path / "gone.dcm")
+    return path
+
+
+@bad("link-loop", "a symbolic link to itself", "link_loop")
+def _(path):
+    path.mkdir()
+    (path / "link.dcm").symlink_to(path / "link.dcm")
     return path
 
 

@@ -54,8 +54,9 @@ def command(
 ) -> None:
     """Say of each image whether it is good enough, and where the problem is.
 
-    Exit status: 0 when every image was assessed, whatever the verdicts; 1 when one could not be; 2 when
-    nothing could be done; 130 when interrupted. What is done is kept, and the same command goes on there.
+    Exit status: 0 when every image was assessed, whatever the verdicts; 1 when one could not be, or a folder
+    could not be read; 2 when nothing could be done; 130 when interrupted. What is done is kept, and the same
+    command goes on there. Links are followed; files that are no images are counted by kind.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -65,7 +66,7 @@ def command(
     from xiqa.report.folder import ResultsFolder
 
     console = Console()
-    files, refused = _files(paths, out)
+    files, refused, skipped = _files(paths, out)
     runtime = load_runtime(model, runtime_name, device=device)  # type: ignore[arg-type]  # checked there
     settings: dict[str, Any] = {
         "model_hash": runtime.card.hash,
@@ -96,8 +97,10 @@ def command(
         if objects is not None:
             objects.send(files)
     _table(console, results, out)
+    if skipped:
+        console.print(escape(skipped), soft_wrap=True)
     for error in refused:
-        console.print(f"[bold]Not assessed:[/] {escape(str(error))}")
+        console.print(f"[bold]Not assessed:[/] {escape(str(error))}", soft_wrap=True)
     lacking = objects is not None and _tell_objects(console, objects)
     failed = bool(refused) or any(result.verdict == "not_assessed" for result in results)
     raise typer.Exit(int(lacking or failed))
@@ -134,18 +137,23 @@ def _tell_objects(console: Console, objects: ResultFiles) -> bool:
     return bool(objects.refused or failed)
 
 
-def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadError]]:
-    """The files to assess, and why some paths give none."""
+def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadError], str]:
+    """The files to assess, why some paths give none, and what is no image, in a line."""
+    from collections import Counter
+
     from xiqa.errors import ConfigError
-    from xiqa.imaging import image_files
+    from xiqa.imaging import image_files, skipped_files
 
     refused: list[ImageReadError] = []
-    found = image_files(paths, refused=refused)
+    kinds: Counter[str] = Counter()
+    found = image_files(paths, refused=refused, skipped=kinds)
+    skipped = skipped_files(kinds)
     # an earlier run's pictures are no films, when the output lies inside a folder that is assessed
     files = [str(path) for path in found if not path.absolute().is_relative_to(out.absolute())]
     if not files:
-        raise refused[0] if refused else ConfigError("no image to assess", got=", ".join(paths))
-    return files, refused
+        got = ", ".join(paths) + (f" ({skipped})" if skipped else "")
+        raise refused[0] if refused else ConfigError("no image to assess", got=got)
+    return files, refused, skipped
 
 
 def _run(

@@ -4,9 +4,9 @@ Start with `reading`, which chooses the reader by what a file holds; `dicom/`, `
 the readers, `decoding/` runs codecs in a child process.
 """
 
-from xiqa.imaging.files import image_files
+from xiqa.imaging.files import image_files, skipped_files
 from xiqa.imaging.limits import Limits
 from xiqa.imaging.reading import iter_images, read_image
 from xiqa.imaging.values import to_grey
 
-__all__ = ["Limits", "image_files", "iter_images", "read_image", "to_grey"]
+__all__ = ["Limits", "image_files", "iter_images", "read_image", "skipped_files", "to_grey"]
