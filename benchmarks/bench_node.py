@@ -6,7 +6,8 @@
 
 `receive`: instances a second that dcmtk's storescu gets acknowledged, in one association and in four at a
 time, in turns within one run; every process has TCP_NODELAY=1. `xiqa` is `xiqa serve` with its rows and
-without rules; `storescp+sync` syncs each file and then answers; Orthanc syncs; `storescp` syncs nothing.
+without rules, and syncs each file and then its folder; `storescp+sync+folder` does the same, `storescp+sync`
+syncs the file alone, as Orthanc does; `storescp` syncs nothing.
 `latency`: one image a second; from the answer to the C-STORE to the stored verdict. `growth`: memory,
 threads and open files of the node while images arrive as fast as they can, with a stand-in for the model.
 Writes benchmarks/results/node_*.csv.
@@ -24,7 +25,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.timing import told, write_rows
+from benchmarks.tables import told, write_rows
 from tests.dicom.net.objects import radiograph, write
 from tests.dicom.net.servers import send
 from tests.service.databases import free_port
@@ -86,6 +87,7 @@ def storescp(*options: str):
 RECEIVERS = {
     "xiqa": xiqa,
     "storescp+sync": storescp("--exec-sync", "--exec-on-reception", "sync #p/#f"),
+    "storescp+sync+folder": storescp("--exec-sync", "--exec-on-reception", "sync #p/#f #p"),
     "Orthanc": orthanc,
     "storescp": storescp(),
 }
