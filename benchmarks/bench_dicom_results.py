@@ -18,7 +18,8 @@ import io
 import tempfile
 from pathlib import Path
 
-from benchmarks.timing import alternate, told, write_rows
+from benchmarks.tables import told, write_rows
+from benchmarks.timing import alternate
 from pydicom import dcmread, dcmwrite
 
 import xiqa

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pydicom import uid
+from pydicom.errors import BytesLengthException
 
 from xiqa.errors import ConfigError, DicomResultError, MissingDependencyError
 
@@ -19,7 +21,10 @@ __all__ = ["DEFAULT", "KINDS", "Kind", "kinds_of"]
 
 
 # what highdicom and pydicom raise about a source that breaks the standard
-_REFUSED = (ValueError, TypeError, AttributeError, LookupError, OverflowError)
+_REFUSED = (
+    *(ValueError, TypeError, AttributeError, LookupError, OverflowError),
+    *(struct.error, BytesLengthException),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pydicom import Dataset, dcmwrite
+from pydicom.datadict import tag_for_keyword
 
 from xiqa.imaging.dicom.display import Display
 from xiqa.imaging.dicom.reader import DicomReader
@@ -42,9 +43,24 @@ def used_display(dataset: Dataset, frame: int) -> Display:
             reader.close()
 
 
+# What decides how pixels are shown, by group, and single elements beside these.
+_GROUPS = {0x0028, 0x2050, 0x5200, 0x7FE0}
+_ELEMENTS = ("SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "PatientOrientation")
+_SHUTTER = range(0x00181600, 0x00181625)
+
+
 @contextmanager
 def _as_file(dataset: Dataset) -> Iterator[Path]:
+    """A file with the pixels and what decides how they are shown; no person is named in it."""
+    tags = {tag_for_keyword(keyword) for keyword in _ELEMENTS}
+    part = Dataset()
+    for tag in tuple(dataset.keys()):
+        if tag.group in _GROUPS or tag in tags or tag in _SHUTTER:
+            part[tag] = dataset.get_item(tag)
+    part.file_meta, part.preamble = dataset.file_meta, b"\0" * 128
+    implicit, little = dataset.original_encoding
+    part.set_original_encoding(implicit, little, None)
     with tempfile.TemporaryDirectory(prefix="xiqa-") as folder:
         path = Path(folder) / "image.dcm"
-        dcmwrite(path, dataset, enforce_file_format=True)
+        dcmwrite(path, part, enforce_file_format=True)
         yield path
