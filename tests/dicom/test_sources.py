@@ -169,6 +169,10 @@ GREY_SCALES = {
     "MONOCHROME1": lambda ds: setattr(ds, "PhotometricInterpretation", "MONOCHROME1"),
     "inverse shape": lambda ds: setattr(ds, "PresentationLUTShape", "INVERSE"),
     "no window": lambda ds: [ds.pop(name) for name in ("WindowCenter", "WindowWidth")],
+    "no window, a part of the bits": lambda ds: [
+        pixels(ds, pattern() // 16 + 5000, bits=16),
+        *(ds.pop(name) for name in ("WindowCenter", "WindowWidth")),
+    ],
     "two windows": lambda ds: [setattr(ds, "WindowCenter", [900, 2]), setattr(ds, "WindowWidth", [700, 3])],
     "signed": signed,
     "table": table,
