@@ -58,7 +58,7 @@ COLUMNS = (
 TEXT = dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "a benchmark")
 RECIPE = Recipe.model_validate(
     {
-        "name": "bench",
+        "name": "evaluator",
         "batch_size": BATCH,
         "architecture": {"backbone": "tf_efficientnet_lite0", "head": "evidence", "width": 96},
         "preprocessing": {"size": (SIZE, SIZE)},

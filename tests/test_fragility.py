@@ -97,10 +97,10 @@ def test_a_linear_classifiers_fragility_is_its_margin_over_norms(model, image, i
     odds = probability_of(logits.numpy(), 1, model.card.temperature)[0]
     margin = math.log(odds / (1 - odds)) - math.log(0.3 / 0.7)
     assert found.margin == pytest.approx(margin, rel=1e-3)
-    assert found.step == pytest.approx(abs(margin) / np.abs(weight).sum(), rel=0.02)
-    assert found.box == pytest.approx(1.02 * abs(margin) / np.abs(weight).sum(), rel=2e-3)
+    assert found.fgsm == pytest.approx(abs(margin) / np.abs(weight).sum(), rel=0.02)
+    assert found.linf == pytest.approx(1.02 * abs(margin) / np.abs(weight).sum(), rel=2e-3)
     shortest = 1.02 * (abs(margin) + 1e-4) / np.linalg.norm(weight)
-    assert found.length == pytest.approx(shortest, rel=1e-3)
+    assert found.l2 == pytest.approx(shortest, rel=1e-3)
     assert found.pixels == int(inside.sum())
     assert found.mean_square == pytest.approx(shortest / math.sqrt(inside.sum()), rel=1e-3)
     grey = (array[0] * 0.5 + 0.5) * inside
@@ -127,7 +127,7 @@ def test_a_verdict_no_change_flips_says_so(model):
     stubborn.network.layer.weight.data.zero_()
     image = film()
     found = film_fragility(stubborn, *stubborn.prepare(image), image)
-    assert (found.step, found.box, found.length, found.mean_square, found.relative) == (None,) * 5
+    assert (found.fgsm, found.linf, found.l2, found.mean_square, found.relative) == (None,) * 5
 
 
 class TestAssessments:
@@ -155,15 +155,15 @@ class TestAssessments:
         assert second.fragility is not None
 
     def test_rows(self, results):
-        assert results[0].to_dict()["fragility"]["step"] == results[0].fragility.step
+        assert results[0].to_dict()["fragility"]["fgsm"] == results[0].fragility.fgsm
         table = list(csv.DictReader(io.StringIO(csv_bytes(results).decode())))
-        assert float(table[1]["fragility_step"]) == results[1].fragility.step
+        assert float(table[1]["fragility_fgsm"]) == results[1].fragility.fgsm
 
     def test_the_page_tells_it_in_grey_levels(self, results):
         entry = Entry("", results[0])
         page = report_html([entry], lambda picture: None)
         assert "How fragile is this verdict?" in page
-        assert f"<b>{255 * results[0].fragility.box:.2g}</b> of 255 grey levels" in page
+        assert f"<b>{255 * results[0].fragility.linf:.2g}</b> of 255 grey levels" in page
         nothing = replace(results[0], fragility=None)
         assert "How fragile" not in report_html([Entry("", nothing)], lambda picture: None)
 

@@ -205,18 +205,18 @@ class Fragility(Travels):
     is None.
 
     Attributes:
-        step: Change of every pixel by the same amount in one step along the gradient's sign (FGSM).
-        box: Largest change of a pixel where many such steps look for the least (DeepFool, L-infinity).
-        length: The shortest change (DeepFool); its L2 norm on the model's grid.
+        fgsm: Change of every pixel by the same amount in one step along the gradient's sign (FGSM).
+        linf: Largest change of a pixel where many such steps look for the least (DeepFool, L-infinity).
+        l2: The shortest change (DeepFool); its L2 norm on the model's grid.
         mean_square: That change, root mean square over the pixels.
         relative: Its length over the image's own.
         margin: Log-odds between the image's probability and the limit, positive for poor.
         pixels: How many pixels of the model's grid could change.
     """
 
-    step: float | None
-    box: float | None
-    length: float | None
+    fgsm: float | None
+    linf: float | None
+    l2: float | None
     mean_square: float | None
     relative: float | None
     margin: float

@@ -16,7 +16,7 @@ methods = ["gradcam"]
 verdicts = true
 
 [data]
-source = "ward"
+source = "random"
 count = 3
 size = [64, 64]
 

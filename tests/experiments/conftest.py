@@ -48,7 +48,7 @@ def recipe(bundle):
             "title": "A small one",
             "chunk": 2,
             "resamples": 200,
-            "data": {"source": "ward", "count": 5, "size": (64, 64)},
+            "data": {"source": "random", "count": 5, "size": (64, 64)},
             "models": [{"name": "tiny", "bundles": [str(bundle)], "states": ["trained", "full"]}],
             "methods": ["gradcam", "normgrad_conv1x1:layers=multi"],
             "measures": [{"metric": "pointing_game", "objects": "removable", "params": {"tolerance": 9.0}}],

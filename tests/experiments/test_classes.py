@@ -97,11 +97,11 @@ def test_the_two_masks_share_the_film(planned, tmp_path, data):
     masks = [{"name": "in", "region": "lungs"}, {"name": "out", "region": "lungs", "keep": "outside"}]
     one = planned(measures=[], alterations=masks)
     bench_film = one.films[0]
-    from xiqa.experiments.measure import Bench
+    from xiqa.experiments.measure import Evaluator
 
-    bench = Bench(one.experiment, one.subjects[0], one.subjects[0].load())
-    prepared = bench._prepare(bench_film)
-    inside, outside = (bench._altered(prepared, how) for how in one.experiment.alterations)
+    evaluator = Evaluator(one.experiment, one.network_states[0], one.network_states[0].load())
+    prepared = evaluator._prepare(bench_film)
+    inside, outside = (evaluator._altered(prepared, how) for how in one.experiment.alterations)
     whole, mean = prepared.array, prepared.array.mean(dim=(1, 2), keepdim=True)
     assert prepared.loaded.region("lungs").any()
     np.testing.assert_allclose(inside + outside, whole + mean, atol=1e-5)

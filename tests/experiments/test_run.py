@@ -9,7 +9,7 @@ import torch
 
 from xiqa.errors import ConfigError
 from xiqa.experiments.controls import control_maps
-from xiqa.experiments.measure import Bench
+from xiqa.experiments.measure import Evaluator
 from xiqa.experiments.networks import fit_batch_norm, network_hash, states_of
 from xiqa.experiments.recipe import Experiment
 from xiqa.experiments.run import plan, run
@@ -46,7 +46,7 @@ def test_methods_of_one_network_are_measured_on_it_alone(recipe, bundle, tmp_pat
 
 
 def test_a_killed_run_goes_on_where_it_stopped(recipe, rows, tmp_path, monkeypatch):
-    measured, real = [], Bench.rows
+    measured, real = [], Evaluator.rows
 
     def dies(self, films):
         measured.append([film.key[-1] for _, film in films])
@@ -54,7 +54,7 @@ def test_a_killed_run_goes_on_where_it_stopped(recipe, rows, tmp_path, monkeypat
             raise KeyboardInterrupt
         return real(self, films)
 
-    monkeypatch.setattr(Bench, "rows", dies)
+    monkeypatch.setattr(Evaluator, "rows", dies)
     with pytest.raises(KeyboardInterrupt):
         run(plan(recipe()), tmp_path / "killed")
     assert measured == [["0", "1"], ["2", "3"], ["4"]]
@@ -128,11 +128,11 @@ def test_controls():
 
 def test_states_are_what_they_say(recipe, bundle):
     models = [recipe().models[0].model_dump() | {"states": ["trained", "semi", "full"], "seeds": [0, 1]}]
-    subjects = [one for network in recipe(models=models).models for one in states_of(network)]
-    assert [(one.state, one.seed) for one in subjects] == [
+    network_states = [one for network in recipe(models=models).models for one in states_of(network)]
+    assert [(one.state, one.seed) for one in network_states] == [
         ("trained", 0), ("semi", 0), ("semi", 1), ("full", 0), ("full", 1)
     ]  # fmt: skip
-    trained, semi, again, full = (subjects[place].load() for place in (0, 1, 1, 3))
+    trained, semi, again, full = (network_states[place].load() for place in (0, 1, 1, 3))
     assert network_hash(semi) == network_hash(again)
     assert network_hash(trained) == network_hash(load_model(bundle))
     assert len({network_hash(one) for one in (trained, semi, full)}) == 3
@@ -179,7 +179,7 @@ def test_alterations_and_every_kind_of_measure(recipe, tmp_path):
         verdicts=True,
         smoothing=[0.0, 1.0],
         profiles=["paper", "reference"],
-        data={"source": "ward", "count": 2, "size": (64, 64)},
+        data={"source": "random", "count": 2, "size": (64, 64)},
         models=[{"name": "tiny", "bundles": recipe().models[0].bundles}],
         methods=["gradcam"],
         alterations=[
@@ -225,7 +225,7 @@ def test_alterations_and_every_kind_of_measure(recipe, tmp_path):
 
 def test_what_is_randomised_is_what_is_explained(recipe, tmp_path):
     given = recipe(
-        data={"source": "ward", "count": 2, "size": (64, 64)},
+        data={"source": "random", "count": 2, "size": (64, 64)},
         models=[{"name": "tiny", "bundles": recipe().models[0].bundles}],
         measures=[{"metric": "parameter_randomisation", "params": {"mode": "full", "measure": "pearson"}}],
         tables=[],

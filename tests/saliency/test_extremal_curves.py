@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 from xiqa.cli import main
-from xiqa.report.mask_curves import draw_mask_curves, masked_picture
+from xiqa.report.area_curves import draw_area_curves, masked_picture
 from xiqa.saliency.masking.extremal_curves import (
     MaskCurve,
     extremal_curve,
@@ -97,7 +97,7 @@ class TestFigure:
         masks = np.ones((2, 10, 15), np.float32)
         curve = MaskCurve("shown", (0.1, 0.2), (0.3, 0.8), masks, False)
         rows = {"shown": [SaliencyMap(mask, "extremal", 1, input_size=(20, 30)) for mask in masks]}
-        draw_mask_curves(tmp_path / "a.png", film, rows, [curve], whole=0.9, nothing=0.1, limit=0.5)
+        draw_area_curves(tmp_path / "a.png", film, rows, [curve], whole=0.9, nothing=0.1, limit=0.5)
         picture = np.asarray(Pillow.open(tmp_path / "a.png").convert("RGB")).astype(int)
         assert min(picture.shape[:2]) > 300
         blue = (abs(picture - (0, 114, 178)).sum(axis=2) < 30).sum()
@@ -133,7 +133,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     )
     out = tmp_path / "out"
     arguments = [
-        "masks",
+        "area-curve",
         tmp_path / "a.png",
         "--model",
         tmp_path / "bundle",

@@ -111,9 +111,9 @@ def _measure(margins: Margins, film: Tensor, inside: Tensor) -> Fragility:
     count = int((inside > 0).sum())
     own = float((film * inside).norm())
     return Fragility(
-        step=step.largest if step.flipped else None,
-        box=box.largest if box.flipped else None,
-        length=short.length if short.flipped else None,
+        fgsm=step.largest if step.flipped else None,
+        linf=box.largest if box.flipped else None,
+        l2=short.length if short.flipped else None,
         mean_square=short.length / math.sqrt(count) if short.flipped and count else None,
         relative=short.length / own if short.flipped and own > 0 else None,
         margin=step.before,

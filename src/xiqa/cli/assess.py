@@ -266,7 +266,7 @@ def _step(result: Assessment) -> str:
     """The smallest change of any pixel that flips a verdict, in grey levels of eight bits."""
     if result.fragility is None:
         return ""
-    return "nothing" if result.fragility.box is None else f"{255 * result.fragility.box:.2g}/255"
+    return "nothing" if result.fragility.linf is None else f"{255 * result.fragility.linf:.2g}/255"
 
 
 def _short(result: Assessment) -> str:

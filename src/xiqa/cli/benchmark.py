@@ -63,7 +63,7 @@ def command(
     console = Console()
     planned = plan(_resolve(Experiment.read(find_recipe(recipe)), data, split, limit, model or []))
     folder = out or Path("runs") / planned.experiment.name
-    told = f"{len(planned.films)} films, {len(planned.subjects)} networks"
+    told = f"{len(planned.films)} films, {len(planned.network_states)} networks"
     console.print(f"{planned.experiment.title} ({told})", soft_wrap=True)
     steps = iter(
         track(range(planned.total), description="Measuring", console=console, disable=not planned.total)

@@ -114,11 +114,12 @@ def _read(sample: Sample, boxes: tuple[Annotation, ...] = ()) -> Loaded:
 
 def _simulated(films: Films) -> list[Film]:
     seeds = range(films.first, films.first + films.count)
-    if films.source == "ward":
+    if films.source == "random":
         if films.only != "all":
-            raise ConfigError("films of a ward come as they are", expected="data.only = 'all'")
+            raise ConfigError("random films come as they are", expected="data.only = 'all'")
         return [
-            Film(f"ward {seed}", str(seed), "ward", partial(_simulate, films, None, seed)) for seed in seeds
+            Film(f"random {seed}", str(seed), "random", partial(_simulate, films, None, seed))
+            for seed in seeds
         ]
     poor = {"all": None, "poor": True, "good": False}[films.only]
     return [

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xiqa.assessment.runtimes.folding import folded
 from xiqa.experiments.controls import CONTROLS, control_maps
 from xiqa.experiments.films import Film
-from xiqa.experiments.networks import Subject, layers_of, network_hash
+from xiqa.experiments.networks import NetworkState, layers_of, network_hash
 from xiqa.experiments.recipe import Alteration, Experiment, Measure
 from xiqa.experiments.scored import Maps, Prepared, Row, ScoredMap
 from xiqa.experiments.verdicts import RIGHT, judge, outcome, true_class
@@ -30,7 +30,7 @@ from xiqa.saliency.targets import Target, predicted
 from xiqa.simulation.corrupt import corrupt
 from xiqa.types import FloatArray
 
-__all__ = ["Bench"]
+__all__ = ["Evaluator"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +59,12 @@ class _Explained:
 
 
 @dataclass(eq=False)
-class Bench:
+class Evaluator:
     """What one network is measured with.
 
     Attributes:
         experiment: The recipe.
-        subject: The network's name and state.
+        network_state: The network's name and state.
         model: The network.
         hash: Short name of its weights.
         network: What is explained: the network, or the same function in fewer operations where no method
@@ -73,7 +73,7 @@ class Bench:
     """
 
     experiment: Experiment
-    subject: Subject
+    network_state: NetworkState
     model: LoadedModel
     hash: str = field(init=False)
     network: nn.Module = field(init=False)
@@ -83,7 +83,7 @@ class Bench:
         self.hash = network_hash(self.model)
         self._device = next(self.model.network.parameters()).device
         self._layers = layers_of(self.model)
-        self._of = next(one for one in self.experiment.models if one.name == self.subject.model)
+        self._of = next(one for one in self.experiment.models if one.name == self.network_state.model)
         self._measures = [(measure, get_metric(measure.metric)) for measure in self.experiment.measures]
         card = self.model.card
         names = (card.layers.last, *card.layers.multi)
@@ -96,7 +96,7 @@ class Bench:
     @property
     def methods(self) -> tuple[str, ...]:
         """The experiment's methods, and those of this network alone."""
-        return self.experiment.methods + (self._of.methods if self.subject.state == "trained" else ())
+        return self.experiment.methods + (self._of.methods if self.network_state.state == "trained" else ())
 
     # --- one batch
 
@@ -130,9 +130,9 @@ class Bench:
             "label": loaded.label,
             "group": film.group,
             "outcome": "",
-            "model": self.subject.model,
-            "state": self.subject.state,
-            "seed": self.subject.seed,
+            "model": self.network_state.model,
+            "state": self.network_state.state,
+            "seed": self.network_state.seed,
             "model_hash": self.hash,
         }
         return Prepared(film, loaded, torch.from_numpy(array).to(self._device), frame, row)
@@ -172,7 +172,7 @@ class Bench:
             results += rows
         if logits is None:
             logits = ForwardPass(self.network, images, grad=False).logits
-        if self.experiment.controls and self.subject.state in ("trained", self._first_state()):
+        if self.experiment.controls and self.network_state.state in ("trained", self._first_state()):
             results += self._controls(images, batch, logits)
         return logits, results
 
@@ -208,7 +208,7 @@ class Bench:
                     layer="+".join(layers),
                     params=json.dumps(params, sort_keys=True, default=str),
                     profile=profile,
-                    state=self.subject.state,
+                    state=self.network_state.state,
                     values=[one.values for one in maps[text]],
                     targets=[one.target for one in maps[text]],
                     again=again,
@@ -281,7 +281,7 @@ class Bench:
         """Whether a measure is asked of a film."""
         if info.kind == "agreement" and alteration == "none":
             return False  # every map agrees with itself
-        if measure.correct_only and self.subject.state == "trained" and one.row["outcome"] not in RIGHT:
+        if measure.correct_only and self.network_state.state == "trained" and one.row["outcome"] not in RIGHT:
             return False
         return measure.limit is None or place < measure.limit
 

@@ -18,13 +18,13 @@ from xiqa.models.layers import TargetLayers
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.seeds import BATCH_NORM
 
-__all__ = ["Subject", "fit_batch_norm", "network_hash", "states_of"]
+__all__ = ["NetworkState", "fit_batch_norm", "network_hash", "states_of"]
 
 FITTED_ON = 8  # simulated films
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Subject:
+class NetworkState:
     """One network in one state.
 
     Attributes:
@@ -42,7 +42,7 @@ class Subject:
     load: Callable[[], LoadedModel]
 
 
-def states_of(network: Network) -> Iterator[Subject]:
+def states_of(network: Network) -> Iterator[NetworkState]:
     """Every state of a recipe's network, repeated trainings and random seeds one by one."""
     for state in network.states:
         if state == "full":  # random weights know no training
@@ -55,7 +55,7 @@ def states_of(network: Network) -> Iterator[Subject]:
             pairs = [(seed, network.bundles[seed % len(network.bundles)]) for seed in network.seeds]
         for seed, bundle in pairs:
             read_card(bundle)  # a wrong name is told before any work
-            yield Subject(network.name, state, seed, bundle, partial(_load, bundle, state, seed))
+            yield NetworkState(network.name, state, seed, bundle, partial(_load, bundle, state, seed))
 
 
 def layers_of(model: LoadedModel) -> TargetLayers:

@@ -48,13 +48,13 @@ class Films(Section):
     """Which films to measure on.
 
     Attributes:
-        source: ``folder``: a data set of any known layout (``xiqa data check`` knows it); ``grid``: simulated
-            films of every scenario; ``ward``: simulated films as a ward sends them.
+        source: ``folder``: a data set of any known layout (``xiqa data check`` knows it); ``scenarios``:
+            simulated films of every scenario; ``random``: simulated films as a ward sends them.
         path: The folder; ``--data`` names another.
         split: Which split of the folder.
         only: ``poor`` or ``good`` films alone.
         limit: At most so many films, drawn by the experiment's seed; None: all.
-        count: Simulated films a scenario, or in all for a ward.
+        count: Simulated films a scenario, or in all where they are random.
         first: Seed of the first simulated film, by default the first of the ledger's `EXPERIMENTS`; the same
             seed shows the same patient in every scenario.
         size: (rows, columns) of simulated films.
@@ -62,7 +62,7 @@ class Films(Section):
             those of a film's own class become its objects.
     """
 
-    source: Literal["folder", "grid", "ward"] = "folder"
+    source: Literal["folder", "scenarios", "random"] = "folder"
     path: str = ""
     split: Literal["train", "val", "test", "all"] = "val"
     only: Literal["all", "poor", "good"] = "all"

@@ -14,8 +14,8 @@ import numpy as np
 
 from xiqa.errors import ConfigError
 from xiqa.experiments.films import Film, choose_films
-from xiqa.experiments.measure import Bench
-from xiqa.experiments.networks import Subject, states_of
+from xiqa.experiments.measure import Evaluator
+from xiqa.experiments.networks import NetworkState, states_of
 from xiqa.experiments.recipe import Experiment
 from xiqa.experiments.rows import RowStore, frame_of
 from xiqa.models.bundle import read_card
@@ -38,12 +38,12 @@ class Plan:
     Attributes:
         experiment: The resolved recipe.
         films: In their order.
-        subjects: Networks in their states.
+        network_states: Networks in their states.
     """
 
     experiment: Experiment
     films: list[Film]
-    subjects: list[Subject]
+    network_states: list[NetworkState]
 
     @property
     def chunks(self) -> list[list[tuple[int, Film]]]:
@@ -57,13 +57,13 @@ class Plan:
         """Number of parts; none where only pictures are asked for."""
         if not self.experiment.measures and not self.experiment.verdicts:
             return 0
-        return len(self.chunks) * len(self.subjects)
+        return len(self.chunks) * len(self.network_states)
 
     def resolved(self) -> dict[str, Any]:
         """Everything that decides the numbers: recipe, bundles by hash, films by name."""
         return {
             "recipe": self.experiment.model_dump(mode="json"),
-            "bundles": {one.bundle: _identity(read_card(one.bundle)) for one in self.subjects},
+            "bundles": {one.bundle: _identity(read_card(one.bundle)) for one in self.network_states},
             "films": len(self.films),
             "films_sha256": hashlib.sha256("\n".join(one.key for one in self.films).encode()).hexdigest(),
         }
@@ -83,8 +83,8 @@ def plan(experiment: Experiment) -> Plan:
     Raises:
         XiqaError: A folder, a bundle or the recipe does not fit.
     """
-    subjects = [subject for network in experiment.models for subject in states_of(network)]
-    return Plan(experiment, choose_films(experiment.data, experiment.seed), subjects)
+    network_states = [network_state for network in experiment.models for network_state in states_of(network)]
+    return Plan(experiment, choose_films(experiment.data, experiment.seed), network_states)
 
 
 def run(
@@ -116,13 +116,13 @@ def run(
     _claim(planned, out, store, resume)
     if not planned.total:
         return frame_of([])
-    for place, subject in enumerate(planned.subjects):
-        bench: Bench | None = None
+    for place, state in enumerate(planned.network_states):
+        evaluator: Evaluator | None = None
         for step, chunk in enumerate(planned.chunks):
             number = place * len(planned.chunks) + step
             if not store.has(number):
-                bench = bench or Bench(planned.experiment, subject, subject.load().to(where))
-                store.write(number, bench.rows(chunk))
+                evaluator = evaluator or Evaluator(planned.experiment, state, state.load().to(where))
+                store.write(number, evaluator.rows(chunk))
             tick()
     return store.gather(planned.total)
 

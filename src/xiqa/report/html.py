@@ -135,7 +135,7 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
 
 def _fragility(fragility: Fragility) -> dict[str, str | None]:
     """The smallest changes across the limit, in grey levels of eight bits."""
-    levels = {name: getattr(fragility, name) for name in ("step", "box", "mean_square")}
+    levels = {name: getattr(fragility, name) for name in ("fgsm", "linf", "mean_square")}
     words = {name: None if value is None else f"{255 * value:.2g}" for name, value in levels.items()}
     return words | {"relative": None if fragility.relative is None else f"{100 * fragility.relative:.2g}"}
 

@@ -37,7 +37,7 @@ COLUMNS = (
     "model_hash",
 )
 # Only where fragility was asked for.
-FRAGILITY = ("step", "box", "mean_square", "relative")
+FRAGILITY = ("fgsm", "linf", "mean_square", "relative")
 # Only where they were asked for, and so are in the results at all.
 PEOPLE = {
     "accession_number": "AccessionNumber",

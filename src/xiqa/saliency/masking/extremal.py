@@ -209,7 +209,7 @@ def extremal(
     .. math:: S = \frac{1}{A} \sum_a m_a, \qquad
        m_a = \arg\max_m\ f(m \otimes x) - \lambda \lVert \operatorname{vecsort}(m) - r_a \rVert^2
 
-    Where several areas agree the map is highest. `xiqa masks` draws the score against the area.
+    Where several areas agree the map is highest. `xiqa area-curve` draws the score against the area.
 
     **Cost**: ``iterations`` times as many forward and backward passes as there are areas (twice that for the
     dual game). **Not for** many images, nor for objects smaller than the mask's disc, whose radius is about

@@ -1,4 +1,4 @@
-"""`xiqa masks`: which masks keep a verdict, and which take it, against their area."""
+"""`xiqa area-curve`: which masks keep a verdict, and which take it, against their area."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def command(
     from xiqa.files import writing
     from xiqa.imaging import read_image
     from xiqa.models import load_model
-    from xiqa.report.mask_curves import draw_mask_curves
+    from xiqa.report.area_curves import draw_area_curves
     from xiqa.saliency.masking.extremal_curves import extremal_curve, meaningful_curve, plain_scores
     from xiqa.saliency.probe import class_score
     from xiqa.types import SaliencyMap
@@ -84,7 +84,7 @@ def command(
     whole, nothing = plain_scores(network, tensor, probability, sigma=sigma)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        draw_mask_curves(
+        draw_area_curves(
             out / "masks.png", picture, rows, curves, whole=whole, nothing=nothing, limit=card.threshold
         )
         arrays = {curve.name.replace(" ", "_"): curve.masks for curve in curves}

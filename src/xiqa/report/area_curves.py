@@ -16,7 +16,7 @@ from xiqa.types import FloatArray, Image, SaliencyMap
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Curve", "draw_mask_curves", "masked_picture"]
+__all__ = ["Curve", "draw_area_curves", "masked_picture"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
 SHADE = 0.3
@@ -51,7 +51,7 @@ def masked_picture(image: Image, mask: SaliencyMap, long_side: int = 360) -> Pil
     return Pillow.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
-def draw_mask_curves(
+def draw_area_curves(
     path: Path,
     image: Image,
     rows: Mapping[str, Sequence[SaliencyMap]],
