@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.processes import children, cpu_seconds, status
 from benchmarks.tables import write_rows
 from tests.imaging.bad_inputs import BAD_INPUTS, BadInput
-from tests.imaging.dicom_files import compress, dataset, film, save, write
+from tests.imaging.dicom_files import compress, dataset, radiograph, save, write
 
 from xiqa.errors import ImageReadError
 from xiqa.imaging import image_files, read_image
@@ -81,10 +81,10 @@ def measure_all() -> list[Row]:
     logging.disable()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        read_image(write(root / "good.dcm", film(), BitsStored=12))
+        read_image(write(root / "good.dcm", radiograph(), BitsStored=12))
         for syntax in ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"):
-            read_image(save(compress(dataset(film(), BitsStored=12), syntax), root / "good.dcm"))
-        np.save(root / "good.npy", film(bits=8))
+            read_image(save(compress(dataset(radiograph(), BitsStored=12), syntax), root / "good.dcm"))
+        np.save(root / "good.npy", radiograph(bits=8))
         read_image(root / "good.npy")
         cases = [(case, case.build(root / case.key)) for case in BAD_INPUTS]
         return [measure(case, path) for case, path in cases]

@@ -3,7 +3,7 @@
 Processor seconds, medians of alternated runs in one process: `bare` is the network as it was loaded, under
 inference mode; `bare folded` the same with folded batch norm and channels-last weights, which is what an
 assessment runs on. `assess` starts from images in memory and ends with findings, `files` starts from PNG
-files, `report` also writes overlays and journal. Films are simulated. Freed memory is kept and waiting
+files, `report` also writes overlays and journal. Images are simulated. Freed memory is kept and waiting
 threads sleep, as the command line has it (`bench_process.py`).
 
     python -m benchmarks.bench_assess [--runs 7] [--model NAME]
@@ -33,12 +33,12 @@ from xiqa.assessment.runtimes.torch import TorchRuntime
 from xiqa.cli import assess as _command  # noqa: F401 - its imports belong to no measurement
 from xiqa.process import keep_freed_memory
 from xiqa.report.folder import ResultsFolder
-from xiqa.report.overlay import film_picture
+from xiqa.report.overlay import picture_of
 from xiqa.simulation.chest import simulate_chest
 
 RESULTS = Path(__file__).parent / "results" / "assess.csv"
 METHODS = {"last": "normgrad_conv1x1", "multi": "normgrad_conv1x1:layers=multi"}
-FILMS = 8
+IMAGES = 8
 
 # Run in a fresh interpreter: memory in MB that is held with model and images loaded, and the most until the
 # job's end. (Not ru_maxrss, which a child inherits from its parent.)
@@ -110,7 +110,7 @@ def measure(found: dict[str, Callable[[], object]], runs: int) -> dict[str, tupl
 
 
 def cold_start(model: str, file: Path, folder: Path, runs: int) -> tuple[float, float]:
-    """Processor and wall seconds of `xiqa assess` on one film, report included."""
+    """Processor and wall seconds of `xiqa assess` on one image, report included."""
     taken = []
     for run in range(runs):
         before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -146,18 +146,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = []
-        for seed in range(FILMS):
+        for seed in range(IMAGES):
             files.append(folder / f"{seed}.png")
-            film_picture(simulate_chest(seed=seed, size=(1024, 1024)).image, 1024).save(files[-1])
+            picture_of(simulate_chest(seed=seed, size=(1024, 1024)).image, 1024).save(files[-1])
         for batch in (1, 8):
             times = measure(jobs(model, files, folder / f"report{batch}", batch), arguments.runs)
             bare = times["bare"][0]
             for job, (processor, wall) in times.items():
-                tell("CPU seconds an image", job, batch, processor / FILMS, processor / bare)
-                tell("images a second", job, batch, FILMS / wall)
+                tell("CPU seconds an image", job, batch, processor / IMAGES, processor / bare)
+                tell("images a second", job, batch, IMAGES / wall)
         processor, wall = cold_start(arguments.model, files[0], folder, 3)
-        tell("cold start, CPU seconds", "xiqa assess, one film", 1, processor)
-        tell("cold start, seconds", "xiqa assess, one film", 1, wall)
+        tell("cold start, CPU seconds", "xiqa assess, one image", 1, processor)
+        tell("cold start, seconds", "xiqa assess, one image", 1, wall)
         for batch in (1, 8):
             for job in ("bare", *METHODS.values()):
                 before, after = memory(arguments.model, job, batch, files)

@@ -1,11 +1,11 @@
-"""LFI-CAM's classifier beside the plain one: with and without the branch, on the same features and films.
+"""LFI-CAM's classifier beside the plain one: with and without the branch, on the same features and images.
 
     python -m benchmarks.bench_attention [--train 300] [--test 200] [--seeds 5]
 
 The body (EfficientNet-Lite0 with ImageNet weights, sixteenth of the resolution) is frozen and its features of
 simulated radiographs of 256 x 256 pixels are computed once; a linear head behind average pooling, with and
 without the attention branch, is then trained on them from several seeds. Writes results/attention.csv: AUC
-and accuracy on other films, with 95 % intervals by film, and their paired difference.
+and accuracy on other images, with 95 % intervals by image, and their paired difference.
 """
 
 import argparse
@@ -35,8 +35,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     options = parser.parse_args()
     body = build_network(Architecture(head="lficam", stages=(3,)), weights="imagenet")
-    train = films(TRAINING.take(options.train), body)
-    test = films(range(options.test), body)
+    train = radiographs(TRAINING.take(options.train), body)
+    test = radiographs(range(options.test), body)
     scores = {
         name: np.mean(
             [fitted(kind, train, test, seed, options.epochs) for seed in range(options.seeds)], axis=0
@@ -44,7 +44,7 @@ def main() -> None:
         for name, kind in (("plain", StageNet), ("lficam", AttentionNet))
     }
     labels = test[2].numpy()
-    rows = [["measure", "network", "films", "seeds", "value", "low", "high"]]
+    rows = [["measure", "network", "images", "seeds", "value", "low", "high"]]
     picks = np.random.default_rng(0).integers(len(labels), size=(DRAWS, len(labels)))
     for name, measure in (("AUC", roc_auc), ("accuracy", accuracy)):
         values = {key: measure(one, labels) for key, one in scores.items()}
@@ -60,7 +60,7 @@ def main() -> None:
         print(*row)
 
 
-def films(seeds, network):
+def radiographs(seeds, network):
     """Small images, frozen features and labels of simulated radiographs."""
     images, features, labels = [], [], []
     for seed in seeds:
@@ -74,7 +74,7 @@ def films(seeds, network):
 
 
 def fitted(kind, train, test, seed, epochs):
-    """The test films' margins of one training."""
+    """The test images' margins of one training."""
     torch.manual_seed(seed)
     images, features, labels = train
     network = kind(nn.Identity(), (features.shape[1],))

@@ -1,8 +1,8 @@
-"""How quickly films become batches, from disk and from memory, and how long a training step waits for them.
+"""How quickly images become batches, from disk and from memory, and how long a training step waits for them.
 
 python -m benchmarks.bench_data            # writes results/data.csv; about a CPU minute
 
-Films are simulated, 640 x 640, 8-bit PNG, with boxes. A batch has 8 of them, randomly turned, resized,
+Images are simulated, 640 x 640, 8-bit PNG, with boxes. A batch has 8 of them, randomly turned, resized,
 shifted and changed in contrast, at 256 x 256, with the dense targets of the evidence head. The step trains
 EfficientNet-Lite0 with that head. Jobs alternate, numbers are medians of rounds.
 
@@ -36,16 +36,16 @@ from xiqa.models.backbones import build_network
 from xiqa.models.preprocess import Preprocessing
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.write import PhantomFolder
-from xiqa.training.data import EpochLoader, FilmSet, load_films
-from xiqa.training.disk import FilmsOnDisk
+from xiqa.training.data import EpochLoader, ImageSet, load_images
+from xiqa.training.disk import ImagesOnDisk
 from xiqa.training.module import QualityModule
 from xiqa.training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "data.csv"
-FILMS, SIZE, BATCH, ROUNDS = 24, 256, 8, 3
+IMAGES, SIZE, BATCH, ROUNDS = 24, 256, 8, 3
 WORKERS = (0, 1, 2)
 COLUMNS = (
-    "films_from",
+    "images_from",
     "workers",
     "images_per_second",
     "start_seconds",
@@ -69,26 +69,26 @@ RECIPE = Recipe.model_validate(
 )
 
 
-def loader(films, workers):
-    part = FilmSet(films, RECIPE, (SIZE, SIZE), training=True)
+def loader(images, workers):
+    part = ImageSet(images, RECIPE, (SIZE, SIZE), training=True)
     return EpochLoader(part, BATCH, workers=workers)
 
 
-def feed(films, workers):
+def feed(images, workers):
     """Images a second of wall time after the first batch, seconds to the first batch; CPU ms an image."""
     start, used = time.perf_counter(), time.process_time()
-    batches = iter(loader(films, workers))
+    batches = iter(loader(images, workers))
     next(batches)
     first = time.perf_counter()
     for _ in batches:
         pass
-    rate = (len(films) - BATCH) / (time.perf_counter() - first)
-    return rate, first - start, 1e3 * (time.process_time() - used) / len(films)
+    rate = (len(images) - BATCH) / (time.perf_counter() - first)
+    return rate, first - start, 1e3 * (time.process_time() - used) / len(images)
 
 
-def train(films, workers, step):
+def train(images, workers, step):
     """CPU ms an image of the training thread while it asks and while it steps; part of the time it waits."""
-    batches, waited = iter(loader(films, workers)), 0.0
+    batches, waited = iter(loader(images, workers)), 0.0
     step(next(batches))
     asking = stepping = 0.0
     begun = time.perf_counter()
@@ -98,7 +98,7 @@ def train(films, workers, step):
         waited += time.perf_counter() - asked
         asking += time.thread_time() - used
         if batch is None:
-            scale = 1e3 / (len(films) - BATCH)
+            scale = 1e3 / (len(images) - BATCH)
             return scale * asking, scale * stepping, waited / (time.perf_counter() - begun)
         used = time.thread_time()
         step(batch)
@@ -130,12 +130,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
-        with PhantomFolder(Path(folder) / "films") as out:
-            for seed in range(FILMS):
+        with PhantomFolder(Path(folder) / "images") as out:
+            for seed in range(IMAGES):
                 out.add(simulate_chest(seed, size=(640, 640)))
-        samples = read_dataset(Path(folder) / "films").samples
+        samples = read_dataset(Path(folder) / "images").samples
         larger = Preprocessing(size=(round(1.25 * SIZE), round(1.25 * SIZE)))
-        kept = {"disk": FilmsOnDisk(samples, larger), "memory": load_films(samples, larger)}
+        kept = {"disk": ImagesOnDisk(samples, larger), "memory": load_images(samples, larger)}
         jobs = [(name, workers) for name in kept for workers in WORKERS]
         step = make_step()
         fed, trained = ({job: [] for job in jobs} for _ in range(2))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.bench_experiments [--data FOLDER] [--limit N]
 
-CPU seconds of one run over films (the test split of a folder, or simulated ones); the network is loaded and
+CPU seconds of one run over images (the test split of a folder, or simulated ones); the network is loaded and
 one chunk run before the clock starts. A pass is a forward pass of the whole network or one call of
 ``torch.autograd.grad``. Writes benchmarks/results/experiments.csv.
 """
@@ -18,9 +18,9 @@ from unittest import mock
 import torch
 from benchmarks.tables import write_lines
 
-from xiqa.experiments import films as film_room
+from xiqa.experiments import cases as case_room
 from xiqa.experiments import measure, scored
-from xiqa.experiments.measure import Bench
+from xiqa.experiments.measure import Evaluator
 from xiqa.experiments.recipe import Experiment
 from xiqa.experiments.run import plan
 from xiqa.models.bundle import LoadedModel
@@ -60,9 +60,9 @@ class Clock:
 
 
 @contextmanager
-def timed_parts(clock, bench):
+def timed_parts(clock, evaluator):
     """Passes by hooks, the rest by wrapped functions."""
-    network = bench.network
+    network = evaluator.network
     handles = [
         network.register_forward_pre_hook(lambda *_: clock.start("forward passes")),
         network.register_forward_hook(lambda *_: clock.stop()),
@@ -72,7 +72,7 @@ def timed_parts(clock, bench):
             mock.patch.object(torch.autograd, "grad", clock.wrap("backward passes", torch.autograd.grad)),
             mock.patch.object(measure, "explain", clock.wrap("maps from layers", measure.explain)),
             mock.patch.object(scored, "on_original", clock.wrap("placing", scored.on_original)),
-            mock.patch.object(film_room, "_read", clock.wrap("reading", film_room._read)),
+            mock.patch.object(case_room, "_read", clock.wrap("reading", case_room._read)),
             mock.patch.object(LoadedModel, "prepare", clock.wrap("preparing", LoadedModel.prepare)),
         ):
             yield
@@ -90,39 +90,39 @@ def main():
     torch.set_num_threads(1)
     folder = {"source": "folder", "path": str(given.data), "split": given.split, "only": "poor"}
     experiment = Experiment(
-        name="bench",
+        name="evaluator",
         title="Ten detectors",
         methods=DETECTORS,
         controls=False,
-        data=(folder if given.data else {"source": "ward", "count": 16}) | {"limit": given.limit},
+        data=(folder if given.data else {"source": "random", "count": 16}) | {"limit": given.limit},
         models=[{"name": "cxr-foreign-objects"}],
         measures=[{"metric": "pointing_game", "params": {"frame": "object-cxr", "shape": "box"}}],
     )
     planned = plan(experiment)
-    subject = planned.subjects[0]
-    bench = Bench(experiment, subject, subject.load())
-    lines = measured("folded network, as run", bench, experiment)
-    bench.network = bench.model.network
-    lines += measured("network as loaded", bench, experiment)
+    network_state = planned.network_states[0]
+    evaluator = Evaluator(experiment, network_state, network_state.load())
+    lines = measured("folded network, as run", evaluator, experiment)
+    evaluator.network = evaluator.model.network
+    lines += measured("network as loaded", evaluator, experiment)
     write_lines(RESULTS, ["network", "part", "cpu_seconds", "share"], lines)
     for line in lines:
         print("{:24} {:40} {:>8} {:>7}".format(*line))
 
 
-def measured(network, bench, experiment):
+def measured(network, evaluator, experiment):
     """The parts of one run, and what lies outside the passes."""
-    bench.rows(plan(experiment).chunks[0])  # loads what is loaded once
+    evaluator.rows(plan(experiment).chunks[0])  # loads what is loaded once
     clock = Clock()
-    with timed_parts(clock, bench):
+    with timed_parts(clock, evaluator):
         planned = plan(experiment)  # after the patch, so that reading is seen
         clock.start("the rest")
         for chunk in planned.chunks:
-            bench.rows(chunk)
+            evaluator.rows(chunk)
         clock.stop()
     total = sum(clock.parts.values())
     passes = clock.parts["forward passes"] + clock.parts["backward passes"]
     parts = clock.parts | {
-        f"all, {len(planned.films)} films x {len(DETECTORS)} detectors": total,
+        f"all, {len(planned.cases)} images x {len(DETECTORS)} detectors": total,
         "outside the network's passes": total - passes,
     }
     return [[network, name, f"{spent:.2f}", f"{spent / total:.3f}"] for name, spent in parts.items()]

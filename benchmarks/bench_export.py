@@ -1,9 +1,9 @@
 """An exported model's speed, cold start and memory: its map over its bare forward pass, and against PyTorch.
 
-Processor seconds of one film at a time, medians of alternated runs on one thread: `bare` is the exported
+Processor seconds of one image at a time, medians of alternated runs on one thread: `bare` is the exported
 graph cut at the logits, on the same runtime. `torch` is the bundle as an assessment runs it (folded, channels
 last), `grad-cam` the library of that name on the network as loaded, Grad-CAM at the last layer. Cold start
-and memory are those of `xiqa assess` on one film in a fresh process, report included; memory is VmHWM.
+and memory are those of `xiqa assess` on one image in a fresh process, report included; memory is VmHWM.
 
     OMP_NUM_THREADS=1 python -m benchmarks.bench_export [--rounds 9] [--exported FOLDER]
 """
@@ -35,7 +35,7 @@ from xiqa.assessment.runtimes.cut_graph import cut
 from xiqa.assessment.runtimes.onnx import OnnxRuntime, start_engine
 from xiqa.assessment.runtimes.torch import TorchRuntime
 from xiqa.models.exported import INPUT, OUTPUTS
-from xiqa.report.overlay import film_picture
+from xiqa.report.overlay import picture_of
 from xiqa.simulation.chest import simulate_chest
 
 RESULTS = Path(__file__).parent / "results" / "export.csv"
@@ -111,16 +111,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         files = export(arguments.exported or folder)
-        film = simulate_chest(1, size=(512, 512)).image
-        image = xiqa.load_model().prepare(film)[0][None]
+        radiograph = simulate_chest(1, size=(512, 512)).image
+        image = xiqa.load_model().prepare(radiograph)[0][None]
         seconds = alternate(jobs(files, image), arguments.rounds)
         for job, value in seconds.items():
             engine, _, layers = job.partition(" ")
             own = seconds[f"{engine} bare"] if f"{engine} bare" in seconds else seconds["onnxruntime bare"]
             torch_ratio = seconds.get(f"torch {layers}", seconds["torch last"]) / value
             tell("CPU seconds", job, value, value / own, torch_ratio, seconds["grad-cam last"] / value)
-        picture = folder / "film.png"
-        film_picture(film, 512).save(picture)
+        picture = folder / "image.png"
+        picture_of(radiograph, 512).save(picture)
         exported = str(files["multi", "float32"])
         for name, options in {
             "onnxruntime": ["--model", exported],

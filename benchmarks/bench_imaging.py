@@ -22,7 +22,7 @@ from benchmarks.tables import write_rows
 from PIL import Image
 from pydicom import uid
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
-from tests.imaging.dicom_files import compress, dataset, film, save
+from tests.imaging.dicom_files import compress, dataset, image, save
 
 from xiqa.imaging import read_image
 
@@ -75,30 +75,30 @@ def files(folder: Path):
         "RescaleSlope": 1,
         "RescaleIntercept": 0,
     }
-    grey = film(2500, 2000)
+    grey = image(2500, 2000)
     for name, syntax in SYNTAXES.items():
         data = dataset(grey, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0, **window)
         path = save(compress(data, syntax) if syntax else data, folder / f"{name}.dcm")
         yield f"DICOM DX 2500 x 2000, 12 bit, {name}", path, bare_dicom, shown_dicom
-    eight = film(2500, 2000, bits=8)
+    eight = image(2500, 2000, bits=8)
     path = save(compress(dataset(eight), uid.JPEGBaseline8Bit), folder / "baseline.dcm")
     yield "DICOM CR 2500 x 2000, 8 bit, JPEG", path, bare_dicom, shown_dicom
-    path = save(dataset(film(256, 256), kind="MR", **window), folder / "mr.dcm")
+    path = save(dataset(image(256, 256), kind="MR", **window), folder / "mr.dcm")
     yield "DICOM MR 256 x 256, 12 bit, uncompressed", path, bare_dicom, shown_dicom
     rasters = {
-        "PNG 1024 x 1024, 8 bit": (film(1024, 1024, bits=8), "png"),
-        "PNG 1024 x 1024, 16 bit": (film(1024, 1024, bits=16), "png"),
-        "JPEG 1024 x 1024": (film(1024, 1024, bits=8), "jpg"),
+        "PNG 1024 x 1024, 8 bit": (image(1024, 1024, bits=8), "png"),
+        "PNG 1024 x 1024, 16 bit": (image(1024, 1024, bits=16), "png"),
+        "JPEG 1024 x 1024": (image(1024, 1024, bits=8), "jpg"),
         "JPEG 2500 x 2000": (eight, "jpg"),
         "TIFF 2500 x 2000, 8 bit": (eight, "tiff"),
-        "TIFF 2500 x 2000, 16 bit": (film(2500, 2000, bits=16), "tiff"),
+        "TIFF 2500 x 2000, 16 bit": (image(2500, 2000, bits=16), "tiff"),
     }
     for name, (pixels, suffix) in rasters.items():
         path = folder / f"{name}.{suffix}"
         Image.fromarray(pixels).save(path)
         yield name, path, bare_raster, scaled_raster
     path = folder / "volume.nii.gz"
-    volume = np.stack([film(256, 256, seed=s) for s in range(12)], axis=-1).astype("<i2")
+    volume = np.stack([image(256, 256, seed=s) for s in range(12)], axis=-1).astype("<i2")
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
     yield "NIfTI 256 x 256 x 12, gzip", path, bare_nifti, None
 

@@ -95,7 +95,7 @@ RECEIVERS = {
 
 def rate(receiver, files: list[Path], associations: int) -> float:
     """Instances a second."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="evaluator-"))
     parts = [files[number::associations] for number in range(associations)]
     try:
         with receiver(folder) as (port, count):

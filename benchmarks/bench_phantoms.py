@@ -1,8 +1,8 @@
-"""Milliseconds of processor time a simulated film, by part, and against a plain yardstick in the same run.
+"""Milliseconds of processor time a simulated image, by part, and against a plain yardstick in the same run.
 
 python -m benchmarks.bench_phantoms            # writes results/phantoms.csv
 
-One film is 600 x 600. The yardstick is a forward and an inverse real FFT of the same size, so that runs on
+One image is 600 x 600. The yardstick is a forward and an inverse real FFT of the same size, so that runs on
 different or busy machines can be compared; jobs alternate and medians are told.
 """
 

@@ -6,7 +6,7 @@ Each job runs in processes of its own, in turns, with glibc's and OpenMP's defau
 does it: CPU-seconds, seconds, pages that the system had to give, and the most memory held. A first run in
 each process warms up. Memory: `train`, steps on the shipped model's backbone, batches of 8; `passes`, the
 shipped network as loaded, a batch of 8; `folded`, the same with folded batch norm; `curve`, 48 regions of a
-perturbation curve; all at 512 x 512 pixels. Threads, memory kept in both: `films`, eight simulated films
+perturbation curve; all at 512 x 512 pixels. Threads, memory kept in both: `images`, eight simulated images
 assessed one after another, from images in memory to findings. Writes benchmarks/results/process.csv.
 """
 
@@ -23,7 +23,7 @@ from benchmarks.tables import told, write_rows
 
 RESULTS = Path(__file__).parent / "results" / "process.csv"
 MEMORY, THREADS = {"default": [], "kept": ["--keep"]}, {"awake": ["--keep"], "asleep": ["--keep", "--sleep"]}
-JOBS = {"train": MEMORY, "passes": MEMORY, "folded": MEMORY, "curve": MEMORY, "films": THREADS}
+JOBS = {"train": MEMORY, "passes": MEMORY, "folded": MEMORY, "curve": MEMORY, "images": THREADS}
 SIZE = 512
 
 
@@ -79,7 +79,7 @@ def curve():
     return lambda: aopc_curve(probe, image, saliency, 1, region=32, steps=48)
 
 
-def films():
+def radiographs():
     import xiqa
     from xiqa.simulation.chest import simulate_chest
 
@@ -99,7 +99,7 @@ def measure(name, keep, sleep):
     if keep and not keep_freed_memory():
         sys.exit("this system's C library keeps memory in another way")
     makers = {"train": train, "passes": passes, "folded": lambda: passes(fold=True), "curve": curve}
-    job = (makers | {"films": films})[name]()
+    job = (makers | {"images": radiographs})[name]()
     job()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     wall, processor = time.perf_counter(), time.process_time()

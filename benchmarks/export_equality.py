@@ -1,11 +1,11 @@
-"""Exported maps and probabilities against PyTorch's, over all validation films and all methods at once.
+"""Exported maps and probabilities against PyTorch's, over all validation images and all methods at once.
 
-Every method that a graph can hold is traced into *one* graph with the shipped model, so that a film needs one
-run on each side. Told are the largest deviations over all films: of the probability; of the distance relative
-to its value; of a map's worst pixel and of the worst of all but its worst hundredth (`99 %`), relative to the
-map's highest value; and how many peaks of poor films are more than one cell away.
+Every method that a graph can hold is traced into *one* graph with the shipped model, so that an image needs
+one run on each side. Told are the largest deviations over all images: of the probability; of the distance
+relative to its value; of a map's worst pixel and of the worst of all but its worst hundredth (`99 %`),
+relative to the map's highest value; and how many peaks of poor images are more than one cell away.
 
-    python -m benchmarks.export_equality [--data FOLDER] [--films 132]
+    python -m benchmarks.export_equality [--data FOLDER] [--images 132]
 """
 
 import argparse
@@ -52,8 +52,8 @@ def together(model, texts):
     return run
 
 
-def films(data: Path, count: int | None):
-    """The validation films."""
+def radiographs(data: Path, count: int | None):
+    """The validation images."""
     return [sample for sample in read_foreign_objects(data) if sample.split == "val"][:count]
 
 
@@ -64,7 +64,7 @@ def moved(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def deviations(model, samples, texts, file: Path) -> Iterator[dict[str, dict[str, float]]]:
-    """The largest deviation of each output by engine, after every film; PyTorch's answer is the truth."""
+    """The largest deviation of each output by engine, after every image; PyTorch's answer is the truth."""
     names = ["probability", "distance", *texts]
     example = torch.zeros(1, *model.card.preprocessing.shape)
     proto = to_onnx(trace(together(model, texts), example), [f"out{i}" for i in range(len(names))])
@@ -103,9 +103,9 @@ def deviations(model, samples, texts, file: Path) -> Iterator[dict[str, dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("XIQA_DATA", "../shared/data")))
-    parser.add_argument("--films", type=int)
+    parser.add_argument("--images", type=int)
     arguments = parser.parse_args()
-    samples = films(arguments.data / "cxr-foreign-objects", arguments.films)
+    samples = radiographs(arguments.data / "cxr-foreign-objects", arguments.images)
     with tempfile.TemporaryDirectory() as folder:
         found = deviations(xiqa.load_model(), samples, methods(), Path(folder) / "all.onnx")
         for done, largest in enumerate(found, start=1):
@@ -113,13 +113,13 @@ def main() -> None:
     print(RESULTS.read_text())
 
 
-def write(largest: dict[str, dict[str, float]], films: int) -> None:
-    """What is known after so many films."""
+def write(largest: dict[str, dict[str, float]], radiographs: int) -> None:
+    """What is known after so many images."""
     lines = [
-        (name, *(f"{worst[name]:.2g}" for worst in largest.values()), films)
+        (name, *(f"{worst[name]:.2g}" for worst in largest.values()), radiographs)
         for name in next(iter(largest.values()))
     ]
-    write_lines(RESULTS, ("output", *largest, "films"), lines)
+    write_lines(RESULTS, ("output", *largest, "images"), lines)
 
 
 if __name__ == "__main__":

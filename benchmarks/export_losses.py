@@ -1,14 +1,14 @@
-"""What an exported model loses when its weights take fewer bytes, on the validation films.
+"""What an exported model loses when its weights take fewer bytes, on the validation images.
 
 For the map of the last layer and that of several, and for each precision: size of the file, AUC, share of
-peaks within 15 pixels (of 640) of a removable object, and of a compact one; the share of films on which the
+peaks within 15 pixels (of 640) of a removable object, and of a compact one; the share of images on which the
 peak moves by more than that, and the largest change of probability and of the guard's distance, against
-float32. The test films are not touched.
+float32. The test images are not touched.
 
 ``int8 arithmetic`` is what `xiqa export` does *not* offer: ONNX Runtime's static quantisation of the forward
-convolutions, per channel, calibrated on 16 training films.
+convolutions, per channel, calibrated on 16 training images.
 
-    python -m benchmarks.export_losses [--data FOLDER] [--films 129] [--exported FOLDER]
+    python -m benchmarks.export_losses [--data FOLDER] [--images 129] [--exported FOLDER]
 """
 
 import argparse
@@ -60,19 +60,19 @@ def quantise(source: Path, out: Path, preprocessing, samples) -> None:
     """Let the convolutions of the forward pass compute in int8."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Films(CalibrationDataReader):
+    class Images(CalibrationDataReader):
         def __init__(self):
-            self.films = iter(samples)
+            self.images = iter(samples)
 
         def get_next(self):
-            film = next(self.films, None)
-            return None if film is None else {INPUT: preprocessing.prepare(film.read())[0][None]}
+            radiograph = next(self.images, None)
+            return None if radiograph is None else {INPUT: preprocessing.prepare(radiograph.read())[0][None]}
 
     forward = {node.name for node in cut(onnx.load(source), INPUT, OUTPUTS[0]).graph.node}
     quantize_static(
         str(source),
         str(out),
-        Films(),
+        Images(),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         op_types_to_quantize=["Conv"],
@@ -83,7 +83,7 @@ def quantise(source: Path, out: Path, preprocessing, samples) -> None:
 
 
 def measure(runtime: OnnxRuntime, samples) -> dict[str, np.ndarray]:
-    """Of each film: probability, distance, the peak in pixels of the film, and the two hits."""
+    """Of each image: probability, distance, the peak in pixels of the image, and the two hits."""
     rows = []
     for sample in samples:
         image = sample.read()
@@ -105,11 +105,11 @@ def measure(runtime: OnnxRuntime, samples) -> dict[str, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("XIQA_DATA", "../shared/data")))
-    parser.add_argument("--films", type=int)
+    parser.add_argument("--images", type=int)
     parser.add_argument("--exported", type=Path, help="keep the exported files here and use them again")
     arguments = parser.parse_args()
     every = read_foreign_objects(arguments.data / "cxr-foreign-objects")
-    samples = [sample for sample in every if sample.split == "val"][: arguments.films]
+    samples = [sample for sample in every if sample.split == "val"][: arguments.images]
     learned = [sample for sample in every if sample.split == "train"]
     poor = np.array([sample.label == 1 for sample in samples])
     rows = []
@@ -132,14 +132,14 @@ def main() -> None:
                 {
                     "layers": layers,
                     "precision": precision,
-                    "films": len(samples),
+                    "images": len(samples),
                     "megabytes": f"{file.stat().st_size / 1e6:.1f}",
                     "auc": f"{roc_auc(found['probability'], poor):.4f}",
                     "peak_on_object": f"{np.nanmean(found['hits'][:, 0]):.3f}",
                     "peak_on_compact": f"{np.nanmean(found['hits'][:, 1]):.3f}",
                     "peaks_moved": f"{moved[poor].mean():.3f}",
                     "probability_change": f"{np.abs(found['probability'] - exact['probability']).max():.2g}",
-                    "cpu_seconds_a_film": f"{seconds / len(samples):.3f}",
+                    "cpu_seconds_a_image": f"{seconds / len(samples):.3f}",
                     "distance_change": f"{np.abs(found['distance'] / exact['distance'] - 1).max():.2g}",
                 }
             )

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def diagram(card: BundleCard, path: Path) -> None:
-    """Predicted probability against the share of poor films, a dot's area after the films in its bin."""
+    """Predicted probability against the share of poor images, a dot's area after the images in its bin."""
     sets = [scores for scores in card.evaluations if scores.reliability]
     figure = Figure(figsize=(3.4 * len(sets), 3.4), layout="constrained")
     for axis, scores in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
@@ -44,7 +44,7 @@ def diagram(card: BundleCard, path: Path) -> None:
             s=[12 + 3 * one.images for one in bins],
             alpha=0.7,
         )
-        axis.set(xlabel="predicted probability", ylabel="share of poor films", xlim=(-0.05, 1.05))
+        axis.set(xlabel="predicted probability", ylabel="share of poor images", xlim=(-0.05, 1.05))
         axis.set_title(
             f"{scores.name}: error {scores.calibration_error.value:.3f}, {scores.images} images", size=9
         )

@@ -1,6 +1,6 @@
-"""Makes the page of failures: where the shipped model goes wrong on simulated films, with pictures.
+"""Makes the page of failures: where the shipped model goes wrong on simulated images, with pictures.
 
-    python docs/failures.py [--films 6]
+    python docs/failures.py [--images 6]
 
 writes docs/failures.md and docs/images/failures.jpg. Every case of the scenario grid is simulated so many
 times with seeds that no training uses; a case's row tells verdicts and places, the picture shows the worst
@@ -31,29 +31,29 @@ KINDS = ("missed", "false alarm", "wrong place")
 
 HEAD = """# Where the shipped model fails
 
-{films} simulated films, {each} of every case of the scenario grid, assessed as `xiqa assess` does it; made
-by `python docs/failures.py`. A film is *missed* when it holds a removable object over the chest and is
-accepted, a *false alarm* when it holds none and is to be taken again; a film sent to review counts as
+{images} simulated images, {each} of every case of the scenario grid, assessed as `xiqa assess` does it; made
+by `python docs/failures.py`. An image is *missed* when it holds a removable object over the chest and is
+accepted, a *false alarm* when it holds none and is to be taken again; an image sent to review counts as
 neither. The place is *wrong* when the strongest finding's peak lies farther than {tolerance:.0f} of {side}
 pixels from every removable object's box.
 
-How real films fare is told in [the card](model-card.md).
+How real radiographs fare is told in [the card](model-card.md).
 
 ![The worst failures of each kind](images/failures.jpg)
 
 Green: the objects' true boxes. Blue: the strongest finding. The heat map is scaled to its own maximum, so it
-looks busy on a film where nothing speaks loudly.
+looks busy on an image where nothing speaks loudly.
 
 {account}
 
-| case | films | accepted | review | reacquire | median probability | peak on an object |
+| case | images | accepted | review | reacquire | median probability | peak on an object |
 |---|---|---|---|---|---|---|
 """
 
 
 @dataclass(frozen=True)
 class Case:
-    """One film and what became of it; ``on_object`` is None where there is no object, or no finding."""
+    """One image and what became of it; ``on_object`` is None where there is no object, or no finding."""
 
     scenario: Scenario
     image: Image
@@ -81,19 +81,23 @@ class Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--films", type=int, default=6, help="films a case")
-    each = parser.parse_args().films
+    parser.add_argument("--images", type=int, default=6, help="images a case")
+    each = parser.parse_args().images
     model = xiqa.load_model()
     cases = []
     for number, scenario in enumerate(scenario_grid()):
-        cases += [judged(model, scenario, FAILURES.first + 100 * number + film) for film in range(each)]
+        cases += [
+            judged(model, scenario, FAILURES.first + 100 * number + radiograph) for radiograph in range(each)
+        ]
         print(row(scenario, cases[-each:]), flush=True)
     (DOCS / "images").mkdir(exist_ok=True)
     failures = {kind: worst(cases, kind) for kind in KINDS}
     sheet([tile(case) for some in failures.values() for case in some[:SHOWN]]).save(
         DOCS / "images" / "failures.jpg", quality=85
     )
-    head = HEAD.format(films=len(cases), each=each, tolerance=TOLERANCE, side=SIDE, account=account(failures))
+    head = HEAD.format(
+        radiographs=len(cases), each=each, tolerance=TOLERANCE, side=SIDE, account=account(failures)
+    )
     rows = [
         row(s, [case for case in cases if case.scenario is s])
         for s in {id(c.scenario): c.scenario for c in cases}.values()
@@ -102,7 +106,7 @@ def main() -> None:
 
 
 def judged(model: xiqa.LoadedModel, scenario: Scenario, seed: int) -> Case:
-    """Simulate a film and assess it."""
+    """Simulate an image and assess it."""
     phantom = simulate_chest(seed, size=(SIDE, SIDE), objects=scenario)
     (result,) = xiqa.assess(model, [phantom.image])
     removable = tuple(members(phantom.annotations, "removable"))
@@ -133,7 +137,7 @@ def account(failures: dict[str, list[Case]]) -> str:
         named = ", ".join(f"{name} ({count})" for name, count in where)
         objects = Counter(one.kind for case in some for one in case.removable).most_common(6)
         on = (
-            f"; objects on these films: {', '.join(f'{name} ({count})' for name, count in objects)}"
+            f"; objects on these images: {', '.join(f'{name} ({count})' for name, count in objects)}"
             if objects
             else ""
         )

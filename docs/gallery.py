@@ -1,4 +1,4 @@
-"""Makes the page of methods: every registered method on one simulated film, with its needs, cost and source.
+"""Makes the page of methods: every registered method on one simulated image, with its needs, cost and source.
 
     python docs/gallery.py
 
@@ -21,7 +21,7 @@ from xiqa.errors import XiqaError
 from xiqa.metrics.cost import counting_passes
 from xiqa.models import load_model
 from xiqa.models.layers import TargetLayers
-from xiqa.report.overlay import film_picture, overlay_picture
+from xiqa.report.overlay import overlay_picture, picture_of
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.registry import MethodInfo, methods
 from xiqa.simulation.chest import simulate_chest
@@ -47,12 +47,12 @@ QUICK = {
 
 HEAD = """# The methods
 
-Every method of `xiqa methods`, on one simulated film with the shipped model. The page and the picture are
+Every method of `xiqa methods`, on one simulated image with the shipped model. The page and the picture are
 made by `python docs/gallery.py`, on {side} x {side} pixels, with default parameters but for those named; a
 map shows its positive part, scaled to its maximum. *Passes* are images through the whole network (forward +
 backward); *time* is in CPU seconds over one bare forward pass, one run each: an order of magnitude.
 
-![All methods on one simulated film](images/methods.jpg)
+![All methods on one simulated image](images/methods.jpg)
 
 | method | kind | reads | passes | time | what it is | source |
 |---|---|---|---|---|---|---|
@@ -61,12 +61,12 @@ backward); *time* is in CPU seconds over one bare forward pass, one run each: an
 
 def main() -> None:
     """Run every method, paint the sheet, write the page."""
-    film = simulate_chest(SEED, size=(SIDE, SIDE)).image
+    radiograph = simulate_chest(SEED, size=(SIDE, SIDE)).image
     model = load_model()
-    images = torch.from_numpy(model.card.preprocessing.normalise(film.pixels))[None]
+    images = torch.from_numpy(model.card.preprocessing.normalise(radiograph.pixels))[None]
     layers = TargetLayers(model.card.layers.last, model.card.layers.multi)
     bare = bare_forward(model.network, images)
-    tiles, rows = [tile(film_picture(film, TILE), "the film")], []
+    tiles, rows = [tile(picture_of(radiograph, TILE), "the image")], []
     for info in methods():
         start = time.process_time()
         try:
@@ -83,7 +83,7 @@ def main() -> None:
             continue
         cost = (time.process_time() - start) / bare
         rows.append(row(info, f"{passes.forward} + {passes.backward}", f"{cost:.1f}"))
-        tiles.append(tile(painted(film, values[0], info), info.name))
+        tiles.append(tile(painted(radiograph, values[0], info), info.name))
         print(f"{info.name}: {cost:.1f}")
     (DOCS / "images").mkdir(exist_ok=True)
     sheet(tiles).save(DOCS / "images" / "methods.jpg", quality=85)
@@ -102,10 +102,10 @@ def bare_forward(network: torch.nn.Module, images: torch.Tensor) -> float:
     return float(np.median(seconds))
 
 
-def painted(film: Image, values: torch.Tensor, info: MethodInfo) -> Picture.Image:
-    """The map over the film."""
+def painted(radiograph: Image, values: torch.Tensor, info: MethodInfo) -> Picture.Image:
+    """The map over the image."""
     saliency = SaliencyMap(values.numpy().astype(np.float32), info.name, 1, input_size=(SIDE, SIDE))
-    return overlay_picture(film, saliency, (), TILE)
+    return overlay_picture(radiograph, saliency, (), TILE)
 
 
 def tile(picture: Picture.Image, name: str) -> Picture.Image:

@@ -1,10 +1,10 @@
-"""Makes the picture of two generators at work, on simulated films.
+"""Makes the picture of two generators at work, on simulated images.
 
     python docs/twogenerator.py runs/twogenerator/bundle
 
-writes docs/images/twogenerator.jpg: parts of simulated films around a compact object, beside what two
-generators made of them, and their difference. The generators saw the whole film; parts are enlarged.
-Films are taken by their seeds, in order: those that the classifier calls poor.
+writes docs/images/twogenerator.jpg: parts of simulated images around a compact object, beside what two
+generators made of them, and their difference. The generators saw the whole image; parts are enlarged.
+Images are taken by their seeds, in order: those that the classifier calls poor.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def main(bundle: Path) -> None:
         if not objects or margins[0] < 0:
             continue
         centre = frame.box_to_model(objects[0].box).centre
-        for name, images, margin in zip(("film", "similar", "adversarial"), drawn, margins, strict=True):
+        for name, images, margin in zip(
+            ("radiograph", "similar", "adversarial"), drawn, margins, strict=True
+        ):
             tiles.append(_part(images[0, 0].numpy(), centre.y, centre.x))
             captions.append(f"{name}: margin {margin:.2f}")
         change = 4 * (drawn[1] - drawn[2]).abs()[0, 0].clamp(max=0.25).numpy()

@@ -1,4 +1,4 @@
-"""Shared fixtures: where the real films are, the cure that lets torchvision load, and strict skips."""
+"""Shared fixtures: where the real radiographs are, the cure that lets torchvision load, and strict skips."""
 
 import os
 from pathlib import Path
@@ -36,11 +36,11 @@ def data_folder() -> Path:
     """Folder with the real data sets; they are not part of the project."""
     folder = Path(os.environ.get("XIQA_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"{DATA_ABSENT}: no folder {folder}; set XIQA_DATA to test on real films")
+        pytest.skip(f"{DATA_ABSENT}: no folder {folder}; set XIQA_DATA to test on real radiographs")
     return folder
 
 
 @pytest.fixture(scope="session")
-def real_films(data_folder: Path) -> Path:
+def real_images(data_folder: Path) -> Path:
     """The chest radiographs with and without foreign objects."""
     return data_folder / "cxr-foreign-objects"

@@ -67,8 +67,8 @@ def make_card(**changes):
     return BundleCard(**(told | changes)).sealed()
 
 
-def film(spot=None, size=(120, 200), value=0.3, **changes):
-    """A dull film with a bright square of 21 pixels around ``spot``, told as (x, y)."""
+def radiograph(spot=None, size=(120, 200), value=0.3, **changes):
+    """A dull image with a bright square of 21 pixels around ``spot``, told as (x, y)."""
     pixels = np.full(size, value, dtype=np.float32)
     if spot is not None:
         x, y = spot
@@ -77,7 +77,7 @@ def film(spot=None, size=(120, 200), value=0.3, **changes):
 
 
 def monochrome1(path, image):
-    """The film as a 12-bit MONOCHROME1 DICOM file: stored values are inverted."""
+    """The image as a 12-bit MONOCHROME1 DICOM file: stored values are inverted."""
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -102,8 +102,8 @@ def model():
 
 @pytest.fixture(scope="module")
 def guarded(model):
-    """The same with a guard that knows dull films with and without a spot."""
-    images = [film(spot) for spot in (None, (50, 40), (150, 80), (100, 60), (30, 90))]
+    """The same with a guard that knows dull images with and without a spot."""
+    images = [radiograph(spot) for spot in (None, (50, 40), (150, 80), (100, 60), (30, 90))]
     batch = torch.from_numpy(np.stack([model.prepare(image)[0] for image in images]))
     guard = fit_guard(torch.zeros(3, 4), ("features",), torch.inf)
     passed = ForwardPass(model.network, batch, grad=False, watch=guard_watch(guard))
@@ -152,7 +152,7 @@ def test_a_network_without_an_answer_assesses_nothing():
 @pytest.mark.parametrize("spot", [(20, 15), (100, 60), (180, 105), (12, 100)])
 @pytest.mark.parametrize("method", ["gradcam", "normgrad_conv1x1:layers=multi"])
 def test_the_peak_lies_on_the_object_in_a_letterboxed_monochrome1_dicom(model, tmp_path, spot, method):
-    path = monochrome1(tmp_path / "film.dcm", film(spot))
+    path = monochrome1(tmp_path / "image.dcm", radiograph(spot))
     (result,) = xiqa.assess(model, path, method=method)
     assert result.verdict is Verdict.REACQUIRE
     assert result.image_size == (120, 200)
@@ -180,18 +180,18 @@ def test_padding_and_what_lies_outside_the_collimation_hold_no_finding():
 @pytest.mark.parametrize("values", [np.zeros((8, 8)), np.full((8, 8), 3.0), np.full((8, 8), np.nan)])
 def test_a_map_without_a_peak_gives_no_place(values):
     saliency = SaliencyMap(values.astype(np.float32), "gradcam", 1, input_size=(64, 64))
-    assert locate(saliency, film()) == ()
+    assert locate(saliency, radiograph()) == ()
 
 
 def test_an_image_without_evidence_says_that_no_place_can_be_made_out(model):
-    (result,) = xiqa.assess(model, film())
+    (result,) = xiqa.assess(model, radiograph())
     assert result.verdict is Verdict.ACCEPT
     assert result.findings == ()
     assert result.reason.endswith("no place can be made out")
 
 
 def test_several_objects_are_several_findings(model):
-    image = film((30, 30))
+    image = radiograph((30, 30))
     image.pixels[80:101, 150:171] = 1.0
     (result,) = xiqa.assess(model, image)
     peaks = sorted(finding.peak for finding in result.findings)
@@ -205,7 +205,7 @@ def test_several_objects_are_several_findings(model):
 def test_results_come_in_order_and_a_bad_file_stops_nothing(model, tmp_path, batch_size):
     paths = []
     for number, spot in enumerate([(50, 40), None, (150, 80), None, (20, 20)]):
-        paths.append(monochrome1(tmp_path / f"{number}.dcm", film(spot)))
+        paths.append(monochrome1(tmp_path / f"{number}.dcm", radiograph(spot)))
         bad = tmp_path / f"bad{number}.dcm"
         bad.write_text("<html>")
         paths.append(bad)
@@ -224,7 +224,7 @@ def test_results_come_in_order_and_a_bad_file_stops_nothing(model, tmp_path, bat
 
 
 def test_a_batch_gives_what_its_images_give_alone(model):
-    images = [film((50, 40)), film((60, 20), size=(90, 90)), film(None, size=(200, 100))]
+    images = [radiograph((50, 40)), radiograph((60, 20), size=(90, 90)), radiograph(None, size=(200, 100))]
     together = xiqa.assess(model, images, batch_size=8)
     alone = [xiqa.assess(model, image)[0] for image in images]
     assert [one.verdict for one in together] == [one.verdict for one in alone]
@@ -234,7 +234,7 @@ def test_a_batch_gives_what_its_images_give_alone(model):
 
 
 def test_provenance_makes_a_result_repeatable(guarded):
-    (result,) = xiqa.assess(guarded, film((50, 40)), method="gradcam:relu=false")
+    (result,) = xiqa.assess(guarded, radiograph((50, 40)), method="gradcam:relu=false")
     told = result.provenance
     assert told["model_hash"] == guarded.card.hash
     assert told["method"] == "gradcam:relu=false"
@@ -246,7 +246,7 @@ def test_provenance_makes_a_result_repeatable(guarded):
 
 
 def test_the_poor_class_is_explained_whatever_is_predicted(model):
-    images = [film((50, 40)), film(None, value=0.9)]
+    images = [radiograph((50, 40)), radiograph(None, value=0.9)]
     for result in xiqa.assess(model, images):
         assert result.saliency.target == model.card.poor_class
 
@@ -254,7 +254,7 @@ def test_the_poor_class_is_explained_whatever_is_predicted(model):
 @pytest.mark.parametrize("method", ["gradcam", "gradient", "occlusion:window=0.25", "scorecam"])
 def test_probability_and_guard_come_from_the_images_as_they_are(guarded, method):
     """Also under methods that run the network on altered images."""
-    images = [film((50, 40)), film(None), film((150, 80))]
+    images = [radiograph((50, 40)), radiograph(None), radiograph((150, 80))]
     batch = np.stack([guarded.prepare(image)[0] for image in images])
     runtime = TorchRuntime(guarded)
     seen = runtime.infer(batch, runtime.resolve(method))
@@ -279,7 +279,7 @@ def test_the_folded_network_gives_the_same_answers(method):
         layers=Layers(last="layer4", multi=("layer2", "layer4")),
     )
     runtime = TorchRuntime(LoadedModel(network, card))
-    batch = np.stack([runtime.prepare(image)[0] for image in (film((50, 40)), film((150, 80)))])
+    batch = np.stack([runtime.prepare(image)[0] for image in (radiograph((50, 40)), radiograph((150, 80)))])
     chosen = runtime.resolve(method)
     fast = runtime.infer(batch, chosen)
     assert runtime._network(bind(chosen)) is not network
@@ -320,7 +320,7 @@ def test_a_layer_that_folding_would_change_keeps_the_network_as_it_is():
 
 def test_the_guard_catches_another_kind_of_image(guarded):
     noise = Image(np.random.default_rng(0).random((120, 200), dtype=np.float32))
-    assert xiqa.assess(guarded, film((50, 40)))[0].verdict is Verdict.REACQUIRE
+    assert xiqa.assess(guarded, radiograph((50, 40)))[0].verdict is Verdict.REACQUIRE
     assert xiqa.assess(guarded, noise)[0].verdict is Verdict.REVIEW
 
 
@@ -349,7 +349,7 @@ def test_a_decoders_own_error_becomes_a_status():
     def broken(image):
         raise RuntimeError("codec")
 
-    (one,) = read_ahead([film()], broken, 2)
+    (one,) = read_ahead([radiograph()], broken, 2)
     assert str(one.problem) == "cannot read it: RuntimeError: codec"
     assert one.problem.code is Code.FAILED
 
@@ -360,7 +360,7 @@ def test_only_so_many_images_wait():
     def sources():
         for number in range(20):
             started.append(number)
-            yield film()
+            yield radiograph()
 
     reading = read_ahead(sources(), lambda image: (image.pixels[None], None), 3)
     for taken in range(1, 6):
@@ -374,14 +374,14 @@ def test_only_so_many_images_wait():
 
 
 def test_explain_gives_a_map_a_method_and_an_image(model):
-    maps = xiqa.explain(model, [film((50, 40))] * 9, ["gradcam", "normgrad_conv1x1"])
+    maps = xiqa.explain(model, [radiograph((50, 40))] * 9, ["gradcam", "normgrad_conv1x1"])
     assert list(maps) == ["gradcam", "normgrad_conv1x1"]
     assert {len(found) for found in maps.values()} == {9}
-    assert maps["gradcam"][8].frame == model.prepare(film())[1]
+    assert maps["gradcam"][8].frame == model.prepare(radiograph())[1]
 
 
 def test_explain_takes_a_class_by_name(model):
-    one = film((50, 40))
+    one = radiograph((50, 40))
     by_name = xiqa.explain(model, one, "gradient", target="clean")["gradient"][0]
     by_index = xiqa.explain(model, one, "gradient", target=0)["gradient"][0]
     predicted = xiqa.explain(model, one, "gradient", target="predicted")["gradient"][0]
@@ -394,4 +394,4 @@ def test_explain_tells_what_it_cannot_read(model, tmp_path):
     with pytest.raises(ImageReadError):
         xiqa.explain(model, tmp_path / "absent.png", "gradcam")
     with pytest.raises(XiqaError):
-        xiqa.explain(model, film(), "no_such_method")
+        xiqa.explain(model, radiograph(), "no_such_method")

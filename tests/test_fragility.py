@@ -1,4 +1,4 @@
-"""How fragile a verdict is: closed forms on a linear classifier of films, rows, page and command."""
+"""How fragile a verdict is: closed forms on a linear classifier of images, rows, page and command."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from xiqa.assessment.fragility import film_fragility, limit_margin, require_gradients
+from xiqa.assessment.fragility import image_fragility, limit_margin, require_gradients
 from xiqa.assessment.pipeline import assess
 from xiqa.errors import ConfigError
 from xiqa.models.architecture import Architecture
@@ -64,13 +64,13 @@ def model():
     return LoadedModel(Plain().eval(), card())
 
 
-def film(shape=SIZE, seed=0, mask=None):
+def radiograph(shape=SIZE, seed=0, mask=None):
     pixels = np.random.default_rng(seed).uniform(0.1, 0.9, shape).astype(np.float32)
     return Image(pixels, mask=mask)
 
 
 def in_grey(model, inside):
-    """The log-odds' gradient at the grey film: what linear algebra says of the network."""
+    """The log-odds' gradient at the grey image: what linear algebra says of the network."""
     std = torch.tensor(model.card.preprocessing.std)[:, None, None]
     weight = 2 * (model.network.layer.weight.detach()[0] / std).sum(dim=0) / model.card.temperature
     return (weight.numpy() * inside).astype(np.float64)
@@ -79,10 +79,10 @@ def in_grey(model, inside):
 @pytest.mark.parametrize(
     ("image", "inside"),
     [
-        (film(), np.ones(SIZE)),
-        (film((12, 8)), np.repeat([[0, 1, 0]], 12, axis=0).repeat([4, 8, 4], axis=1)),  # letterbox
+        (radiograph(), np.ones(SIZE)),
+        (radiograph((12, 8)), np.repeat([[0, 1, 0]], 12, axis=0).repeat([4, 8, 4], axis=1)),  # letterbox
         (
-            film(mask=np.arange(16)[None].repeat(12, 0) >= 5),
+            radiograph(mask=np.arange(16)[None].repeat(12, 0) >= 5),
             np.arange(16)[None].repeat(12, 0) >= 5,
         ),
     ],
@@ -90,7 +90,7 @@ def in_grey(model, inside):
 )
 def test_a_linear_classifiers_fragility_is_its_margin_over_norms(model, image, inside):
     array, frame = model.prepare(image)
-    found = film_fragility(model, array, frame, image)
+    found = image_fragility(model, array, frame, image)
     weight = in_grey(model, inside)
     with torch.no_grad():
         logits = model.network(torch.from_numpy(array)[None])
@@ -125,31 +125,31 @@ def test_a_limit_of_nothing_gives_a_number_still():
 def test_a_verdict_no_change_flips_says_so(model):
     stubborn = LoadedModel(Plain().eval(), card(threshold=0.3))
     stubborn.network.layer.weight.data.zero_()
-    image = film()
-    found = film_fragility(stubborn, *stubborn.prepare(image), image)
+    image = radiograph()
+    found = image_fragility(stubborn, *stubborn.prepare(image), image)
     assert (found.fgsm, found.linf, found.l2, found.mean_square, found.relative) == (None,) * 5
 
 
 class TestAssessments:
     @pytest.fixture(scope="class")
     def results(self, model):
-        return assess(model, [film(seed=seed) for seed in range(3)], fragility=True, batch_size=2)
+        return assess(model, [radiograph(seed=seed) for seed in range(3)], fragility=True, batch_size=2)
 
     def test_is_told_on_request_alone(self, model, results):
         assert all(result.fragility is not None for result in results)
-        (plain,) = assess(model, film())
+        (plain,) = assess(model, radiograph())
         assert plain.fragility is None
         assert plain.to_dict()["fragility"] is None
         assert b"fragility" not in csv_bytes([plain])
 
     def test_a_batch_is_its_images(self, model, results):
         for seed, together in enumerate(results):
-            (alone,) = assess(model, film(seed=seed), fragility=True)
+            (alone,) = assess(model, radiograph(seed=seed), fragility=True)
             assert alone.fragility == together.fragility
 
     def test_what_cannot_be_read_has_none(self, model, tmp_path):
-        (tmp_path / "broken.png").write_bytes(b"no film")
-        first, second = assess(model, [tmp_path / "broken.png", film()], fragility=True)
+        (tmp_path / "broken.png").write_bytes(b"no image")
+        first, second = assess(model, [tmp_path / "broken.png", radiograph()], fragility=True)
         assert first.verdict is Verdict.NOT_ASSESSED
         assert first.fragility is None
         assert second.fragility is not None

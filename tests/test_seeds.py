@@ -12,7 +12,7 @@ import pytest
 from xiqa.cli import simulate
 from xiqa.errors import ConfigError
 from xiqa.experiments.bundle_card import simulated_samples
-from xiqa.experiments.recipe import Films
+from xiqa.experiments.recipe import Images
 from xiqa.simulation import seeds
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.seeds import CARD, COMMANDS, EXPERIMENTS, LEDGER, TRAINING, Seeds, owner
@@ -49,7 +49,7 @@ def test_a_card_is_measured_on_images_that_no_command_writes_and_no_training_see
     written = simulate_chest(default, size=(640, 640)).image.pixels
     assert owner(default) is COMMANDS
     assert not np.array_equal(simulated_samples(1)[0].read().pixels, written)
-    assert Films().first in EXPERIMENTS
+    assert Images().first in EXPERIMENTS
     assert not LEARNED_FROM & {CARD.name, EXPERIMENTS.name, COMMANDS.name}
 
 

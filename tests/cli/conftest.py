@@ -1,4 +1,4 @@
-"""A tiny random bundle and a folder of small films: the commands are tried, not the network."""
+"""A tiny random bundle and a folder of small images: the commands are tried, not the network."""
 
 import numpy as np
 import pytest
@@ -36,9 +36,9 @@ def bundle(tmp_path_factory):
 
 
 @pytest.fixture
-def films(tmp_path):
-    """Three small films, one of them not square."""
-    folder = tmp_path / "films"
+def images(tmp_path):
+    """Three small images, one of them not square."""
+    folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name, size in {"a.png": (80, 80), "b.png": (90, 60), "c.png": (64, 64)}.items():

@@ -29,15 +29,15 @@ def lines(out):
     return (out / "results.jsonl").read_text().splitlines()
 
 
-def test_a_folder_is_assessed(monkeypatch, capsys, bundle, films, tmp_path):
+def test_a_folder_is_assessed(monkeypatch, capsys, bundle, images, tmp_path):
     out = tmp_path / "out"
-    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 0
+    assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out) == 0
     told = capsys.readouterr().out
     assert "Re-acquire" in told
     assert "3 images: 3 re-acquire" in told
     rows = results(out)
     assert {Path(name).name for name in rows} == {"a.png", "b.png", "c.png"}
-    row = rows[str(films / "b.png")]
+    row = rows[str(images / "b.png")]
     assert row["provenance"]["method"] == "gradcam"
     for finding in row["findings"]:
         x0, y0, x1, y1 = finding["box"]
@@ -47,27 +47,27 @@ def test_a_folder_is_assessed(monkeypatch, capsys, bundle, films, tmp_path):
     assert (out / "report.html").stat().st_size > 10_000
 
 
-def test_a_second_run_does_only_what_is_new(monkeypatch, capsys, bundle, films, tmp_path):
+def test_a_second_run_does_only_what_is_new(monkeypatch, capsys, bundle, images, tmp_path):
     out = tmp_path / "out"
-    xiqa(monkeypatch, "assess", films / "a.png", "--model", bundle, "--out", out)
-    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 0
+    xiqa(monkeypatch, "assess", images / "a.png", "--model", bundle, "--out", out)
+    assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out) == 0
     assert "1 of 3 images are done already" in capsys.readouterr().out
     assert len(lines(out)) == 3
-    xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out, "--method", "fem")
+    xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out, "--method", "fem")
     assert len(lines(out)) == 6  # another method is another result
-    xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out, "--method", "fem", "--force")
+    xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out, "--method", "fem", "--force")
     assert len(lines(out)) == 9
     rows = json.loads((out / "results.json").read_text())
     assert sorted(row["provenance"]["method"] for row in rows) == ["fem"] * 3 + ["gradcam"] * 3
 
 
-def test_bad_files_are_listed_and_the_rest_goes_on(monkeypatch, capsys, bundle, films, tmp_path):
+def test_bad_files_are_listed_and_the_rest_goes_on(monkeypatch, capsys, bundle, images, tmp_path):
     out = tmp_path / "out"
-    (films / "empty.png").touch()
-    (films / "page.dcm").write_text("<!doctype html><script>alert(1)</script>")
-    (films / "=1+1\n'\"<b>.png").write_bytes(b"\x89PNG\r\n")
-    (films / os.fsdecode(b"\xff.png")).write_bytes((films / "a.png").read_bytes())
-    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 1
+    (images / "empty.png").touch()
+    (images / "page.dcm").write_text("<!doctype html><script>alert(1)</script>")
+    (images / "=1+1\n'\"<b>.png").write_bytes(b"\x89PNG\r\n")
+    (images / os.fsdecode(b"\xff.png")).write_bytes((images / "a.png").read_bytes())
+    assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out) == 1
     rows = results(out)
     assert sorted(row["verdict"] for row in rows.values()) == ["not_assessed"] * 3 + ["reacquire"] * 4
     assert all(row["reason"] for row in rows.values())
@@ -77,26 +77,26 @@ def test_bad_files_are_listed_and_the_rest_goes_on(monkeypatch, capsys, bundle, 
     assert "\\xff.png" in told
 
 
-def test_what_could_not_be_read_is_tried_again(monkeypatch, bundle, films, tmp_path):
+def test_what_could_not_be_read_is_tried_again(monkeypatch, bundle, images, tmp_path):
     out = tmp_path / "out"
-    (films / "empty.png").touch()
-    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 1
-    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 1
+    (images / "empty.png").touch()
+    assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out) == 1
+    assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out) == 1
     assert len(lines(out)) == 5
 
 
-def test_the_reports_own_pictures_are_no_films(monkeypatch, capsys, bundle, films):
-    monkeypatch.chdir(films)
+def test_the_reports_own_pictures_are_no_images(monkeypatch, capsys, bundle, images):
+    monkeypatch.chdir(images)
     assert xiqa(monkeypatch, "assess", ".", "--model", bundle) == 0
     assert xiqa(monkeypatch, "assess", ".", "--model", bundle) == 0
     assert "3 of 3 images are done already" in capsys.readouterr().out
 
 
 def test_a_path_that_is_not_there_is_listed_and_the_rest_goes_on(
-    monkeypatch, capsys, bundle, films, tmp_path
+    monkeypatch, capsys, bundle, images, tmp_path
 ):
-    absent = films / "absent.png"
-    code = xiqa(monkeypatch, "assess", films, absent, "--model", bundle, "--out", tmp_path / "out")
+    absent = images / "absent.png"
+    code = xiqa(monkeypatch, "assess", images, absent, "--model", bundle, "--out", tmp_path / "out")
     told = capsys.readouterr().out
     assert code == 1
     assert "3 images" in told
@@ -118,23 +118,23 @@ def test_nothing_to_assess_is_one_clear_line(monkeypatch, capsys, bundle, tmp_pa
         ({"--out": "/dev/null/out"}, "cannot write"),
     ],
 )
-def test_a_mistake_is_one_clear_line(monkeypatch, capsys, bundle, films, tmp_path, changes, told):
+def test_a_mistake_is_one_clear_line(monkeypatch, capsys, bundle, images, tmp_path, changes, told):
     options = {"--model": bundle, "--out": tmp_path / "out"} | changes
-    code = xiqa(monkeypatch, "assess", films, *(part for pair in options.items() for part in pair))
+    code = xiqa(monkeypatch, "assess", images, *(part for pair in options.items() for part in pair))
     error = capsys.readouterr().err
     assert code == 2
     assert told in error
     assert "Traceback" not in error
 
 
-def test_two_runs_into_one_folder_is_one_clear_line(monkeypatch, capsys, bundle, films, tmp_path):
+def test_two_runs_into_one_folder_is_one_clear_line(monkeypatch, capsys, bundle, images, tmp_path):
     (tmp_path / "out").mkdir()
     with folder_lock(tmp_path / "out"):
-        assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", tmp_path / "out") == 2
+        assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", tmp_path / "out") == 2
     assert "in use" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_one_clear_line_and_what_is_done_stays(monkeypatch, capsys, bundle, films, tmp_path):
+def test_a_full_disk_is_one_clear_line_and_what_is_done_stays(monkeypatch, capsys, bundle, images, tmp_path):
     out, sync, left = tmp_path / "out", os.fsync, [2]
 
     def filling(handle):
@@ -144,27 +144,27 @@ def test_a_full_disk_is_one_clear_line_and_what_is_done_stays(monkeypatch, capsy
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", filling)
-    code = xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out, "--batch-size", 1)
+    code = xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out, "--batch-size", 1)
     assert code == 2
     assert "No space left" in capsys.readouterr().err
     assert len(lines(out)) == 2
     monkeypatch.setattr(os, "fsync", sync)
-    assert xiqa(monkeypatch, "assess", films, "--model", bundle, "--out", out) == 0
+    assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out) == 0
     assert len(lines(out)) == 3
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_is_ended_goes_on_where_it_was(bundle, films, tmp_path, ending):
+def test_a_run_that_is_ended_goes_on_where_it_was(bundle, images, tmp_path, ending):
     out = tmp_path / "out"
     for number in range(40):
-        (films / f"copy{number}.png").write_bytes((films / "a.png").read_bytes())
+        (images / f"copy{number}.png").write_bytes((images / "a.png").read_bytes())
     command = [
         sys.executable,
         "-m",
         "xiqa",
         "assess",
-        films,
+        images,
         "--model",
         bundle,
         "--out",
@@ -200,15 +200,15 @@ def test_a_run_that_is_ended_goes_on_where_it_was(bundle, films, tmp_path, endin
 
 
 def test_what_is_skipped_is_counted_and_what_cannot_be_read_fails(
-    monkeypatch, capsys, bundle, films, tmp_path
+    monkeypatch, capsys, bundle, radiographs, tmp_path
 ):
-    (films / "a.pdf").write_bytes(b"%PDF")
-    (films / "b.zip").write_bytes(b"PK")
-    command = ("assess", films, "--model", bundle, "--out", tmp_path / "out")
+    (radiographs / "a.pdf").write_bytes(b"%PDF")
+    (radiographs / "b.zip").write_bytes(b"PK")
+    command = ("assess", radiographs, "--model", bundle, "--out", tmp_path / "out")
     assert xiqa(monkeypatch, *command) == 0
     assert "2 files skipped: 1 PDF, 1 ZIP" in capsys.readouterr().out
-    (films / "gone.dcm").symlink_to("nowhere.dcm")
-    os.mkfifo(films / "pipe.png")
+    (radiographs / "gone.dcm").symlink_to("nowhere.dcm")
+    os.mkfifo(radiographs / "pipe.png")
     assert xiqa(monkeypatch, *command) == 1
     told = capsys.readouterr().out.replace("\n", "")
     assert "gone.dcm: is a link that leads nowhere" in told

@@ -16,9 +16,9 @@ def xiqa(monkeypatch, *arguments):
     return left.value.code or 0
 
 
-def test_the_smallest_flips_are_told_and_kept(monkeypatch, capsys, bundle, films, tmp_path):
+def test_the_smallest_flips_are_told_and_kept(monkeypatch, capsys, bundle, images, tmp_path):
     out = tmp_path / "out"
-    arguments = ["assess", films, "--model", bundle, "--out", out]
+    arguments = ["assess", images, "--model", bundle, "--out", out]
     assert xiqa(monkeypatch, *arguments, "--fragility") == 0
     assert "flips at" in capsys.readouterr().out
     rows = json.loads((out / "results.json").read_text())

@@ -86,7 +86,7 @@ def test_a_recipe_becomes_rows_tables_and_figures(monkeypatch, capsys, recipe, b
     given = ["benchmark", recipe, "--model", f"net={bundle}", "--out", out]
     assert xiqa(monkeypatch, *given) == 0
     told = capsys.readouterr().out
-    assert "3 films, 2 networks" in told
+    assert "3 images, 2 networks" in told
     assert "Pointing Game" in told
     names = {path.name for path in out.iterdir()}
     tables = {f"pointing.{suffix}" for suffix in ("md", "tex", "html", "csv")}

@@ -79,9 +79,9 @@ def test_what_the_archive_refuses_is_told(monkeypatch, capsys, bundle, images, t
     assert "sr.dcm: status A700" in told
 
 
-def test_a_picture_has_no_patient(monkeypatch, capsys, bundle, films, tmp_path):
+def test_a_picture_has_no_patient(monkeypatch, capsys, bundle, images, tmp_path):
     options = ("--model", bundle, "--out", tmp_path / "out", "--dicom-results", "sr")
-    assert xiqa(monkeypatch, "assess", films / "a.png", *options) == 1
+    assert xiqa(monkeypatch, "assess", images / "a.png", *options) == 1
     assert "only a DICOM image has a patient and a study" in capsys.readouterr().out
 
 

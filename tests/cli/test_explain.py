@@ -17,10 +17,10 @@ def xiqa(monkeypatch, *arguments):
 
 
 @pytest.fixture
-def explained(monkeypatch, bundle, films, tmp_path):
+def explained(monkeypatch, bundle, images, tmp_path):
     out = tmp_path / "out"
     methods = ["--method", "gradcam", "--method", "normgrad_conv1x1:layers=multi"]
-    assert xiqa(monkeypatch, "explain", films / "b.png", *methods, "--model", bundle, "--out", out) == 0
+    assert xiqa(monkeypatch, "explain", images / "b.png", *methods, "--model", bundle, "--out", out) == 0
     return out
 
 

@@ -100,10 +100,10 @@ def test_cine_as_nifti_has_time_and_millimetres(tmp_path):
     assert volume.header.get_xyzt_units() == ("mm", "sec")
 
 
-def test_scenarios_tell_each_film_s_scenario_and_keep_the_patient(tmp_path):
+def test_scenarios_tell_each_image_s_scenario_and_keep_the_patient(tmp_path):
     out = tmp_path / "grid"
     done = run("scenarios", "--count", 2, "--seed", 8, "--size", 64, "--masks", "--out", out)
-    assert "68 films" in done.output
+    assert "68 images" in done.output
     names = [scenario.name for scenario in scenario_grid()]
     table = rows(out / "scenarios.csv")
     assert [row["scenario"] for row in table] == names * 2
@@ -164,10 +164,10 @@ def test_grades_are_thirds():
 def test_corrupt_takes_heart_slices_or_another_data_set(tmp_path):
     run("corrupt", "--count", 3, "--base", "cardiac", "--size", 48, "--out", tmp_path / "hearts")
     assert len(read_dataset(tmp_path / "hearts").samples) == 3
-    films = tmp_path / "films"
-    run("chest", "--count", 3, "--seed", 7, "--size", 64, "--objects", "none", "--out", films)
+    radiographs = tmp_path / "images"
+    run("chest", "--count", 3, "--seed", 7, "--size", 64, "--objects", "none", "--out", radiographs)
     out = tmp_path / "own"
-    run("corrupt", "--images", films, "--problem", "noise", "--seed", 1, "--out", out)
+    run("corrupt", "--images", radiographs, "--problem", "noise", "--seed", 1, "--out", out)
     found = read_dataset(out)
     assert {found.classes[s.label] for s in found.samples} <= {"good", "noise"}
     assert [(s.patient, s.split) for s in found.samples] == [
@@ -209,7 +209,7 @@ def test_wrong_requests_are_told(tmp_path):
     with pytest.raises(ConfigError, match="least degree"):
         draw_problem(0, least=1.0)
     with CorruptFolder(tmp_path / "c") as folder:
-        film = Image(np.zeros((8, 8), np.float32))
-        folder.add(film, "good", 0, seed=1)
+        radiograph = Image(np.zeros((8, 8), np.float32))
+        folder.add(radiograph, "good", 0, seed=1)
         with pytest.raises(DatasetError, match="two images"):
-            folder.add(film, "good", 0, seed=1)
+            folder.add(radiograph, "good", 0, seed=1)

@@ -1,4 +1,4 @@
-"""Every method that is defined runs on the shipped model, on a film as the model sees it."""
+"""Every method that is defined runs on the shipped model, on an image as the model sees it."""
 
 import pytest
 import torch
@@ -16,24 +16,31 @@ UNDEFINED = {"cam"}
 
 @pytest.fixture(scope="module", params=shipped_models())
 def shipped(request):
-    """The model, its layers and a film with objects that it finds, at half of the model's side."""
+    """The model, its layers and an image with objects that it finds, at half of the model's side."""
     model = load_model(request.param)
     scenario = Scenario("different", size="large")
     prepared, _ = model.prepare(simulate_chest(7, objects=scenario, size=(512, 512)).image)
-    film = torch.nn.functional.interpolate(torch.from_numpy(prepared)[None], size=(256, 256), mode="area")
+    radiograph = torch.nn.functional.interpolate(
+        torch.from_numpy(prepared)[None], size=(256, 256), mode="area"
+    )
     card = model.card
-    assert model.network(film)[0, card.poor_class] > 1
-    return model.network, film, card.poor_class, TargetLayers(card.layers.last, tuple(card.layers.multi))
+    assert model.network(radiograph)[0, card.poor_class] > 1
+    return (
+        model.network,
+        radiograph,
+        card.poor_class,
+        TargetLayers(card.layers.last, tuple(card.layers.multi)),
+    )
 
 
 @pytest.mark.long
 def test_every_method_runs_on_the_shipped_model(shipped, method):
-    network, film, poor, layers = shipped
+    network, radiograph, poor, layers = shipped
     if method.name in UNDEFINED or Needs.TRAINED in method_info(method.name).needs:
         with pytest.raises(SaliencyError) as error:
-            attribute(network, film, method, target=poor, layers=layers)
+            attribute(network, radiograph, method, target=poor, layers=layers)
         assert len(str(error.value)) > 40
         return
-    (found,) = attribute(network, film, method, target=poor, layers=layers).values()
+    (found,) = attribute(network, radiograph, method, target=poor, layers=layers).values()
     assert found.isfinite().all()
     assert found.amax() > found.amin(), f"a constant map of {method.name}"

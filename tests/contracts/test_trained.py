@@ -22,9 +22,9 @@ from xiqa.models.explainers.softtree import (
     SoftTree,
     TreeCard,
     TreeInput,
-    film_input,
     load_tree,
     save_tree,
+    tree_input,
 )
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.maps import find
@@ -45,7 +45,7 @@ class Stages(nn.Module):
         return [self.second(self.first(images))]
 
 
-def films(count, channels, generator):
+def radiographs(count, channels, generator):
     """Normalised images, and whether their left half holds a bright square."""
     grey = 0.2 + 0.05 * torch.rand(count, 1, SIDE, SIDE, generator=generator)
     labels = torch.randint(0, 2, (count,), generator=generator)
@@ -59,7 +59,7 @@ def films(count, channels, generator):
 def train(network, channels, classes, generator):
     optimiser = torch.optim.Adam(network.parameters(), lr=0.02)
     for _ in range(30):
-        images, labels = films(16, channels, generator)
+        images, labels = radiographs(16, channels, generator)
         logits = network.train()(images)
         if classes == 1:
             loss = F.binary_cross_entropy_with_logits(logits[:, 0], labels.float())
@@ -76,7 +76,7 @@ def train_generators(network, channels, generator):
     generators = Generators(2, 4, 2)
     optimiser = torch.optim.Adam(generators.parameters(), lr=0.02)
     for _ in range(25):
-        grey = films(8, 1, generator)[0] * 0.5 + 0.5
+        grey = radiographs(8, 1, generator)[0] * 0.5 + 0.5
         drawn = generators(grey)
         with torch.no_grad():
             verdict = torch.where(classifier.margin(grey) >= 0, 1.0, -1.0)
@@ -96,9 +96,9 @@ LOOKS = {
 
 
 def grow(folder, network, look, targets, depth, generator):
-    """A random tree whose inputs have the films' mean and deviation."""
-    images, _ = films(16, network.body.first[0].in_channels, generator)
-    inputs, _ = film_input(network, images, look)
+    """A random tree whose inputs have the images' mean and deviation."""
+    images, _ = radiographs(16, network.body.first[0].in_channels, generator)
+    inputs, _ = tree_input(network, images, look)
     tree = SoftTree(depth, inputs.shape[1])
     with torch.no_grad():
         tree.split.weight.normal_(generator=generator)
@@ -118,7 +118,7 @@ def grow(folder, network, look, targets, depth, generator):
         look=look,
         inputs=inputs.shape[1],
         threshold=0.5,
-        fidelity=Fidelity(films=0, agreement=none, majority=1, balanced=None, distance=none),
+        fidelity=Fidelity(radiographs=0, agreement=none, majority=1, balanced=None, distance=none),
         reached=(1 / 2**depth,) * 2**depth,
     )
     save_tree(folder, tree, card)
@@ -163,7 +163,7 @@ def trained(tmp_path_factory):
                 input_size=(SIDE, SIDE),
                 size=(SIDE, SIDE),
                 networks=Networks(width=4, depth=2),
-                achieved=Achieved(films=0),
+                achieved=Achieved(radiographs=0),
             )
             save_generators(folder, train_generators(network, channels, generator), card)
             made[channels, classes] = network.double(), f"twogenerator:bundle='{folder}'"
@@ -195,7 +195,7 @@ def network(trained):
 
 @pytest.fixture
 def batch():
-    return films(3, 3, torch.Generator().manual_seed(8))[0].double()
+    return radiographs(3, 3, torch.Generator().manual_seed(8))[0].double()
 
 
 def test_a_batch_is_its_images_and_again_is_the_same(network, batch, explain):
@@ -293,8 +293,8 @@ def test_channels_and_sides(channels, size, trained, explain):
 
 
 def test_the_generators_show_the_square(network, trained):
-    """Trained for half a second each: the square, a thirtieth of the film, has most of the energy."""
-    images, labels = films(16, 3, torch.Generator().manual_seed(5))
+    """Trained for half a second each: the square, a thirtieth of the image, has most of the energy."""
+    images, labels = radiographs(16, 3, torch.Generator().manual_seed(5))
     (maps,) = attribute(network, images.double(), trained()[1], target=1).values()
     with torch.no_grad():
         assert (network(images.double()).argmax(dim=1) == labels).all()
@@ -323,7 +323,7 @@ def test_a_tree_of_depth_one_in_closed_form(look, trained, trees, batch):
     """The map sums to (Q_right - Q_left) w (x - mean): the root is always reached."""
     network, method = trained()[0], trees(look, depth=1)
     loaded = load_tree(method.partition("'")[2][:-1]).to(torch.float64, batch.device)
-    tree, (inputs, _) = loaded.tree, film_input(network, batch, LOOKS[look])
+    tree, (inputs, _) = loaded.tree, tree_input(network, batch, LOOKS[look])
     for target in (0, 1):
         (maps,) = attribute(network, batch, method, target=target).values()
         left, right = tree.leaf.softmax(dim=1)[:, target]
@@ -335,7 +335,7 @@ def test_a_tree_of_depth_one_in_closed_form(look, trained, trees, batch):
 def test_a_tree_of_depth_three_as_the_loops_do(look, trained, trees, batch):
     network, method = trained()[0], trees(look)
     loaded = load_tree(method.partition("'")[2][:-1]).to(torch.float64, batch.device)
-    tree, (inputs, source) = loaded.tree, film_input(network, batch, LOOKS[look])
+    tree, (inputs, source) = loaded.tree, tree_input(network, batch, LOOKS[look])
     distributions = tree.leaf.softmax(dim=1).tolist()
     (maps,) = attribute(network, batch, method, target=torch.tensor([0, 1, 1])).values()
     for place, target in enumerate((0, 1, 1)):

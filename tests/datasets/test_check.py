@@ -55,7 +55,7 @@ def test_thumbnail_is_block_means():
     assert thumbnail(Image(pixels)) == pytest.approx(small, abs=1e-4)
 
 
-def test_check_finds_missing_broken_and_a_copied_film(tmp_path):
+def test_check_finds_missing_broken_and_a_copied_image(tmp_path):
     layouts.object_cxr(tmp_path)
     (tmp_path / "train" / "a.jpg").unlink()
     (tmp_path / "dev" / "c.jpg").write_bytes(b"no image")
@@ -96,8 +96,8 @@ def test_convert_command(tmp_path):
     assert isinstance(again.exception, DatasetError)
 
 
-def test_real_films_do_not_leak(real_films):
-    report = check_dataset(read_dataset(real_films))
+def test_real_images_do_not_leak(real_images):
+    report = check_dataset(read_dataset(real_images))
     assert not report.leaks
     assert not report.missing
     assert not report.broken

@@ -54,11 +54,11 @@ def test_object_cxr_round_trips_through_coco_and_its_own_tables(tmp_path, middle
     assert told(back.samples) == told(source.samples)
 
 
-def test_simulated_films_as_object_cxr_have_the_removable_objects_of_the_thorax(tmp_path):
-    with PhantomFolder(tmp_path / "films") as folder:
+def test_simulated_images_as_object_cxr_have_the_removable_objects_of_the_thorax(tmp_path):
+    with PhantomFolder(tmp_path / "images") as folder:
         for seed in range(7, 11):
             folder.add(simulate_chest(seed, size=(64, 64)))
-    source = read_dataset(tmp_path / "films")
+    source = read_dataset(tmp_path / "images")
     convert(source, tmp_path / "tables")
     back = {s.path.name: s for s in read_dataset(tmp_path / "tables").samples}
     for sample in source.samples:

@@ -1,4 +1,4 @@
-"""The boxed chest films: labels, splits, what is removable, and how a wrong table is told."""
+"""The boxed chest radiographs: labels, splits, what is removable, and how a wrong table is told."""
 
 import csv
 
@@ -30,7 +30,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_uncertain_films_are_left_out_and_the_rest_keeps_its_order(folder):
+def test_uncertain_images_are_left_out_and_the_rest_keeps_its_order(folder):
     samples = read_foreign_objects(folder)
     assert [(s.key, s.split, s.label, s.patient) for s in samples] == [
         ("a.jpg", "train", 1, "1"),
@@ -74,8 +74,8 @@ def test_an_absent_table_is_told(tmp_path):
 
 
 @pytest.mark.realdata
-def test_the_real_set_has_the_documented_counts_and_no_patient_in_two_splits(real_films):
-    samples = read_foreign_objects(real_films)
+def test_the_real_set_has_the_documented_counts_and_no_patient_in_two_splits(real_images):
+    samples = read_foreign_objects(real_images)
     counts = {
         split: [sum(s.label == label for s in by_split(samples, split)) for label in (1, 0)]
         for split in ("train", "val", "test")
@@ -84,7 +84,7 @@ def test_the_real_set_has_the_documented_counts_and_no_patient_in_two_splits(rea
     train, val, test = ({s.patient for s in by_split(samples, split)} for split in ("train", "val", "test"))
     assert train.isdisjoint(val | test)
     assert val.isdisjoint(test)
-    with (real_films / "test.csv").open(newline="") as lines:
+    with (real_images / "test.csv").open(newline="") as lines:
         official = {row["image_name"]: row["annotation"] for row in csv.DictReader(lines)}
     for sample in by_split(samples, "test"):
         thoracic = members(sample.annotations)

@@ -70,7 +70,7 @@ def test_covid(tmp_path):
     assert all(s.organ_mask and s.organ_mask.is_file() for s in found.samples)
     for file in (tmp_path / "Normal" / "images").iterdir():
         file.unlink()
-    with pytest.raises(DatasetError, match="no film of class Normal"):
+    with pytest.raises(DatasetError, match="no image of class Normal"):
         read_covid_radiography(tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_object_cxr_paths_of_another_machine_count_by_their_name(tmp_path):
         read_dataset(tmp_path)
 
 
-def test_nih_table_of_2020_and_films_in_one_folder(tmp_path):
+def test_nih_table_of_2020_and_images_in_one_folder(tmp_path):
     layouts.nih(tmp_path)
     (tmp_path / "images_001" / "images").rename(tmp_path / "images")
     table = tmp_path / "Data_Entry_2017.csv"
@@ -226,14 +226,14 @@ def test_nih_table_of_2020_and_films_in_one_folder(tmp_path):
     (tmp_path / "images" / "00000003_000.png").unlink()
     found = read_nih_chestxray14(tmp_path)
     assert len(found.samples) == 3
-    assert "1 films of the table are not in the folder" in found.notes
+    assert "1 images of the table are not in the folder" in found.notes
     boxes = tmp_path / "BBox_List_2017.csv"
     boxes.write_text(boxes.read_text().replace("4.5", "four"))
     with pytest.raises(DatasetError, match=r"BBox_List_2017\.csv, line 2"):
         read_nih_chestxray14(tmp_path)
-    for film in (tmp_path / "images").iterdir():
-        film.unlink()
-    with pytest.raises(DatasetError, match="no film of the table"):
+    for radiograph in (tmp_path / "images").iterdir():
+        radiograph.unlink()
+    with pytest.raises(DatasetError, match="no image of the table"):
         read_nih_chestxray14(tmp_path)
 
 

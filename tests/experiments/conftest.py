@@ -1,4 +1,4 @@
-"""A tiny random bundle, and recipes on small simulated films: the machinery is tried, not the network."""
+"""A tiny random bundle, and recipes on small simulated images: the machinery is tried, not the network."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture
 def recipe(bundle):
-    """Makes an experiment of a few small simulated films; what is given replaces the defaults."""
+    """Makes an experiment of a few small simulated images; what is given replaces the defaults."""
 
     def make(**given):
         defaults = {

@@ -1,4 +1,4 @@
-"""The card's numbers: by hand on few films, and intervals that widen when films share a patient."""
+"""The card's numbers: by hand on few images, and intervals that widen when images share a patient."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_the_summary_by_hand():
     assert row.froc.low <= 0.5 <= row.froc.high
 
 
-def test_films_of_one_class_cannot_be_scored():
+def test_images_of_one_class_cannot_be_scored():
     scores = some_scores()
     scores.poor = [True] * 4
     with pytest.raises(DatasetError, match="poor and good"):

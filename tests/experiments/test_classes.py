@@ -1,4 +1,4 @@
-"""Experiments on films of more than two classes."""
+"""Experiments on images of more than two classes."""
 
 import csv
 import shutil
@@ -23,8 +23,8 @@ BOX = (256.0, 512.0, 128.0, 256.0)  # x, y, w, h of 1024
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Six films of three classes as a CSV, and a box on one of them and on a film of another class."""
-    folder = tmp_path_factory.mktemp("films")
+    """Six images of three classes as a CSV, and a box on one of them and on an image of another class."""
+    folder = tmp_path_factory.mktemp("images")
     rows = []
     for seed in range(6):
         pixels = simulate_chest(seed, size=(64, 64)).image.pixels
@@ -67,14 +67,14 @@ def test_verdicts_tell_every_class(planned, tmp_path):
     assert told.groupby("image").value.sum().to_numpy() == pytest.approx(1.0)
     called = trained[trained.metric == "called"].set_index(["image", "class"]).value
     right = trained[trained.metric == "accuracy"].set_index("image")
-    for film, one in right.iterrows():
-        assert called[film].sum() == 1
-        assert called[film, one.group] == one.value
+    for case, one in right.iterrows():
+        assert called[case].sum() == 1
+        assert called[case, one.group] == one.value
         assert one.outcome == ("right" if one.value else "wrong")
     assert set(right.value) == {0.0, 1.0}  # both occur, or this test says nothing
 
 
-def test_only_films_that_the_trained_network_calls_right(planned, tmp_path):
+def test_only_images_that_the_trained_network_calls_right(planned, tmp_path):
     measures = [{"metric": "entropy"}, {"metric": "entropy", "label": "right", "correct_only": True}]
     rows = run(planned(measures=measures), tmp_path)
     every, right = (rows[rows.metric == name] for name in ("entropy", "right"))
@@ -84,23 +84,23 @@ def test_only_films_that_the_trained_network_calls_right(planned, tmp_path):
     assert (right.state == "full").sum() == 6  # what a random network gets right is luck
 
 
-def test_boxes_are_those_of_the_films_own_class(planned, tmp_path):
-    films = {film.key: film.load().annotations for film in planned(measures=[]).films}
-    assert {key: len(found) for key, found in films.items() if found} == {
+def test_boxes_are_those_of_the_images_own_class(planned, tmp_path):
+    cases = {case.key: case.load().annotations for case in planned(measures=[]).cases}
+    assert {key: len(found) for key, found in cases.items() if found} == {
         "1.png": 1
     }  # the class of 0 is none
     x, y, width, height = (value / 16 for value in BOX)
-    assert films["1.png"][0].box == pytest.approx((x, y, x + width - 1, y + height - 1), abs=0.5)
+    assert cases["1.png"][0].box == pytest.approx((x, y, x + width - 1, y + height - 1), abs=0.5)
 
 
-def test_the_two_masks_share_the_film(planned, tmp_path, data):
+def test_the_two_masks_share_the_image(planned, tmp_path, data):
     masks = [{"name": "in", "region": "lungs"}, {"name": "out", "region": "lungs", "keep": "outside"}]
     one = planned(measures=[], alterations=masks)
-    bench_film = one.films[0]
+    case = one.cases[0]
     from xiqa.experiments.measure import Evaluator
 
     evaluator = Evaluator(one.experiment, one.network_states[0], one.network_states[0].load())
-    prepared = evaluator._prepare(bench_film)
+    prepared = evaluator._prepare(case)
     inside, outside = (evaluator._altered(prepared, how) for how in one.experiment.alterations)
     whole, mean = prepared.array, prepared.array.mean(dim=(1, 2), keepdim=True)
     assert prepared.loaded.region("lungs").any()

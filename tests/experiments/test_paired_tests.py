@@ -112,17 +112,17 @@ class TestExchange:
             other = [a if s else b for a, b, s in zip(first, second, swapped, strict=True)]
             drawn.append(abs(roc_auc(one, truth) - roc_auc(other, truth)))
         expected = np.mean(np.array(drawn) >= observed - 1e-9)
-        ours = exchange_p(lambda values, films: roc_auc(values, truth[films]), first, second, names)
+        ours = exchange_p(lambda values, cases: roc_auc(values, truth[cases]), first, second, names)
         assert 0 < expected < 0.5
         assert ours == pytest.approx(expected)
 
-    def test_a_film_that_one_method_lacks_is_left_out_of_both(self):
+    def test_a_image_that_one_method_lacks_is_left_out_of_both(self):
         _, first, second, names = self.scores(0.2)
         first[4] = math.nan
         seen = []
 
-        def statistic(values, films):
-            seen.append(tuple(films))
+        def statistic(values, cases):
+            seen.append(tuple(cases))
             return float(values.mean())
 
         exchange_p(statistic, first, second, names, resamples=50)
@@ -130,7 +130,7 @@ class TestExchange:
 
     def test_five_patients_are_too_few(self):
         _, first, second, names = self.scores(0.0, patients=5)
-        assert math.isnan(exchange_p(lambda values, films: float(values.mean()), first, second, names))
+        assert math.isnan(exchange_p(lambda values, cases: float(values.mean()), first, second, names))
 
     def test_random_exchanges_never_give_zero(self):
         names = [str(number) for number in range(20)]

@@ -8,7 +8,7 @@ import pytest
 
 from xiqa.errors import ConfigError
 from xiqa.experiments.measures import STATISTICS, VERDICTS
-from xiqa.experiments.recipe import Experiment, find_recipe, recipes
+from xiqa.experiments.recipe import VERDICT_MEASURES, Experiment, find_recipe, recipes
 from xiqa.metrics import get_metric
 from xiqa.saliency.registry import bind
 
@@ -27,6 +27,10 @@ def test_a_shipped_recipe_names_what_exists(path):
     assert one.tables or one.figures or one.galleries
 
 
+def test_the_names_of_verdict_measures_are_kept_for_them():
+    assert {*VERDICTS, *STATISTICS, "called"} == VERDICT_MEASURES
+
+
 def test_recipes_are_found_by_name_and_by_path(tmp_path):
     path = recipes()[0]
     assert find_recipe(path.stem) == path
@@ -40,6 +44,7 @@ WHOLE = NAMED + "verdicts = true\n[[models]]\nname = 'm'\n"
 FIGURE = "[[figures]]\nname = 'f'\ntitle = 'f'\nkind = 'intervals'\ntable = 'no'\n"
 TABLE = "[[tables]]\nname = 'f'\ntitle = 'f'\nrows = ['method']\ncolumns = ['method']\n"
 WRONG = {
+    WHOLE + "[[measures]]\nmetric = 'pointing_recall'\nlabel = 'recall'": "recall is a measure of verdicts",
     "name = ": "is not TOML",
     "name = 'a'": "title",
     NAMED + "[[models]]\nname = 'm'": "nothing to measure",

@@ -32,7 +32,7 @@ def rows(recipe, tmp_path):
 def test_two_runs_are_equal(recipe, rows, tmp_path):
     assert len(rows) == 5 * (
         2 + 3 + 2
-    )  # films x (methods and controls of the trained, methods of the random)
+    )  # images x (methods and controls of the trained, methods of the random)
     assert same(rows, run(plan(recipe()), tmp_path / "twice"))
 
 
@@ -48,11 +48,11 @@ def test_methods_of_one_network_are_measured_on_it_alone(recipe, bundle, tmp_pat
 def test_a_killed_run_goes_on_where_it_stopped(recipe, rows, tmp_path, monkeypatch):
     measured, real = [], Evaluator.rows
 
-    def dies(self, films):
-        measured.append([film.key[-1] for _, film in films])
+    def dies(self, cases):
+        measured.append([case.key[-1] for _, case in cases])
         if len(measured) == 3:
             raise KeyboardInterrupt
-        return real(self, films)
+        return real(self, cases)
 
     monkeypatch.setattr(Evaluator, "rows", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -84,23 +84,23 @@ def test_another_recipe_is_not_mixed_in(recipe, rows, tmp_path):
 def test_the_resolved_recipe_is_beside_the_rows(recipe, rows, tmp_path):
     told = json.loads((tmp_path / "once" / "recipe.json").read_text())
     assert Experiment.model_validate(told["recipe"]) == recipe()
-    assert told["films"] == 5
+    assert told["images"] == 5
 
 
-def test_values_are_those_of_the_metric_on_each_film_alone(recipe, rows, bundle):
+def test_values_are_those_of_the_metric_on_each_image_alone(recipe, rows, bundle):
     model = load_model(bundle)
-    films = plan(recipe()).films
+    cases = plan(recipe()).cases
     metric = get_metric("pointing_game").function
     mine = rows[(rows.state == "trained") & (rows.method == "gradcam")].set_index("image").value
     from xiqa.saliency.maps import upsample
 
-    for film in films:
-        loaded = film.load()
+    for case in cases:
+        loaded = case.load()
         array, frame = model.prepare(loaded.image)
         (one,) = explain(model.network, torch.from_numpy(array)[None], "gradcam", target=1)["gradcam"]
         saliency = frame.map_to_original(upsample(one).values)
         truth = [a for a in loaded.annotations if "removable" in a.groups]
-        np.testing.assert_equal(mine[film.key], metric(saliency, truth, tolerance=9.0))
+        np.testing.assert_equal(mine[case.key], metric(saliency, truth, tolerance=9.0))
 
 
 def test_controls_do_not_depend_on_the_network(recipe, tmp_path):
@@ -142,10 +142,10 @@ def test_states_are_what_they_say(recipe, bundle):
     assert not torch.equal(trained.network.fc.weight, semi.network.fc.weight)
 
 
-def test_batch_norm_of_a_random_network_is_fitted_to_films():
+def test_batch_norm_of_a_random_network_is_fitted_to_images():
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
-    films = [simulate_chest(seed, size=(64, 64)).image.pixels for seed in range(4)]
-    images = 0.01 * torch.from_numpy(np.stack(films))[:, None].expand(-1, 3, -1, -1)
+    cases = [simulate_chest(seed, size=(64, 64)).image.pixels for seed in range(4)]
+    images = 0.01 * torch.from_numpy(np.stack(cases))[:, None].expand(-1, 3, -1, -1)
     fit_batch_norm(net, images)
     with torch.no_grad():
         inside = net[0](images)
@@ -161,7 +161,7 @@ def test_a_chunk_may_be_of_any_size(recipe, rows, tmp_path):
     np.testing.assert_allclose(a.value, b.value)
 
 
-def test_a_limited_measure_draws_its_films_by_the_seed(recipe, tmp_path):
+def test_a_limited_measure_draws_its_images_by_the_seed(recipe, tmp_path):
     limited = {"measures": [{"metric": "entropy", "limit": 2}], "methods": [], "tables": []}
     found = [run(plan(recipe(seed=seed, **limited)), tmp_path / str(seed)) for seed in (0, 1)]
     picked = [set(one.image) for one in found]
@@ -202,9 +202,9 @@ def test_alterations_and_every_kind_of_measure(recipe, tmp_path):
     assert set(told.alteration) == {"none", "noise", "fgsm", "masked"}
     assert set(told.profile) == {"", "paper", "reference"}
     counts = told[told.x.isna()].groupby("metric").size()
-    assert counts["spearman"] == 2 * 3 * 2 * 2  # films, alterations, smoothing, profiles; not the unaltered
+    assert counts["spearman"] == 2 * 3 * 2 * 2  # images, alterations, smoothing, profiles; not the unaltered
     assert counts["adcc"] == 2 * 4 * 2 * 2
-    assert counts["aopc"] == counts["adcc"] / 2  # one film alone
+    assert counts["aopc"] == counts["adcc"] / 2  # one image alone
     assert counts["probability"] == 2 * 4
     curve = told[
         told.x.notna() & (told.alteration == "none") & (told.smoothing == 0) & (told.profile == "paper")
@@ -217,7 +217,7 @@ def test_alterations_and_every_kind_of_measure(recipe, tmp_path):
     inside = told[(told.metric == "relevance_mass_accuracy") & (told.smoothing == 0)]
     assert inside.value.between(0, 1).all()
     centre = rows[(rows.method == "centre") & (rows.metric == "spearman")]
-    assert (centre.value > 0.999).all()  # it looks at no film
+    assert (centre.value > 0.999).all()  # it looks at no image
     passes = rows[rows.metric == "forward_passes"].groupby("method").value.max()
     assert passes["centre"] == 0
     assert passes["gradcam"] >= 1

@@ -43,7 +43,7 @@ def table(recipe):
     return make_table(rows(), spec, recipe())
 
 
-def test_a_cell_is_the_mean_of_films_with_seeds_averaged(table):
+def test_a_cell_is_the_mean_of_images_with_seeds_averaged(table):
     cell = table.cells[("trained", "gradcam"), ("pointing_game",)]
     assert cell.interval.value == pytest.approx(np.mean(GOOD + 0.1))
     assert cell.interval.low < cell.interval.value < cell.interval.high
@@ -109,13 +109,13 @@ def test_formats_hold_every_cell(table):
     for text in (to_markdown(table), to_latex(table), to_html(table)):
         assert value in text
         assert "centre" in text
-        assert "8 films of 7 patients" in text
+        assert "8 images of 7 patients" in text
     assert "A\\_b" in to_latex(table)
     assert r"$\blacktriangledown$" in to_latex(table)
     assert to_latex(table).count(r"\\") == 5
     lines = to_csv(table).splitlines()
     assert len(lines) == 5
-    assert lines[0].startswith("state,method,column,value,low,high,films,patients,difference")
+    assert lines[0].startswith("state,method,column,value,low,high,images,patients,difference")
     assert "p = " in to_html(table)
 
 
@@ -127,7 +127,7 @@ def test_few_patients_are_not_tested(recipe):
     first = table.cells[("a",), ("pointing_game",)]
     assert first.difference.value == 1.0
     assert not first.significant
-    assert cell_text(table.cells[("c",), ("pointing_game",)], table.films) == "2.000 (n = 1)"
+    assert cell_text(table.cells[("c",), ("pointing_game",)], table.images) == "2.000 (n = 1)"
     assert "No test below 6 patients." in to_markdown(table)
 
 
@@ -161,7 +161,7 @@ def test_a_report_of_classes_is_that_of_the_classifier_report(recipe):
     assert [column for _, column in plain.cells] == [("accuracy",)]
 
 
-def test_a_statistic_leaves_out_films_that_were_not_measured(recipe):
+def test_a_statistic_leaves_out_images_that_were_not_measured(recipe):
     scores = [0.1, 0.9, 0.2, 0.3, 0.4, 0.8, 0.1, 0.2]
     found = [row(image, scores[image], metric="probability", method="") for image in range(7)]
     found += [row(image, scores[image], metric="probability", method="", state="full") for image in range(8)]

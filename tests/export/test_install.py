@@ -45,14 +45,14 @@ def test_an_install_without_torch_assesses_and_probes(tmp_path):
     assert size < 900e6
 
     export_model(load_model(), tmp_path / "model.onnx", method="normgrad_conv1x1")
-    run(xiqa, "simulate", "chest", "--count", 1, "--seed", 1, "--out", "films", cwd=tmp_path)
-    run(xiqa, "assess", "films/images", "--model", "model.onnx", "--out", "report", cwd=tmp_path)
+    run(xiqa, "simulate", "chest", "--count", 1, "--seed", 1, "--out", "images", cwd=tmp_path)
+    run(xiqa, "assess", "images/images", "--model", "model.onnx", "--out", "report", cwd=tmp_path)
     (line,) = (tmp_path / "report" / "results.jsonl").read_text().splitlines()
     row = json.loads(line)["row"]
     assert row["verdict"] in ("accept", "reacquire", "review")
     assert row["probability"] is not None
     assert (tmp_path / "report" / "report.html").is_file()
-    image = next((tmp_path / "films" / "images").iterdir())
+    image = next((tmp_path / "images" / "images").iterdir())
     methods = ["rise:masks=4", "occlusion:stride=0.5,window=0.5", "scorecam:channels=2", "reciprocam"]
     options = [part for method in methods for part in ("--method", method)]
     run(xiqa, "explain", image, "--model", "model.onnx", *options, "--out", "maps", cwd=tmp_path)

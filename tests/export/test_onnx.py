@@ -206,10 +206,10 @@ def test_a_graph_is_cut_where_the_card_says(model, exported):
 
 
 def test_explaining_with_an_exported_model(model, exported):
-    film = simulate_cardiac(3, size=(96, 80)).image
+    radiograph = simulate_cardiac(3, size=(96, 80)).image
     runtime = load_runtime(exported)
     own, rise = str(runtime.resolve(None)), "rise:masks=6"
-    wanted, got = (explain(one, film, [own, rise]) for one in (model, runtime))
+    wanted, got = (explain(one, radiograph, [own, rise]) for one in (model, runtime))
     for method in (own, rise):
         assert got[method][0].frame == wanted[method][0].frame
         assert got[method][0].target == 1
@@ -217,7 +217,7 @@ def test_explaining_with_an_exported_model(model, exported):
             got[method][0].values, wanted[method][0].values, atol=1e-3 * wanted[method][0].values.max()
         )
     with pytest.raises(SaliencyError, match="one class"):
-        explain(runtime, film, own, target="fine")
+        explain(runtime, radiograph, own, target="fine")
 
 
 def test_a_kernel_is_stored_once(exported):

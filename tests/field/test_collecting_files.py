@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.imaging.dicom_files import film, write
+from tests.imaging.dicom_files import radiograph, write
 from xiqa.errors import ImageReadError
 from xiqa.imaging import image_files, skipped_files
 
 
 @pytest.fixture
 def folder(tmp_path):
-    root = tmp_path / "films"
+    root = tmp_path / "images"
     (root / "sub").mkdir(parents=True)
-    write(root / "a.dcm", film(8, 8, bits=8))
-    write(root / "sub" / "no-suffix", film(8, 8, bits=8))
+    write(root / "a.dcm", radiograph(8, 8, bits=8))
+    write(root / "sub" / "no-suffix", radiograph(8, 8, bits=8))
     return root
 
 
@@ -39,7 +39,7 @@ def test_other_files_are_counted_by_kind(folder):
         ".hidden.dcm": b"x",
     }.items():
         (folder / name).write_bytes(content)
-    write(folder / "DICOMDIR", film(8, 8, bits=8))
+    write(folder / "DICOMDIR", radiograph(8, 8, bits=8))
     (folder / ".git").mkdir()
     files, refused, skipped = collected(folder, folder)
     assert files == ["a.dcm", "sub/no-suffix"]
@@ -112,7 +112,7 @@ def test_a_file_without_suffix_that_cannot_be_opened_is_named(folder, monkeypatc
 def test_links_are_followed_and_loops_are_cut(folder, tmp_path):
     other = tmp_path / "other" / "deep"
     other.mkdir(parents=True)
-    write(other / "b.dcm", film(8, 8, bits=8))
+    write(other / "b.dcm", radiograph(8, 8, bits=8))
     (other / "back").symlink_to(folder)
     (other / "self").symlink_to(other)
     (folder / "link.dcm").symlink_to(other / "b.dcm")

@@ -8,7 +8,7 @@ from PIL import Image as Raster
 from pydicom import uid
 from pydicom.encaps import encapsulate, get_frame
 
-from tests.imaging.dicom_files import dataset, film, save
+from tests.imaging.dicom_files import dataset, radiograph, save
 from xiqa.errors import ImageReadError
 from xiqa.imaging import iter_images, read_image
 
@@ -16,7 +16,7 @@ from xiqa.imaging import iter_images, read_image
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
 @pytest.mark.parametrize("bits", [3, 5, 7, 9, 10, 11, 12, 13, 14, 15])
 def test_tiff_of_odd_depth(tmp_path, bits, photometric):
-    pixels = film(40, 35, bits=bits)
+    pixels = radiograph(40, 35, bits=bits)
     path = tmp_path / "a.tif"
     tifffile.imwrite(
         path, pixels.astype("u1" if bits < 9 else "u2"), bitspersample=bits, photometric=photometric
@@ -41,7 +41,7 @@ def save_as(path, pixels):
 @pytest.mark.parametrize("suffix", ["png", "tif", "npy"])
 @pytest.mark.parametrize("colour", [False, True])
 def test_16_bit_files_that_hold_fewer(tmp_path, suffix, bits, colour):
-    pixels = film(bits=bits).astype("u2")
+    pixels = radiograph(bits=bits).astype("u2")
     pixels = np.stack([pixels, pixels[::-1], pixels // 2], axis=-1) if colour else pixels
     save_as(tmp_path / f"a.{suffix}", pixels)
     image = read_image(tmp_path / f"a.{suffix}")
@@ -51,7 +51,7 @@ def test_16_bit_files_that_hold_fewer(tmp_path, suffix, bits, colour):
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "npy"])
 def test_16_bits_and_masks_are_left_alone(tmp_path, suffix):
-    for pixels in (film(bits=16), (film(bits=8) > 127).astype("u2"), np.zeros((9, 8), "u2")):
+    for pixels in (radiograph(bits=16), (radiograph(bits=8) > 127).astype("u2"), np.zeros((9, 8), "u2")):
         save_as(tmp_path / f"a.{suffix}", pixels)
         image = read_image(tmp_path / f"a.{suffix}")
         np.testing.assert_allclose(image.pixels, pixels / 65535, atol=1e-6)
@@ -60,14 +60,14 @@ def test_16_bits_and_masks_are_left_alone(tmp_path, suffix):
 
 def test_frames_of_a_stack_share_their_bits(tmp_path):
     """A dark frame does not become a bright one."""
-    stack = np.stack([film(bits=12), film(bits=12) // 8])
+    stack = np.stack([radiograph(bits=12), radiograph(bits=12) // 8])
     np.save(tmp_path / "a.npy", stack)
     first, second = iter_images(tmp_path / "a.npy")
     np.testing.assert_allclose([first.pixels, second.pixels], stack / 4095, atol=1e-6)
 
 
 def test_numpy_channels(tmp_path):
-    grey = film(bits=8)
+    grey = radiograph(bits=8)
     for pixels, expected in (
         (grey[..., None], grey),
         (np.dstack([grey, grey // 2, grey // 3, grey]), np.dstack([grey, grey // 2, grey // 3])),
@@ -78,7 +78,7 @@ def test_numpy_channels(tmp_path):
 
 
 def test_tiff_channels_apart(tmp_path):
-    pixels = np.stack([film(bits=16, seed=seed) for seed in range(3)])
+    pixels = np.stack([radiograph(bits=16, seed=seed) for seed in range(3)])
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", planarconfig="separate")
     np.testing.assert_allclose(
         read_image(tmp_path / "a.tif").pixels, np.moveaxis(pixels, 0, -1) / 65535, atol=1e-6
@@ -88,7 +88,7 @@ def test_tiff_channels_apart(tmp_path):
 @pytest.mark.parametrize("bits", [2, 9, 12, 16])
 def test_jpeg_files_of_other_depths(tmp_path, bits):
     """Pillow opens none of them."""
-    pixels = film(64, 72, bits=bits)
+    pixels = radiograph(64, 72, bits=bits)
     (tmp_path / "a.jpg").write_bytes(
         imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=bits, predictor=2)
     )
@@ -98,8 +98,8 @@ def test_jpeg_files_of_other_depths(tmp_path, bits):
 
 
 def test_jpeg_of_12_bits(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg8_encode(film(), level=98, bitspersample=12))
-    np.testing.assert_allclose(read_image(tmp_path / "a.jpg").pixels, film() / 4095, atol=0.02)
+    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg8_encode(radiograph(), level=98, bitspersample=12))
+    np.testing.assert_allclose(read_image(tmp_path / "a.jpg").pixels, radiograph() / 4095, atol=0.02)
 
 
 @pytest.mark.parametrize("mode", ["rgb", "grey"])
@@ -107,7 +107,7 @@ def test_png_of_16_bits_with_a_transparent_colour(tmp_path, mode):
     import struct
     import zlib
 
-    grey = film(bits=16)
+    grey = radiograph(bits=16)
     pixels = np.stack([grey, grey[::-1], grey[:, ::-1]], axis=-1) if mode == "rgb" else grey
     whole = imagecodecs.png_encode(pixels)
     content = b"\0\1" * (3 if mode == "rgb" else 1)
@@ -139,17 +139,18 @@ def test_dicom_of_one_bit(tmp_path, syntax):
 
 @pytest.mark.parametrize("syntax", [uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K])
 def test_high_throughput_jpeg_2000(tmp_path, syntax):
-    data = dataset(film(), BitsStored=12)
-    data.PixelData = encapsulate([imagecodecs.htj2k_encode(film(), reversible=True)])
+    data = dataset(radiograph(), BitsStored=12)
+    data.PixelData = encapsulate([imagecodecs.htj2k_encode(radiograph(), reversible=True)])
     data["PixelData"].VR = "OB"
     data.file_meta.TransferSyntaxUID = syntax
-    np.testing.assert_allclose(read_image(save(data, tmp_path / "a.dcm")).pixels, film() / 4095, atol=1e-6)
+    pixels = read_image(save(data, tmp_path / "a.dcm")).pixels
+    np.testing.assert_allclose(pixels, radiograph() / 4095, atol=1e-6)
 
 
 @pytest.mark.parametrize("padding", [b"\0", b"\0\0", b"\x80\0", bytes(7)])
 @pytest.mark.parametrize("kind", ["8", "16", "rgb"])
 def test_rle_with_padding_behind_its_end(tmp_path, kind, padding):
-    pixels = film(33, 27, bits=8 if kind != "16" else 16)
+    pixels = radiograph(33, 27, bits=8 if kind != "16" else 16)
     if kind == "rgb":
         pixels = np.stack([pixels, pixels[::-1], pixels[:, ::-1]], axis=-1)
     data = dataset(pixels)
@@ -161,16 +162,16 @@ def test_rle_with_padding_behind_its_end(tmp_path, kind, padding):
 
 
 STREAMS = {
-    "jpeg": imagecodecs.jpeg8_encode(film(), lossless=True, bitspersample=12, predictor=1),
-    "jpegls": imagecodecs.jpegls_encode(film()),
+    "jpeg": imagecodecs.jpeg8_encode(radiograph(), lossless=True, bitspersample=12, predictor=1),
+    "jpegls": imagecodecs.jpegls_encode(radiograph()),
     "jpeg2k": imagecodecs.jpeg2k_encode(
-        film(), level=0, codecformat="j2k", reversible=True, bitspersample=12
+        radiograph(), level=0, codecformat="j2k", reversible=True, bitspersample=12
     ),
 }
 
 
 def under_uncompressed(path, stream):
-    data = dataset(film(), BitsStored=12)
+    data = dataset(radiograph(), BitsStored=12)
     data.PixelData = encapsulate([stream])
     data["PixelData"].VR = "OB"
     data.file_meta.TransferSyntaxUID = uid.JPEGLSLossless
@@ -188,7 +189,7 @@ def under_uncompressed(path, stream):
 @pytest.mark.parametrize("name", STREAMS)
 def test_compressed_pixels_under_a_syntax_that_says_they_are_not(tmp_path, name):
     path = under_uncompressed(tmp_path / "a.dcm", STREAMS[name])
-    np.testing.assert_allclose(read_image(path).pixels, film() / 4095, atol=1e-6)
+    np.testing.assert_allclose(read_image(path).pixels, radiograph() / 4095, atol=1e-6)
 
 
 def test_fragments_of_no_known_compression_are_named(tmp_path):
@@ -198,5 +199,5 @@ def test_fragments_of_no_known_compression_are_named(tmp_path):
 
 
 def test_a_png_of_pillow_stays_as_it_is(tmp_path):
-    Raster.fromarray(film(bits=16)).save(tmp_path / "a.png")
-    np.testing.assert_allclose(read_image(tmp_path / "a.png").pixels, film(bits=16) / 65535, atol=1e-6)
+    Raster.fromarray(radiograph(bits=16)).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_image(tmp_path / "a.png").pixels, radiograph(bits=16) / 65535, atol=1e-6)

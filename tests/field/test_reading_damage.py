@@ -15,13 +15,13 @@ from PIL import Image as Raster
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from tests.imaging.dicom_files import dataset, film, save
+from tests.imaging.dicom_files import dataset, radiograph, save
 from xiqa.errors import ImageReadError
 from xiqa.imaging import read_image
 from xiqa.imaging.decoding.jpeg import DamagedError, check_lossless, read_head
 
-GREY = film(130, 111, bits=8)
-RGB = np.stack([film(130, 111, bits=8, seed=seed) for seed in range(3)], axis=-1)
+GREY = radiograph(130, 111, bits=8)
+RGB = np.stack([radiograph(130, 111, bits=8, seed=seed) for seed in range(3)], axis=-1)
 
 
 def code_of(path) -> str:
@@ -53,10 +53,10 @@ JPEGS = {
     "rgb-444": jpeg(RGB, subsampling=0),
     "progressive": jpeg(RGB, progressive=True),
     "cmyk": jpeg(RGB, "CMYK"),
-    "12-bit": imagecodecs.jpeg8_encode(film(130, 111), level=92, bitspersample=12),
+    "12-bit": imagecodecs.jpeg8_encode(radiograph(130, 111), level=92, bitspersample=12),
     **{
         f"lossless-{predictor}": imagecodecs.jpeg8_encode(
-            film(130, 111), lossless=True, bitspersample=12, predictor=predictor
+            radiograph(130, 111), lossless=True, bitspersample=12, predictor=predictor
         )
         for predictor in range(1, 8)
     },
@@ -92,7 +92,7 @@ def test_jpeg_files(tmp_path, name, damage):
 )
 def test_jpeg_in_dicom(tmp_path, name, syntax, damage):
     eight = "grey" in name or "rgb" in name
-    pixels = RGB if "rgb" in name else GREY if eight else film(130, 111)
+    pixels = RGB if "rgb" in name else GREY if eight else radiograph(130, 111)
     data = dataset(pixels, BitsStored=8 if eight else 12)
     data.file_meta.TransferSyntaxUID = syntax
     if name == "rgb":
@@ -122,7 +122,7 @@ def flip(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]
 
 
-@pytest.mark.parametrize("pixels", [GREY, film(130, 111, bits=16), RGB], ids=["8", "16", "rgb"])
+@pytest.mark.parametrize("pixels", [GREY, radiograph(130, 111, bits=16), RGB], ids=["8", "16", "rgb"])
 def test_png_checksums(tmp_path, pixels):
     path = tmp_path / "a.png"
     Raster.fromarray(pixels).save(path)
@@ -144,7 +144,7 @@ def test_a_damaged_comment_of_a_png_is_a_note(tmp_path):
     assert "the chunk tEXt is damaged and was left out" in image.source.notes
 
 
-VOLUME = np.stack([film(40, 30, seed=seed) for seed in range(5)], axis=-1).astype("<i2")
+VOLUME = np.stack([radiograph(40, 30, seed=seed) for seed in range(5)], axis=-1).astype("<i2")
 
 
 def nii_gz(path) -> bytes:
@@ -184,7 +184,7 @@ def test_zipped_volumes_of_several_members_are_whole(tmp_path, parts, tail):
 @pytest.mark.parametrize("bits", [8, 16, 48])
 def test_tiff_strips_without_a_place(tmp_path, bits, compression, tag):
     """They came back as zeros."""
-    pixels = {8: GREY, 16: film(130, 111, bits=16), 48: RGB.astype("u2") * 257}[bits]
+    pixels = {8: GREY, 16: radiograph(130, 111, bits=16), 48: RGB.astype("u2") * 257}[bits]
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pixels, rowsperstrip=40, compression=compression)
     read_image(path)

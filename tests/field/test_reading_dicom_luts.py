@@ -6,7 +6,7 @@ import pytest
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from tests.imaging.dicom_files import dataset, film, item, lut, save
+from tests.imaging.dicom_files import dataset, item, lut, radiograph, save
 from xiqa.errors import ImageReadError
 from xiqa.imaging import read_image
 
@@ -41,14 +41,14 @@ def test_tables_have_the_byte_order_of_their_file(tmp_path, keyword, syntax, vr)
     elements = {keyword: [table_item(ENTRIES, order=order, vr=vr)]}
     if keyword != "VOILUTSequence":
         elements |= window
-    image = read_image(written(tmp_path / "a.dcm", film(), syntax, **elements))
-    looked_up = ENTRIES[film()]
+    image = read_image(written(tmp_path / "a.dcm", radiograph(), syntax, **elements))
+    looked_up = ENTRIES[radiograph()]
     if keyword == "ModalityLUTSequence":
         expected = (looked_up / 4096).clip(0, 1)
     elif keyword == "VOILUTSequence":
         expected = (looked_up - 17) / 4000
     else:
-        place = np.rint(film() / 4096 * 4095).astype(int)
+        place = np.rint(radiograph() / 4096 * 4095).astype(int)
         expected = (ENTRIES[place] - 17) / 4000
     np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
 
@@ -64,14 +64,14 @@ def test_tables_of_bytes_packed_into_words(tmp_path, syntax, vr):
     made = Dataset()
     made.add_new(0x00283002, "US", [256, 0, 8])
     made.add_new(0x00283006, vr, raw.tobytes())
-    pixels = film(bits=8).astype("u2")
+    pixels = radiograph(bits=8).astype("u2")
     image = read_image(written(tmp_path / "a.dcm", pixels, syntax, VOILUTSequence=[made]))
     np.testing.assert_allclose(image.pixels, (255 - pixels) / 255, atol=1e-6)
 
 
 def test_an_odd_number_of_packed_bytes(tmp_path):
     made = item(LUTDescriptor=[255, 0, 8], LUTData=bytes(range(255)) + b"\0")
-    pixels = film(bits=8).clip(0, 254).astype("u2")
+    pixels = radiograph(bits=8).clip(0, 254).astype("u2")
     image = read_image(written(tmp_path / "a.dcm", pixels, VOILUTSequence=[made]))
     np.testing.assert_allclose(image.pixels, pixels / 254, atol=1e-6)
 
@@ -80,7 +80,7 @@ def test_an_odd_number_of_packed_bytes(tmp_path):
 def test_the_number_of_entries_never_has_a_sign(tmp_path, vr):
     """40,000 entries are -25,536 under SS."""
     entries = (np.linspace(0, 1, 40_000) ** 3 * 65535).astype(int)
-    stored = film(bits=16).astype("<u2")
+    stored = radiograph(bits=16).astype("<u2")
     path = save(dataset(stored, VOILUTSequence=[table_item(entries)]), tmp_path / "a.dcm")
     path.write_bytes(path.read_bytes().replace(b"\x28\0\x02\x30US", b"\x28\0\x02\x30" + vr.encode()))
     expected = entries[stored.clip(0, 39_999)] / 65535
@@ -93,7 +93,7 @@ def test_the_number_of_entries_never_has_a_sign(tmp_path, vr):
 )
 def test_the_first_input_has_a_sign_where_inputs_have(tmp_path, vr, first, signed, intercept):
     entries = (np.linspace(0, 1, 1500) ** 2 * 5000).astype(int)
-    inputs = first - 100 + (film(bits=12).astype(int) % 1800)
+    inputs = first - 100 + (radiograph(bits=12).astype(int) % 1800)
     stored = (inputs - intercept).astype("<i2" if signed else "<u2")
     made = table_item(entries, descriptor_vr=vr, first=first % 65536)
     elements = {"RescaleSlope": 1, "RescaleIntercept": intercept} if intercept else {}
@@ -106,10 +106,10 @@ def test_a_modality_table_of_fewer_bits_than_its_descriptor_says(tmp_path):
     """Entries to 1023 under 16 bits: scaled by 65,535 the picture was black, and white as a negative."""
     entries = np.linspace(0, 1023, 4096).astype(int)
     elements = {"ModalityLUTSequence": [lut(entries, bits=16)]}
-    image = read_image(written(tmp_path / "a.dcm", film(), **elements))
-    np.testing.assert_allclose(image.pixels, entries[film()] / 1023, atol=1e-6)
-    negative = written(tmp_path / "b.dcm", film(), PhotometricInterpretation="MONOCHROME1", **elements)
-    np.testing.assert_allclose(read_image(negative).pixels, 1 - entries[film()] / 1023, atol=1e-6)
+    image = read_image(written(tmp_path / "a.dcm", radiograph(), **elements))
+    np.testing.assert_allclose(image.pixels, entries[radiograph()] / 1023, atol=1e-6)
+    negative = written(tmp_path / "b.dcm", radiograph(), PhotometricInterpretation="MONOCHROME1", **elements)
+    np.testing.assert_allclose(read_image(negative).pixels, 1 - entries[radiograph()] / 1023, atol=1e-6)
     assert any("the modality table's own range is shown, 0 to 1023" in note for note in image.source.notes)
 
 
@@ -135,7 +135,7 @@ COLOURS = np.stack([np.arange(200), 255 - np.arange(200), (np.arange(200) * 7) %
 @pytest.mark.parametrize("syntax", [LITTLE, BIG], ids=["little", "big"])
 @pytest.mark.parametrize("scale", [257, 1], ids=["16 bits", "8 bits told as 16"])
 def test_palettes(tmp_path, syntax, vr, scale):
-    pixels = (film(bits=8) % 200).astype("u1")
+    pixels = (radiograph(bits=8) % 200).astype("u1")
     data = dataset(pixels, syntax=syntax, PhotometricInterpretation="PALETTE COLOR")
     data.update(palette("<" if syntax == LITTLE else ">", vr, scale=scale))
     image = read_image(save(data, tmp_path / "a.dcm"))
@@ -146,7 +146,9 @@ def test_palettes(tmp_path, syntax, vr, scale):
 @pytest.mark.parametrize(("first", "kind"), [(20, "US"), (-30, "SS"), (65506, "US")])
 def test_palettes_whose_first_index_is_not_0(tmp_path, first, kind):
     signed = first < 0 or first > 32767
-    pixels = ((film(bits=8) % 250).astype(int) - (40 if signed else 0)).astype("<i2" if signed else "<u2")
+    pixels = ((radiograph(bits=8) % 250).astype(int) - (40 if signed else 0)).astype(
+        "<i2" if signed else "<u2"
+    )
     data = dataset(pixels, PhotometricInterpretation="PALETTE COLOR")
     data.update(palette(first=first % 65536, kind=kind))
     start = first - 65536 if first > 32767 else first
@@ -155,7 +157,7 @@ def test_palettes_whose_first_index_is_not_0(tmp_path, first, kind):
 
 
 def test_bits_beside_the_stored_ones_are_no_part_of_an_index(tmp_path):
-    pixels = (film(bits=8) % 200).astype("<u2")
+    pixels = (radiograph(bits=8) % 200).astype("<u2")
     data = dataset(pixels | 0x3000, BitsStored=10, PhotometricInterpretation="PALETTE COLOR")
     data.update(palette())
     np.testing.assert_allclose(read_image(save(data, tmp_path / "a.dcm")).pixels, COLOURS[pixels], atol=1e-6)
@@ -176,7 +178,7 @@ def test_segmented_palettes(tmp_path, syntax, bits):
         raw = raw if syntax == LITTLE else raw.reshape(-1, 2)[:, ::-1]
     else:
         raw = np.array(coded, "<u2" if syntax == LITTLE else ">u2")
-    pixels = (film(bits=8) % 13).astype("u1")
+    pixels = (radiograph(bits=8) % 13).astype("u1")
     data = dataset(pixels, syntax=syntax, PhotometricInterpretation="PALETTE COLOR")
     for number in range(3):
         data.add_new(0x00281101 + number, "US", [13, 0, bits])
@@ -187,7 +189,7 @@ def test_segmented_palettes(tmp_path, syntax, bits):
 
 @pytest.mark.parametrize("coded", [[1, 5, 9], [0, 9, 1], [0, 2, 1, 2], [7, 1, 1], [2, 1, 0, 0]])
 def test_segments_that_make_no_palette(tmp_path, coded):
-    data = dataset((film(bits=8) % 3).astype("u1"), PhotometricInterpretation="PALETTE COLOR")
+    data = dataset((radiograph(bits=8) % 3).astype("u1"), PhotometricInterpretation="PALETTE COLOR")
     for number in range(3):
         data.add_new(0x00281101 + number, "US", [3, 0, 16])
         data.add_new(0x00281221 + number, "OW", np.array(coded, "<u2").tobytes())
@@ -199,8 +201,8 @@ def test_segments_that_make_no_palette(tmp_path, coded):
 @pytest.mark.parametrize("keyword", ["ModalityLUTSequence", "VOILUTSequence", "PresentationLUTSequence"])
 def test_an_empty_item_of_a_lut_sequence_is_left_out(tmp_path, keyword):
     elements = {"WindowCenter": 2000, "WindowWidth": 1000, keyword: pydicom.Sequence([Dataset()])}
-    image = read_image(written(tmp_path / "a.dcm", film(), **elements))
-    plain = read_image(written(tmp_path / "b.dcm", film(), WindowCenter=2000, WindowWidth=1000))
+    image = read_image(written(tmp_path / "a.dcm", radiograph(), **elements))
+    plain = read_image(written(tmp_path / "b.dcm", radiograph(), WindowCenter=2000, WindowWidth=1000))
     np.testing.assert_array_equal(image.pixels, plain.pixels)
     assert f"an empty item of {keyword} was left out" in image.source.notes
 
@@ -215,5 +217,5 @@ def test_an_empty_item_of_a_lut_sequence_is_left_out(tmp_path, keyword):
 )
 def test_tables_that_do_not_fit_are_named(tmp_path, made, named):
     with pytest.raises(ImageReadError, match=named) as caught:
-        read_image(written(tmp_path / "a.dcm", film(), VOILUTSequence=[made]))
+        read_image(written(tmp_path / "a.dcm", radiograph(), VOILUTSequence=[made]))
     assert caught.value.code == "bad_lut"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.imaging.dicom_files import dataset, film, save, write
+from tests.imaging.dicom_files import dataset, radiograph, save, write
 from xiqa.errors import ImageReadError
 from xiqa.imaging import read_image
 
@@ -11,14 +11,14 @@ CENTRE, WIDTH = 0x00281050, 0x00281051
 
 
 def with_window(path, vr, centre, width, **elements):
-    data = dataset(film(), BitsStored=12, **elements)
+    data = dataset(radiograph(), BitsStored=12, **elements)
     data.add_new(CENTRE, vr, centre)
     data.add_new(WIDTH, vr, width)
     return save(data, path)
 
 
 def shown(centre, width):
-    return ((film() - (centre - 0.5)) / (width - 1) + 0.5).clip(0, 1)
+    return ((radiograph() - (centre - 0.5)) / (width - 1) + 0.5).clip(0, 1)
 
 
 TEXTS = ["LO", "SH", "LT", "ST", "UT", "CS", "UC", "DS", "IS"]
@@ -73,13 +73,13 @@ def test_numbers_written_in_odd_ways(tmp_path, centre, width, expected, note):
 @pytest.mark.parametrize(("centre", "width"), [(b"middle", b"2550"), (b"1270", b"nan "), (b"1270", b"1..2")])
 def test_a_window_that_is_no_number_is_left_out_with_a_note(tmp_path, centre, width):
     image = read_image(raw_window(tmp_path / "a.dcm", centre, width))
-    plain = read_image(write(tmp_path / "b.dcm", film(), BitsStored=12))
+    plain = read_image(write(tmp_path / "b.dcm", radiograph(), BitsStored=12))
     np.testing.assert_array_equal(image.pixels, plain.pixels)
     assert any(note.startswith("the window was left out: Window") for note in image.source.notes)
 
 
 def test_a_centre_without_a_width_is_told(tmp_path):
-    image = read_image(write(tmp_path / "a.dcm", film(), BitsStored=12, WindowCenter=7))
+    image = read_image(write(tmp_path / "a.dcm", radiograph(), BitsStored=12, WindowCenter=7))
     assert "the window was left out: WindowWidth is missing" in image.source.notes
 
 
@@ -87,11 +87,11 @@ def test_a_centre_without_a_width_is_told(tmp_path):
 @pytest.mark.parametrize("function", ["LINEAR", "SIGMOID"])
 def test_a_window_of_no_width_counts_as_none(tmp_path, centre, function):
     elements = {"WindowCenter": centre, "WindowWidth": 0, "VOILUTFunction": function}
-    image = read_image(write(tmp_path / "a.dcm", film(), BitsStored=12, **elements))
-    np.testing.assert_allclose(image.pixels, film() / 4095, atol=1e-6)
+    image = read_image(write(tmp_path / "a.dcm", radiograph(), BitsStored=12, **elements))
+    np.testing.assert_allclose(image.pixels, radiograph() / 4095, atol=1e-6)
     assert "a window of WindowWidth 0 counts as none" in image.source.notes
     elements = {"WindowCenter": [centre, 1270], "WindowWidth": [0, 2550]}
-    image = read_image(write(tmp_path / "b.dcm", film(), BitsStored=12, **elements))
+    image = read_image(write(tmp_path / "b.dcm", radiograph(), BitsStored=12, **elements))
     np.testing.assert_allclose(image.pixels, shown(1270, 2550), atol=1e-6)
 
 
@@ -103,7 +103,7 @@ def test_a_window_of_no_width_counts_as_none(tmp_path, centre, function):
     ],
 )
 def test_a_broken_rescaling_names_its_element(tmp_path, elements, name):
-    data = dataset(film(), BitsStored=12, WindowCenter=5, WindowWidth=9)
+    data = dataset(radiograph(), BitsStored=12, WindowCenter=5, WindowWidth=9)
     data.add_new(name, elements[name], "steep")
     with pytest.raises(ImageReadError, match=f"{name} is no number") as caught:
         read_image(save(data, tmp_path / "a.dcm"))
@@ -128,7 +128,7 @@ def test_polarity(tmp_path, photometric, shape, inverse, told):
     elements = {"PhotometricInterpretation": photometric, "WindowCenter": 1270, "WindowWidth": 2550}
     if shape:
         elements["PresentationLUTShape"] = shape
-    image = read_image(write(tmp_path / "a.dcm", film(), BitsStored=12, **elements))
+    image = read_image(write(tmp_path / "a.dcm", radiograph(), BitsStored=12, **elements))
     expected = 1 - shown(1270, 2550) if inverse else shown(1270, 2550)
     np.testing.assert_allclose(image.pixels, expected, atol=1e-6)
     notes = [note for note in image.source.notes if "Presentation LUT" in note]
@@ -223,7 +223,7 @@ def test_dose_and_segmentations_are_left_as_they_are(tmp_path, modality):
 
 
 def test_colour_and_8_bits_are_left_as_they_are(tmp_path):
-    dark = (film(bits=8) // 8).astype("u1")
+    dark = (radiograph(bits=8) // 8).astype("u1")
     np.testing.assert_allclose(read_image(write(tmp_path / "a.dcm", dark)).pixels, dark / 255, atol=1e-7)
     colour = np.stack([brain()] * 3, axis=-1)
     np.testing.assert_allclose(
@@ -232,7 +232,7 @@ def test_colour_and_8_bits_are_left_as_they_are(tmp_path):
 
 
 def test_an_image_that_uses_its_bits_is_shown_by_them(tmp_path):
-    stored = film(bits=16)
+    stored = radiograph(bits=16)
     image = read_image(write(tmp_path / "a.dcm", stored, kind="MR"))
     np.testing.assert_allclose(image.pixels, stored / 65535, atol=1e-6)
     assert any("range of the bits stored" in note for note in image.source.notes)

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import write_file_meta_info
 
-from tests.imaging.dicom_files import dataset, film, item, lut, save, write
+from tests.imaging.dicom_files import dataset, item, lut, radiograph, save, write
 
 READ = "read"
 
@@ -56,7 +56,7 @@ def bad(key: str, what: str, code: str):
 
 def header(what: str, key: str, code: str, **elements) -> None:
     """Register a DICOM file whose header says something wrong."""
-    bad(key, what, code)(lambda path: write(path, film(), BitsStored=12) and _rewrite(path, **elements))
+    bad(key, what, code)(lambda path: write(path, radiograph(), BitsStored=12) and _rewrite(path, **elements))
 
 
 def _rewrite(path: Path, **elements) -> Path:
@@ -73,7 +73,7 @@ def _contents(path: Path, contents: bytes) -> Path:
 
 def _dicom_bytes(body: bytes, syntax=uid.ExplicitVRLittleEndian) -> bytes:
     """Preamble, file meta information and a body as it is."""
-    data = dataset(film(4, 4, bits=8), syntax=syntax)
+    data = dataset(radiograph(4, 4, bits=8), syntax=syntax)
     buffer = pydicom.filebase.DicomBytesIO()
     buffer.write(b"\0" * 128 + b"DICM")
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
@@ -98,24 +98,24 @@ bad("text", "a text file named .dcm", "unknown_format")(
 
 @bad("truncated-pixels", "pixel data cut off", "truncated")
 def _(path):
-    write(path, film(), BitsStored=12)
+    write(path, radiograph(), BitsStored=12)
     return _contents(path, path.read_bytes()[:-1000])
 
 
 @bad("truncated-meta", "cut off inside the file meta information", "truncated")
 def _(path):
-    write(path, film(), BitsStored=12)
+    write(path, radiograph(), BitsStored=12)
     return _contents(path, path.read_bytes()[:180])
 
 
 @bad("no-transfer-syntax", "file meta information without a transfer syntax", "no_transfer_syntax")
 def _(path):
-    return _contents(path, b"\0" * 128 + b"DICM" + _body(dataset(film())))
+    return _contents(path, b"\0" * 128 + b"DICM" + _body(dataset(radiograph())))
 
 
 @bad("no-preamble", "no preamble and no 'DICM'", "no_preamble")
 def _(path):
-    return _contents(path, _body(dataset(film())))
+    return _contents(path, _body(dataset(radiograph())))
 
 
 header("65535 rows and columns, tiny data", "giant-size", "too_large", Rows=65535, Columns=65535)
@@ -134,26 +134,26 @@ header("more frames declared than there are", "missing-frames", "read", NumberOf
 
 @bad("no-pixel-data", "a DICOM object without pixels", "no_pixel_data")
 def _(path):
-    data = dataset(film())
+    data = dataset(radiograph())
     del data.PixelData
     return save(data, path)
 
 
 @bad("no-rows-element", "a header without Rows", "missing_element")
 def _(path):
-    data = dataset(film())
+    data = dataset(radiograph())
     del data.Rows
     return save(data, path)
 
 
 @bad("unknown-syntax", "an unknown transfer syntax", "unsupported_transfer_syntax")
 def _(path):
-    data = dataset(film())
+    data = dataset(radiograph())
     return _contents(path, _dicom_bytes(_body(data), syntax=uid.UID("1.2.3.4.5")))
 
 
 def _encapsulated(path: Path, syntax: uid.UID, stream: bytes, **elements) -> Path:
-    data = dataset(film(), **{"BitsStored": 12, **elements})
+    data = dataset(radiograph(), **{"BitsStored": 12, **elements})
     data.PixelData = encapsulate([stream])
     data["PixelData"].VR = "OB"
     data.file_meta.TransferSyntaxUID = syntax
@@ -180,7 +180,7 @@ for name, syntax, head in (
 
 @bad("jpeg-ls-cut", "half a JPEG-LS stream, in which a decoder looks for the rest for ever", "bad_codestream")
 def _(path):
-    stream = imagecodecs.jpegls_encode(film())
+    stream = imagecodecs.jpegls_encode(radiograph())
     return _encapsulated(path, uid.JPEGLSLossless, stream[: len(stream) // 2])
 
 
@@ -215,7 +215,7 @@ def _(path):
 
 @bad("no-fragments", "compressed pixels without a fragment", "bad_encapsulation")
 def _(path):
-    data = dataset(film(), BitsStored=12)
+    data = dataset(radiograph(), BitsStored=12)
     data.PixelData = bytes.fromhex("feff00e000000000")  # an offset table, then nothing
     data["PixelData"].VR = "OB"
     data.file_meta.TransferSyntaxUID = uid.JPEG2000
@@ -241,7 +241,7 @@ def _(path):
     item_start = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     ends = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
     nested = (start + item_start) * 3000 + ends * 3000
-    return _contents(path, _dicom_bytes(nested + _body(dataset(film()))))
+    return _contents(path, _dicom_bytes(nested + _body(dataset(radiograph()))))
 
 
 @bad("many-elements", "ten million empty elements", "header_too_long")
@@ -252,25 +252,27 @@ def _(path):
 @bad("giant-element", "an element that declares 4 GB", "truncated")
 def _(path):
     start = struct.pack("<HH2sHI", 0x0008, 0x0005, b"UN", 0, 0xFFFFFFF0)
-    return _contents(path, _dicom_bytes(start + _body(dataset(film()))))
+    return _contents(path, _dicom_bytes(start + _body(dataset(radiograph()))))
 
 
 @bad("giant-private", "a private element that declares 4 GB", "truncated")
 def _(path):
     start = struct.pack("<HH2sHI", 0x0009, 0x1001, b"OB", 0, 0xFFFFFFF0)
-    return _contents(path, _dicom_bytes(start + _body(dataset(film()))))
+    return _contents(path, _dicom_bytes(start + _body(dataset(radiograph()))))
 
 
 @bad("giant-pixel-length", "pixel data that declare 4 GB", "truncated")
 def _(path):
-    body = _body(dataset(film()))
+    body = _body(dataset(radiograph()))
     place = body.index(b"\xe0\x7f\x10\x00OW\0\0") + 8
     return _contents(path, _dicom_bytes(body[:place] + b"\xf0\xff\xff\xff" + body[place + 4 :]))
 
 
 @bad("odd-text", "a script as name, a path as PatientID, illegal UID and character set", READ)
 def _(path):
-    data = dataset(film(), BitsStored=12, PatientID="../../etc/passwd", StudyInstanceUID="1.02.not-a-uid")
+    data = dataset(
+        radiograph(), BitsStored=12, PatientID="../../etc/passwd", StudyInstanceUID="1.02.not-a-uid"
+    )
     body = _body(data).replace(b"Doe^Jane", b"<script>")
     charset = struct.pack("<HH2sH", 0x0008, 0x0005, b"CS", 10) + b"ISO_IR 999"
     return _contents(path, _dicom_bytes(charset + body))
@@ -278,7 +280,7 @@ def _(path):
 
 @bad("nan-dicom", "NaN in DICOM float pixels", "not_finite")
 def _(path):
-    data = dataset(film(), kind=uid.ParametricMapStorage)
+    data = dataset(radiograph(), kind=uid.ParametricMapStorage)
     del data.PixelData, data.BitsStored, data.HighBit, data.PixelRepresentation
     values = np.linspace(0, 1, 96 * 80, dtype="<f4")
     values[77] = np.nan
@@ -320,7 +322,7 @@ def _(path):
 
 @bad("png-truncated", "half a PNG", "truncated")
 def _(path):
-    Image.fromarray(film(400, 300, bits=8)).save(path, "PNG")
+    Image.fromarray(radiograph(400, 300, bits=8)).save(path, "PNG")
     return _contents(path, path.read_bytes()[:5000])
 
 
@@ -345,7 +347,7 @@ def _(path):
 
 @bad("jpeg-truncated", "half a JPEG", "truncated")
 def _(path):
-    Image.fromarray(film(400, 300, bits=8)).save(path, "JPEG")
+    Image.fromarray(radiograph(400, 300, bits=8)).save(path, "JPEG")
     return _contents(path, path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -399,17 +401,17 @@ def _(path):
 
 @bad("odd-name", "a name with spaces, quotes, a newline and bytes that are no UTF-8", READ)
 def _(path):
-    return write(path.parent / "a 'b' \"c\"\n\udcff.dcm", film(), BitsStored=12)
+    return write(path.parent / "a 'b' \"c\"\n\udcff.dcm", radiograph(), BitsStored=12)
 
 
 @bad("same-uid", "the SOP Instance UID of another image with other pixels", READ)
 def _(path):
-    return write(path, film(seed=9), BitsStored=12, SOPInstanceUID="1.2.826.0.1.3680043.8.498.1")
+    return write(path, radiograph(seed=9), BitsStored=12, SOPInstanceUID="1.2.826.0.1.3680043.8.498.1")
 
 
 @bad("same-accession", "the accession number of another patient", READ)
 def _(path):
-    return write(path, film(), BitsStored=12, AccessionNumber="A1", PatientID="P2")
+    return write(path, radiograph(), BitsStored=12, AccessionNumber="A1", PatientID="P2")
 
 
 @bad("constant", "an image of one value", READ)
@@ -424,7 +426,7 @@ def _(path):
 
 @bad("large", "an image of 20,000 x 20,000 pixels, all there", "too_large")
 def _(path):
-    _rewrite(write(path, film(), BitsStored=12), Rows=20_000, Columns=20_000)
+    _rewrite(write(path, radiograph(), BitsStored=12), Rows=20_000, Columns=20_000)
     contents = path.read_bytes()
     place = contents.index(b"\xe0\x7f\x10\x00OW\0\0") + 8
     _contents(path, contents[:place] + struct.pack("<I", 800_000_000))
@@ -437,4 +439,4 @@ def _(path):
 def _(path):
     broken = lut([1, 2, 3])
     broken.LUTDescriptor = [60000, 0, 16]
-    return write(path, film(), BitsStored=12, VOILUTSequence=[broken, item(LUTDescriptor=[1, 0, 8])])
+    return write(path, radiograph(), BitsStored=12, VOILUTSequence=[broken, item(LUTDescriptor=[1, 0, 8])])

@@ -121,7 +121,7 @@ def compress(data: Dataset, syntax: uid.UID) -> Dataset:
     return data
 
 
-def film(rows=96, columns=80, bits=12, seed=0) -> np.ndarray:
+def radiograph(rows=96, columns=80, bits=12, seed=0) -> np.ndarray:
     """A smooth, slightly noisy picture that uses all bits."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:rows, :columns]

@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image as Raster
 from pydicom import uid
 
-from tests.imaging.dicom_files import compress, dataset, film, save
+from tests.imaging.dicom_files import compress, dataset, radiograph, save
 from tests.imaging.test_dicom_display import RISING, enhanced
 from xiqa.errors import ImageReadError
 from xiqa.imaging import Limits, iter_images
@@ -24,14 +24,14 @@ def dicom(syntax):
             "ShutterShape": "CIRCULAR",
         }
         elements |= {"CenterOfCircularShutter": [20, 20], "RadiusOfCircularShutter": 9}
-        data = dataset(film(32, 24), BitsStored=12, **elements)
+        data = dataset(radiograph(32, 24), BitsStored=12, **elements)
         save(compress(data, syntax) if syntax else data, path)
 
     return make
 
 
 def with_tables(path):
-    save(dataset(film(32, 24), BitsStored=12, VOILUTSequence=[RISING]), path)
+    save(dataset(radiograph(32, 24), BitsStored=12, VOILUTSequence=[RISING]), path)
 
 
 MAKERS = {
@@ -42,10 +42,10 @@ MAKERS = {
     "jpeg2000": dicom(uid.JPEG2000Lossless),
     "tables": with_tables,
     "enhanced": lambda path: save(enhanced(), path),
-    "png": lambda path: Raster.fromarray(film(32, 24, bits=8)).save(path, "PNG"),
-    "jpg": lambda path: Raster.fromarray(film(32, 24, bits=8)).save(path, "JPEG"),
-    "tiff": lambda path: tifffile.imwrite(path, film(32, 24), compression="deflate"),
-    "npy": lambda path: np.save(path.open("wb"), film(32, 24)),
+    "png": lambda path: Raster.fromarray(radiograph(32, 24, bits=8)).save(path, "PNG"),
+    "jpg": lambda path: Raster.fromarray(radiograph(32, 24, bits=8)).save(path, "JPEG"),
+    "tiff": lambda path: tifffile.imwrite(path, radiograph(32, 24), compression="deflate"),
+    "npy": lambda path: np.save(path.open("wb"), radiograph(32, 24)),
     "nifti": lambda path: nibabel.save(nibabel.Nifti1Image(np.ones((8, 8, 4), np.int16), np.eye(4)), path),
 }
 

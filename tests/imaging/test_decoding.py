@@ -9,12 +9,12 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from tests.imaging.dicom_files import film
+from tests.imaging.dicom_files import radiograph
 from xiqa.errors import ImageReadError
 from xiqa.imaging.decoding import Task, decode, pool
 from xiqa.imaging.limits import DEFAULT_LIMITS, Limits
 
-PIXELS = film(600, 500)
+PIXELS = radiograph(600, 500)
 CODED = imagecodecs.jpegls_encode(PIXELS)
 TASK = Task("jpegls", PIXELS.shape, "uint16", {})
 
@@ -114,7 +114,7 @@ def test_a_worker_that_dies_or_stops_at_work_is_one_typed_error(fresh_pool, monk
 
 
 def test_time_is_bounded():
-    large = film(2500, 2000)  # takes many ticks of the clock that bounds it
+    large = radiograph(2500, 2000)  # takes many ticks of the clock that bounds it
     task = Task("jpegls", large.shape, "uint16", {})
     with pytest.raises(ImageReadError) as caught:
         decode(imagecodecs.jpegls_encode(large), task, Limits(decoder_seconds=0.001))
@@ -136,7 +136,7 @@ def test_threads_have_a_worker_each(fresh_pool):
     results = {}
 
     def work(seed):
-        pixels = film(300, 200, seed=seed)
+        pixels = radiograph(300, 200, seed=seed)
         task = Task("jpegls", pixels.shape, "uint16", {})
         coded = imagecodecs.jpegls_encode(pixels)
         results[seed] = all((decode(coded, task, DEFAULT_LIMITS) == pixels).all() for _ in range(5))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.pixels import apply_modality_lut, apply_windowing
 
-from tests.imaging.dicom_files import dataset, film, item, lut, save, write
+from tests.imaging.dicom_files import dataset, item, lut, radiograph, save, write
 from tests.reference import display as loops
 from xiqa.errors import ImageReadError
 from xiqa.imaging import iter_images, read_image
@@ -55,12 +55,12 @@ RISING = lut((np.linspace(0, 1, 4096) ** 2 * 65535).astype(int))
 )
 @pytest.mark.parametrize("kind", ["CR", "DX", "MG"])
 def test_agrees_with_highdicom(tmp_path, elements, kind):
-    path = write(tmp_path / "film.dcm", film(), kind=kind, **{"BitsStored": 12, **elements})
+    path = write(tmp_path / "image.dcm", radiograph(), kind=kind, **{"BitsStored": 12, **elements})
     np.testing.assert_allclose(read_image(path).pixels, oracle(path), atol=2e-6)
 
 
 def test_signed_pixels_agree_with_highdicom(tmp_path):
-    path = write(tmp_path / "film.dcm", film().astype("<i2") - 2048, kind="MR", **SIGNED)
+    path = write(tmp_path / "image.dcm", radiograph().astype("<i2") - 2048, kind="MR", **SIGNED)
     np.testing.assert_allclose(read_image(path).pixels, oracle(path), atol=2e-6)
 
 
@@ -68,10 +68,10 @@ def test_signed_pixels_agree_with_highdicom(tmp_path):
 @pytest.mark.parametrize("dtype", ["<u2", "<i2"])
 def test_without_a_window_the_bits_stored_scale(tmp_path, inverse, dtype):
     """highdicom gives rescaled values there; the range of the bits stored maps them to [0, 1]."""
-    stored = film().astype(dtype) - (2048 if dtype == "<i2" else 0)
+    stored = radiograph().astype(dtype) - (2048 if dtype == "<i2" else 0)
     photometric = "MONOCHROME1" if inverse else "MONOCHROME2"
     path = write(
-        tmp_path / "film.dcm",
+        tmp_path / "image.dcm",
         stored,
         kind="MR",
         BitsStored=12,
@@ -92,7 +92,7 @@ def test_without_a_window_the_bits_stored_scale(tmp_path, inverse, dtype):
 def test_windows_work_on_rescaled_values_as_in_pydicom(tmp_path, function, slope):
     """highdicom moves the window instead, which shifts LINEAR where the slope is not 1."""
     data = dataset(
-        film(),
+        radiograph(),
         BitsStored=12,
         RescaleSlope=slope,
         RescaleIntercept=-100,
@@ -100,11 +100,11 @@ def test_windows_work_on_rescaled_values_as_in_pydicom(tmp_path, function, slope
         WindowWidth=700,
         VOILUTFunction=function,
     )
-    stored = film()
+    stored = radiograph()
     theirs = apply_windowing(apply_modality_lut(stored, data), data)
     span = np.array([0, 4095]) * slope - 100
     expected = (theirs - span[0]) / (span[1] - span[0])
-    mine = read_image(save(data, tmp_path / "film.dcm")).pixels
+    mine = read_image(save(data, tmp_path / "image.dcm")).pixels
     np.testing.assert_allclose(mine, expected, atol=2e-6)
 
 
@@ -137,9 +137,11 @@ def test_loops_agree(values, centre, width, function, slope, inverse):
 
 def test_a_table_looks_up_as_in_loops(tmp_path):
     entries = list(np.random.default_rng(0).permutation(500) * 131)
-    path = write(tmp_path / "film.dcm", film(), BitsStored=12, VOILUTSequence=[lut(entries, first=300)])
+    path = write(
+        tmp_path / "image.dcm", radiograph(), BitsStored=12, VOILUTSequence=[lut(entries, first=300)]
+    )
     table = (np.array(entries) - min(entries)) / (max(entries) - min(entries))
-    expected = [[loops.look_up(int(x), table, 300) for x in row] for row in film()]
+    expected = [[loops.look_up(int(x), table, 300) for x in row] for row in radiograph()]
     np.testing.assert_allclose(read_image(path).pixels, expected, atol=1e-6)
 
 
@@ -164,14 +166,16 @@ def test_a_presentation_table_comes_last(tmp_path):
 
 
 def test_the_first_of_several_windows_is_taken_and_told(tmp_path):
-    path = write(tmp_path / "a.dcm", film(), BitsStored=12, WindowCenter=[1000, 50], WindowWidth=[800, 9])
+    path = write(
+        tmp_path / "a.dcm", radiograph(), BitsStored=12, WindowCenter=[1000, 50], WindowWidth=[800, 9]
+    )
     assert any("first of 2 windows" in note for note in read_image(path).source.notes)
 
 
 @pytest.mark.parametrize("shift", [0, 4])
 def test_bits_beside_the_stored_ones_do_not_matter(tmp_path, shift):
     """Old files keep overlays in the unused bits."""
-    clean = film()
+    clean = radiograph()
     dirty = (clean << shift) | (0x000F if shift else 0xF000)
     path = write(tmp_path / "a.dcm", dirty.astype("<u2"), BitsStored=12, HighBit=11 + shift, **WINDOW)
     plain = write(tmp_path / "b.dcm", clean, BitsStored=12, **WINDOW)
@@ -179,7 +183,7 @@ def test_bits_beside_the_stored_ones_do_not_matter(tmp_path, shift):
 
 
 def test_32_bit_pixels(tmp_path):
-    stored = film().astype("<u4") * 1000
+    stored = radiograph().astype("<u4") * 1000
     path = write(tmp_path / "a.dcm", stored, kind="MR", WindowCenter=2e6, WindowWidth=3e6)
     expected = (stored.astype(float) - (2e6 - 1.5e6)) / (3e6 - 1)
     np.testing.assert_allclose(read_image(path).pixels, expected.clip(0, 1), atol=1e-6)
@@ -187,7 +191,7 @@ def test_32_bit_pixels(tmp_path):
 
 def test_a_small_image_and_a_large_one_take_the_same_way(tmp_path):
     """Large images go through a table of all values, small ones do not."""
-    large = film(400, 300)
+    large = radiograph(400, 300)
     options = {"BitsStored": 12, "PixelPaddingValue": int(large[5, 5]), "VOILUTFunction": "SIGMOID", **WINDOW}
     whole = read_image(write(tmp_path / "a.dcm", large, **options))
     part = read_image(write(tmp_path / "b.dcm", np.ascontiguousarray(large[:50, :40]), **options))
@@ -196,7 +200,7 @@ def test_a_small_image_and_a_large_one_take_the_same_way(tmp_path):
 
 
 def enhanced(frames=3, **shared):
-    stack = np.stack([film(64, 64, seed=seed) for seed in range(frames)])
+    stack = np.stack([radiograph(64, 64, seed=seed) for seed in range(frames)])
     per_frame = [
         item(
             PixelValueTransformationSequence=[
@@ -249,7 +253,7 @@ def test_shared_groups_serve_frames_without_their_own(tmp_path):
     ],
 )
 def test_transforms_that_cannot_be_applied(tmp_path, elements, code):
-    path = write(tmp_path / "a.dcm", film(), BitsStored=12, **elements)
+    path = write(tmp_path / "a.dcm", radiograph(), BitsStored=12, **elements)
     with pytest.raises(ImageReadError) as caught:
         read_image(path)
     assert caught.value.code == code

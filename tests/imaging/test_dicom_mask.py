@@ -4,14 +4,14 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.imaging.dicom_files import film, item, save, write
+from tests.imaging.dicom_files import item, radiograph, save, write
 from tests.imaging.test_dicom_display import enhanced
 from xiqa.imaging import read_image
 from xiqa.imaging.options import printable
 
 
 def test_padding_value(tmp_path):
-    stored = film()
+    stored = radiograph()
     stored[:7] = 3000
     stored[7:][stored[7:] == 3000] = 3001
     mask = read_image(write(tmp_path / "a.dcm", stored, BitsStored=12, PixelPaddingValue=3000)).mask
@@ -20,7 +20,7 @@ def test_padding_value(tmp_path):
 
 
 def test_padding_range_of_signed_pixels(tmp_path):
-    stored = film().astype("<i2") - 2048
+    stored = radiograph().astype("<i2") - 2048
     path = write(
         tmp_path / "a.dcm",
         stored,
@@ -33,7 +33,7 @@ def test_padding_range_of_signed_pixels(tmp_path):
 
 
 def test_no_padding_no_mask(tmp_path):
-    path = write(tmp_path / "a.dcm", film() // 2, BitsStored=12, PixelPaddingValue=4095)
+    path = write(tmp_path / "a.dcm", radiograph() // 2, BitsStored=12, PixelPaddingValue=4095)
     assert read_image(path).mask is None
 
 
@@ -62,12 +62,12 @@ IN_POLYGON = ROWS + COLUMNS <= 40
     ids=["rectangle", "circle", "polygon", "two"],
 )
 def test_shutters(tmp_path, shape, elements, inside):
-    path = write(tmp_path / "a.dcm", film(), BitsStored=12, ShutterShape=shape, **elements)
+    path = write(tmp_path / "a.dcm", radiograph(), BitsStored=12, ShutterShape=shape, **elements)
     np.testing.assert_array_equal(read_image(path).mask, inside)
 
 
 def test_shutter_and_padding_together(tmp_path):
-    stored = film()
+    stored = radiograph()
     stored[:50] = 0
     path = write(
         tmp_path / "a.dcm", stored, BitsStored=12, PixelPaddingValue=0, ShutterShape="CIRCULAR", **CIRCLE
@@ -96,13 +96,13 @@ def test_each_frame_has_its_own_shutter(tmp_path):
     ],
 )
 def test_spacing(tmp_path, elements, spacing, note):
-    image = read_image(write(tmp_path / "a.dcm", film(), BitsStored=12, **elements))
+    image = read_image(write(tmp_path / "a.dcm", radiograph(), BitsStored=12, **elements))
     assert image.spacing == spacing
     assert any("detector" in text for text in image.source.notes) == (note is not None)
 
 
 def test_identifiers(tmp_path):
-    path = write(tmp_path / "a.dcm", film(), BitsStored=12, ViewPosition="PA", BodyPartExamined="CHEST")
+    path = write(tmp_path / "a.dcm", radiograph(), BitsStored=12, ViewPosition="PA", BodyPartExamined="CHEST")
     source = read_image(path).source
     for name in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"):
         assert source.identifiers[name].startswith("1.2.")
@@ -116,7 +116,7 @@ def test_identifiers(tmp_path):
 def test_odd_identifiers_stay_inert_text(tmp_path):
     path = write(
         tmp_path / "a.dcm",
-        film(),
+        radiograph(),
         BitsStored=12,
         PatientName="<script>alert(1)</script>",
         PatientID="../../etc/passwd",
@@ -136,7 +136,7 @@ def test_odd_identifiers_stay_inert_text(tmp_path):
 def test_identifiers_are_what_pydicom_reads(tmp_path, charset, text):
     """Plain text is taken without pydicom's conversion, and must be the same."""
     texts = {"PatientID": text, "StudyID": text, "BodyPartExamined": text, "ViewPosition": text}
-    path = write(tmp_path / "a.dcm", film(), BitsStored=12, SpecificCharacterSet="ISO_IR 100", **texts)
+    path = write(tmp_path / "a.dcm", radiograph(), BitsStored=12, SpecificCharacterSet="ISO_IR 100", **texts)
     raw = path.read_bytes().replace(b"ISO_IR 100", charset.ljust(10).encode())
     path.write_bytes(raw)
     data = pydicom.dcmread(path)
@@ -149,7 +149,7 @@ def test_identifiers_are_what_pydicom_reads(tmp_path, charset, text):
 @pytest.mark.parametrize("limit", [None, -1500, 40])
 def test_padding_does_not_depend_on_the_unused_bits(tmp_path, bits, limit):
     """Sign-extended pixels are compared as they are, others after their bits are dropped."""
-    stored = film(64, 64).astype(np.int16) - 2048
+    stored = radiograph(64, 64).astype(np.int16) - 2048
     elements = {"BitsStored": bits, "PixelPaddingValue": -2048 if limit is None else limit}
     if limit is not None:
         elements["PixelPaddingRangeLimit"] = -2040

@@ -12,7 +12,7 @@ from pydicom import uid
 from pydicom.encaps import encapsulate_extended
 
 from tests.conftest import DATA_ABSENT
-from tests.imaging.dicom_files import ENCODERS, LOSSY, compress, dataset, film, save, write
+from tests.imaging.dicom_files import ENCODERS, LOSSY, compress, dataset, radiograph, save, write
 from xiqa.imaging import iter_images, read_image
 
 SYNTAXES = [*ENCODERS, uid.RLELossless]
@@ -25,7 +25,7 @@ def cases():
 
 @pytest.mark.parametrize(("syntax", "bits"), cases(), ids=lambda case: getattr(case, "keyword", str(case)))
 def test_compressed_pixels_come_back(tmp_path, syntax, bits):
-    stored = film(bits=bits)
+    stored = radiograph(bits=bits)
     path = save(compress(dataset(stored, BitsStored=bits), syntax), tmp_path / "a.dcm")
     got = read_image(path).pixels * ((1 << bits) - 1)
     error = np.abs(got - stored)
@@ -40,7 +40,7 @@ def test_compressed_pixels_come_back(tmp_path, syntax, bits):
 )
 def test_signed_pixels_come_back(tmp_path, syntax):
     """A code stream holds bit patterns; their sign is extended from the bits stored."""
-    stored = film().astype("<i2") - 2048
+    stored = radiograph().astype("<i2") - 2048
     masked = (stored & 0x0FFF).astype("<u2")
     data = compress(dataset(masked, BitsStored=12, PixelRepresentation=0), syntax)
     data.PixelRepresentation = 1
@@ -53,19 +53,19 @@ def test_signed_pixels_come_back(tmp_path, syntax):
     [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian],
 )
 def test_native_pixels_come_back(tmp_path, syntax):
-    path = write(tmp_path / "a.dcm", film(), BitsStored=12, syntax=syntax)
-    np.testing.assert_allclose(read_image(path).pixels * 4095, film(), atol=0.01)
+    path = write(tmp_path / "a.dcm", radiograph(), BitsStored=12, syntax=syntax)
+    np.testing.assert_allclose(read_image(path).pixels * 4095, radiograph(), atol=0.01)
 
 
 def test_big_endian_pixels_come_back(tmp_path):
-    data = dataset(film(), BitsStored=12, syntax=uid.ExplicitVRBigEndian)
-    data.PixelData = film().astype(">u2").tobytes()
+    data = dataset(radiograph(), BitsStored=12, syntax=uid.ExplicitVRBigEndian)
+    data.PixelData = radiograph().astype(">u2").tobytes()
     path = save(data, tmp_path / "a.dcm")
-    np.testing.assert_allclose(read_image(path).pixels * 4095, film(), atol=0.01)
+    np.testing.assert_allclose(read_image(path).pixels * 4095, radiograph(), atol=0.01)
 
 
 def cine(frames=4, bits=8):
-    return np.stack([film(64, 48, bits=bits, seed=seed) for seed in range(frames)])
+    return np.stack([radiograph(64, 48, bits=bits, seed=seed) for seed in range(frames)])
 
 
 @pytest.mark.parametrize("syntax", [None, uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless])
@@ -87,7 +87,10 @@ def test_frames_by_extended_offset_table(tmp_path):
     np.testing.assert_allclose(read_image(path, frame=2).pixels * 255, cine()[2], atol=0.01)
 
 
-COLOUR = np.stack([film(bits=8, seed=0), film(bits=8, seed=1)[::-1], film(bits=8, seed=2)[:, ::-1]], axis=-1)
+COLOUR = np.stack(
+    [radiograph(bits=8, seed=0), radiograph(bits=8, seed=1)[::-1], radiograph(bits=8, seed=2)[:, ::-1]],
+    axis=-1,
+)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +198,7 @@ DCMTK = {
 def test_what_dcmtk_writes(tmp_path, name, bits):
     """DCMTK is an encoder that shares no code with the decoders here."""
     window = {"WindowCenter": 0.4 * (1 << bits), "WindowWidth": 0.7 * (1 << bits)}
-    plain = write(tmp_path / "plain.dcm", film(200, 160, bits=bits), BitsStored=bits, **window)
+    plain = write(tmp_path / "plain.dcm", radiograph(200, 160, bits=bits), BitsStored=bits, **window)
     coded = tmp_path / "coded.dcm"
     subprocess.run([*DCMTK[name], plain, coded], check=True, capture_output=True)
     error = np.abs(read_image(coded).pixels - read_image(plain).pixels)

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.imaging.dicom_files import film, write
+from tests.imaging.dicom_files import radiograph, write
 from xiqa.errors import ImageReadError
 from xiqa.imaging import Limits, image_files, iter_images, read_image
 
@@ -13,11 +13,11 @@ from xiqa.imaging import Limits, image_files, iter_images, read_image
 @pytest.fixture
 def folder(tmp_path):
     """Images with and without telling names, and other things."""
-    root = tmp_path / "films"
+    root = tmp_path / "images"
     (root / "sub").mkdir(parents=True)
     for name in ("b.dcm", "no-suffix", "sub/a.dcm", "DICOMDIR"):
-        write(root / name, film(8, 8, bits=8))
-    np.save(root / "c.npy", film(8, 8, bits=8))
+        write(root / name, radiograph(8, 8, bits=8))
+    np.save(root / "c.npy", radiograph(8, 8, bits=8))
     (root / "broken.png").write_text("not a PNG")
     (root / "notes.csv").write_text("a,b")
     (root / ".hidden.dcm").write_bytes(b"")
@@ -40,7 +40,7 @@ def test_patterns_and_files_each_once(folder):
 
 
 def test_links_out_of_the_folder_are_refused_on_demand(folder, tmp_path):
-    outside = write(tmp_path / "secret.dcm", film(8, 8, bits=8))
+    outside = write(tmp_path / "secret.dcm", radiograph(8, 8, bits=8))
     (folder / "out.dcm").symlink_to(outside)
     (folder / "in.dcm").symlink_to(folder / "b.dcm")
     (folder / "up").symlink_to(tmp_path)
@@ -115,7 +115,7 @@ def test_a_constant_image_is_told(tmp_path):
 
 
 def test_a_bug_of_a_library_becomes_a_typed_error(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.dcm", film(8, 8, bits=8))
+    path = write(tmp_path / "a.dcm", radiograph(8, 8, bits=8))
 
     def broken(*_):
         raise AttributeError("'NoneType' object has no attribute 'x'")

@@ -6,14 +6,14 @@ import pytest
 import tifffile
 from PIL import Image as Raster
 
-from tests.imaging.dicom_files import film
+from tests.imaging.dicom_files import radiograph
 from xiqa.errors import ImageReadError
 from xiqa.imaging import iter_images, read_image, to_grey
 from xiqa.imaging.values import to_unit
 
-GREY8, GREY16 = film(bits=8), film(bits=16)
-RGB8 = np.stack([film(bits=8, seed=s) for s in range(3)], axis=-1)
-RGB16 = np.stack([film(bits=16, seed=s) for s in range(3)], axis=-1)
+GREY8, GREY16 = radiograph(bits=8), radiograph(bits=16)
+RGB8 = np.stack([radiograph(bits=8, seed=s) for s in range(3)], axis=-1)
+RGB16 = np.stack([radiograph(bits=16, seed=s) for s in range(3)], axis=-1)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
@@ -64,7 +64,7 @@ def test_tiff_of_floats(tmp_path):
 
 
 def test_pages_of_a_tiff(tmp_path):
-    stack = np.stack([film(bits=8, seed=s) for s in range(3)])
+    stack = np.stack([radiograph(bits=8, seed=s) for s in range(3)])
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
     images = list(iter_images(tmp_path / "a.tif"))
     assert [(i.source.frame, i.source.frames) for i in images] == [(0, 3), (1, 3), (2, 3)]
@@ -166,8 +166,8 @@ def test_numpy_arrays_that_are_no_image(tmp_path, values, code):
     assert caught.value.code == code
 
 
-def test_real_films_read(real_films):
-    path = min((real_films / "images").glob("*.jpg"))
+def test_real_images_read(real_images):
+    path = min((real_images / "images").glob("*.jpg"))
     image = read_image(path)
     assert image.size == (640, 640)
     assert 0 <= image.pixels.min() < image.pixels.max() <= 1

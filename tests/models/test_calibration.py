@@ -66,7 +66,7 @@ def test_the_beta_map_is_the_formula_and_leaves_alone_by_default():
     np.testing.assert_allclose(probability_of(logits, 2, 1.5, (2.0, 0.5, 0.7)), by_hand)
 
 
-def test_films_that_are_told_apart_perfectly_do_not_ask_for_infinite_certainty():
+def test_images_that_are_told_apart_perfectly_do_not_ask_for_infinite_certainty():
     temperature, shift = fit_platt([-2.0, -1.0, 1.0, 2.0], [0, 0, 1, 1])
     most = 1 / (1 + np.exp(-(2 + shift) / temperature))
     assert 0.6 < most < 0.95
@@ -94,7 +94,7 @@ def test_calibration_error_counted_by_hand_and_by_torchmetrics():
     assert calibration_error(confident, right) == pytest.approx(float(other), abs=1e-6)
 
 
-def test_reliability_holds_every_film_once_edges_included():
+def test_reliability_holds_every_image_once_edges_included():
     diagram = reliability([0.0, 0.1, 0.1, 1.0], [0, 0, 1, 1])
     assert [(row.low, row.images) for row in diagram] == [(0.0, 1), (0.1, 2), (0.9, 1)]
     assert diagram[1].observed == 0.5
@@ -102,13 +102,13 @@ def test_reliability_holds_every_film_once_edges_included():
 
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=40).filter(
-        lambda films: any(poor for _, poor in films)
+        lambda radiographs: any(poor for _, poor in radiographs)
     ),
     st.floats(0.05, 1.0),
 )
-def test_the_threshold_keeps_its_promise_and_is_the_highest_that_does(films, sensitivity):
-    probabilities = np.round([p for p, _ in films], 3)
-    poor = np.array([is_poor for _, is_poor in films])
+def test_the_threshold_keeps_its_promise_and_is_the_highest_that_does(radiographs, sensitivity):
+    probabilities = np.round([p for p, _ in radiographs], 3)
+    poor = np.array([is_poor for _, is_poor in radiographs])
     threshold = threshold_at_sensitivity(probabilities, poor, sensitivity)
     assert (probabilities[poor] >= threshold).mean() >= sensitivity - 1e-9
     higher = probabilities[probabilities >= threshold].min() + 1e-9

@@ -43,7 +43,7 @@ def make_card(network, **changes):
         "input_size": (32, 32),
         "size": (32, 32),
         "networks": Networks(width=4, depth=2),
-        "achieved": Achieved(films=0),
+        "achieved": Achieved(radiographs=0),
     }
     return GeneratorCard(**(entries | changes))
 
@@ -96,7 +96,7 @@ def test_a_part_is_painted_as_it_is_in_the_whole():
     assert not torch.allclose(painted, part[0, 0][inner], atol=1e-3)
 
 
-def test_a_painted_image_is_the_film_where_the_gate_is_shut_and_the_paint_where_it_is_open():
+def test_a_painted_image_is_the_image_where_the_gate_is_shut_and_the_paint_where_it_is_open():
     network, images = stirred(UNet(4, 2)), draw(2, 1, 20, 18)
     image, gate, paint = network.draw(images)
     assert torch.allclose(image, (1 - gate) * images + gate * paint, atol=1e-6)
@@ -107,7 +107,7 @@ def test_a_painted_image_is_the_film_where_the_gate_is_shut_and_the_paint_where_
             assert torch.allclose(image, paint if expected is None else expected, atol=1e-6)
 
 
-def test_the_paint_starts_near_the_local_mean_and_the_image_near_the_film():
+def test_the_paint_starts_near_the_local_mean_and_the_image_near_the_image():
     images = draw(1, 1, 64, 64)
     start = UNet(8, 2)
     with torch.no_grad():

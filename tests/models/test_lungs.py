@@ -1,4 +1,4 @@
-"""The lung mask: what it leaves of a film, and the frame that leads back."""
+"""The lung mask: what it leaves of an image, and the frame that leads back."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from xiqa.simulation.chest import simulate_chest
 from xiqa.types import Image
 
 
-def film(size=(60, 80), seed=0):
+def radiograph(size=(60, 80), seed=0):
     return Image(np.random.default_rng(seed).random(size, dtype=np.float32))
 
 
@@ -57,8 +57,8 @@ def test_region_is_tight_and_stays_inside():
     margin=st.sampled_from([0.0, 0.05, 0.3]),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_crop_is_the_film_s_own_pixels_and_every_point_comes_back(x, y, margin):
-    whole = film()
+def test_a_crop_is_the_image_s_own_pixels_and_every_point_comes_back(x, y, margin):
+    whole = radiograph()
     mask = rectangle(whole.size, Box(x[0], y[0], x[1], y[1]))
     cut, frame = cut_to_region(whole, mask, "crop", margin=margin)
     assert frame.original_size == whole.size
@@ -75,7 +75,7 @@ def test_a_crop_is_the_film_s_own_pixels_and_every_point_comes_back(x, y, margin
 
 
 def test_multiply_blackens_what_lies_outside_and_keeps_the_grid():
-    whole, box = film(), Box(20, 10, 39, 49)
+    whole, box = radiograph(), Box(20, 10, 39, 49)
     mask = rectangle(whole.size, box)
     shown, frame = cut_to_region(whole, mask, "multiply", margin=0)
     assert np.array_equal(shown.pixels, whole.pixels * mask)
@@ -100,8 +100,8 @@ def test_colour_and_valid_pixels_go_along():
     assert np.array_equal(shown.pixels, pixels * mask[..., None])
 
 
-def test_no_lungs_leave_the_film_whole_and_say_so():
-    whole = film()
+def test_no_lungs_leave_the_image_whole_and_say_so():
+    whole = radiograph()
     for how in ("crop", "multiply"):
         same, frame = cut_to_region(whole, np.zeros(whole.size, dtype=bool), how, name="lungs")
         assert np.array_equal(same.pixels, whole.pixels)
@@ -111,15 +111,15 @@ def test_no_lungs_leave_the_film_whole_and_say_so():
 
 def test_wrong_requests_are_told():
     with pytest.raises(GeometryError, match="another size"):
-        cut_to_region(film(), np.ones((3, 3), dtype=bool))
+        cut_to_region(radiograph(), np.ones((3, 3), dtype=bool))
     with pytest.raises(ConfigError, match="crop or multiply"):
-        cut_to_region(film(), np.ones((60, 80), dtype=bool), "divide")
+        cut_to_region(radiograph(), np.ones((60, 80), dtype=bool), "divide")
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "resize"])
 @pytest.mark.parametrize("how", ["crop", "multiply"])
-def test_preprocessing_sees_the_lungs_and_its_frame_leads_back_to_the_whole_film(monkeypatch, fit, how):
-    whole, box = film(), Box(20, 10, 49, 29)
+def test_preprocessing_sees_the_lungs_and_its_frame_leads_back_to_the_whole_image(monkeypatch, fit, how):
+    whole, box = radiograph(), Box(20, 10, 49, 29)
     mask = rectangle(whole.size, box)
     monkeypatch.setattr(lungs, "loaded", lambda name: lambda image: mask)
     plan = Preprocessing(size=(32, 32), fit=fit, region=Region(how=how, margin=0))
@@ -140,7 +140,7 @@ def test_preprocessing_sees_the_lungs_and_its_frame_leads_back_to_the_whole_film
 
 def test_the_mask_keeps_two_large_pieces_without_holes():
     class Fixed(LungNet):
-        def forward(self, films):
+        def forward(self, radiographs):
             logits = torch.full((1, 1, 160, 160), -9.0)
             logits[..., 30:120, 20:60] = 9
             logits[..., 60:80, 30:50] = -9  # a hole
@@ -149,7 +149,7 @@ def test_the_mask_keeps_two_large_pieces_without_holes():
             logits[..., 2:4, 2:4] = 9
             return logits
 
-    mask = LungMask(Fixed())(film((320, 320)))
+    mask = LungMask(Fixed())(radiograph((320, 320)))
     wanted = rectangle((320, 320), Box(40, 60, 119, 239)) | rectangle((320, 320), Box(180, 80, 279, 219))
     assert dice(mask, wanted) > 0.99
     assert mask[140, 80]
@@ -181,22 +181,22 @@ def test_a_mask_that_can_hardly_be_lungs_is_doubted(boxes, why, scale):
 def test_windowing_hardly_matters():
     torch.manual_seed(0)
     net = LungMask(LungNet())
-    image = film((160, 160))
+    image = radiograph((160, 160))
     other = Image(image.pixels * np.float32(0.4) + np.float32(0.3))
     assert net.probability(image)[0] == pytest.approx(net.probability(other)[0], abs=1e-4)
 
 
 def test_saved_and_loaded_is_the_same(tmp_path):
     torch.manual_seed(1)
-    net = LungMask(LungNet(), {"films": "3"})
+    net = LungMask(LungNet(), {"images": "3"})
     net.save(tmp_path / "a.safetensors")
     back = LungMask.load(tmp_path / "a.safetensors")
-    assert back.about == {"films": "3"}
-    assert back.probability(film())[0] == pytest.approx(net.probability(film())[0], abs=2e-3)
+    assert back.about == {"images": "3"}
+    assert back.probability(radiograph())[0] == pytest.approx(net.probability(radiograph())[0], abs=2e-3)
     again = tmp_path / "b.safetensors"
     back.save(again)
     twice = LungMask.load(again)
-    assert np.array_equal(twice.probability(film())[0], back.probability(film())[0])
+    assert np.array_equal(twice.probability(radiograph())[0], back.probability(radiograph())[0])
     assert twice.about == back.about
 
 
@@ -218,7 +218,7 @@ def test_the_shipped_network_finds_simulated_lungs_and_nothing_on_noise():
 
 
 @pytest.mark.long
-def test_a_model_of_cropped_films_tells_places_in_the_whole_film(tmp_path):
+def test_a_model_of_cropped_images_tells_places_in_the_whole_image(tmp_path):
     """Recipe entry to card, card to bundle, bundle to assessment: the peak lies in the region it saw."""
     architecture = Architecture(backbone="resnet18", classes=2)
     network = build_network(architecture)

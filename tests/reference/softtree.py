@@ -30,7 +30,7 @@ def loss(leaves, distributions, target):
 
 
 def shares(batches, level):
-    """A node's running share: sums over batches of (reached, right) a film, older ones forgotten."""
+    """A node's running share: sums over batches of (reached, right) an image, older ones forgotten."""
     keep = 1 - 0.5**level
     above = below = 0.0
     for batch in batches:

@@ -123,7 +123,7 @@ def test_shapes_that_do_not_fit_are_told(probabilities, truth):
 @pytest.mark.parametrize("kind", ["exclusive", "together"])
 def test_the_files_tell_the_same_numbers(kind, request, tmp_path):
     probabilities, truth = request.getfixturevalue(kind)
-    report = classifier_report(probabilities, truth, NAMES, name="tiny", films="test", history=history())
+    report = classifier_report(probabilities, truth, NAMES, name="tiny", split="test", history=history())
     write_report(report, tmp_path / "new" / "folder")
     folder = tmp_path / "new" / "folder"
     assert ClassifierReport.model_validate_json((folder / "classifier.json").read_text()) == report

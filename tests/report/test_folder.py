@@ -19,16 +19,16 @@ SETTINGS = {"model_hash": "0123abcd", "method": "gradcam", "xiqa": "0.1.0"}
 def test_a_run_leaves_everything(tmp_path, make, unread):
     out = tmp_path / "out"
     with ResultsFolder.open(out, SETTINGS) as folder:
-        folder.add(*make("films/a.png"))
-        folder.add(unread("films/b.png"), None)
+        folder.add(*make("images/a.png"))
+        folder.add(unread("images/b.png"), None)
         folder.finish()
     rows = json.loads((out / "results.json").read_text())
-    assert [row["file"] for row in rows] == ["films/a.png", "films/b.png"]
+    assert [row["file"] for row in rows] == ["images/a.png", "images/b.png"]
     assert len(list(csv.DictReader((out / "results.csv").open()))) == 2
     (overlay,) = (out / "overlays").iterdir()
     assert Pillow.open(overlay).size == (40, 60)
     page = (out / "report.html").read_text()
-    assert page.count("data:image/webp;base64,") == 2  # film and heat of the image that could be read
+    assert page.count("data:image/webp;base64,") == 2  # picture and heat map of the image that could be read
 
 
 def test_the_overlay_shows_the_heat_at_its_place(tmp_path, make):
@@ -43,19 +43,19 @@ def test_the_overlay_shows_the_heat_at_its_place(tmp_path, make):
 
 
 def test_a_second_run_knows_what_is_done(tmp_path, make):
-    film = tmp_path / "a.png"
-    film.write_bytes(b"x")
+    image = tmp_path / "a.png"
+    image.write_bytes(b"x")
     with ResultsFolder.open(tmp_path / "out", SETTINGS) as folder:
-        assert not folder.done(str(film))
-        identity = FileIdentity.of(film)
-        source = Source(path=str(film), digest="d1", size=identity.size, modified=identity.modified)
-        folder.add(*make(film, source=source))
+        assert not folder.done(str(image))
+        identity = FileIdentity.of(image)
+        source = Source(path=str(image), digest="d1", size=identity.size, modified=identity.modified)
+        folder.add(*make(image, source=source))
     with ResultsFolder.open(tmp_path / "out", SETTINGS) as folder:  # was not finished: a kill in between
-        assert folder.done(str(film))
+        assert folder.done(str(image))
         folder.finish()
     assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 1
     with ResultsFolder.open(tmp_path / "out", SETTINGS | {"method": "fem"}) as folder:
-        assert not folder.done(str(film))
+        assert not folder.done(str(image))
 
 
 def test_a_page_without_its_pictures_still_tells_the_verdicts(tmp_path, make):

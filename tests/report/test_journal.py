@@ -16,8 +16,8 @@ FEM = SETTINGS | {"method": "fem"}
 
 
 @pytest.fixture
-def film(tmp_path):
-    path = tmp_path / "film.png"
+def image(tmp_path):
+    path = tmp_path / "image.png"
     path.write_bytes(b"pixels")
     return str(path)
 
@@ -43,65 +43,65 @@ def entry(file, settings=SETTINGS, frame=0):
         image_size=(4, 5),
         source=source,
     )
-    return Entry(file, result, "film")
+    return Entry(file, result, "image")
 
 
-def test_what_is_written_is_found_and_read_again(tmp_path, film):
+def test_what_is_written_is_found_and_read_again(tmp_path, image):
     journal = Journal(tmp_path / "results.jsonl")
-    assert journal.find(film, 0, SETTINGS) is None
-    journal.add(entry(film))
+    assert journal.find(image, 0, SETTINGS) is None
+    journal.add(entry(image))
     again = Journal(tmp_path / "results.jsonl")
-    assert again.find(film, 0, SETTINGS) == entry(film)
+    assert again.find(image, 0, SETTINGS) == entry(image)
     assert again.entries == journal.entries
 
 
 @pytest.mark.parametrize(
     "change", [{"method": "fem"}, {"model_hash": "4567"}, {"fragility": True}, {"xiqa": "0.2.0"}]
 )
-def test_another_model_method_setting_or_version_is_not_found(tmp_path, film, change):
+def test_another_model_method_setting_or_version_is_not_found(tmp_path, image, change):
     journal = Journal(tmp_path / "results.jsonl")
-    journal.add(entry(film))
-    assert journal.find(film, 0, SETTINGS | change) is None
+    journal.add(entry(image))
+    assert journal.find(image, 0, SETTINGS | change) is None
 
 
-def test_a_file_that_was_changed_is_not_found(tmp_path, film):
+def test_a_file_that_was_changed_is_not_found(tmp_path, image):
     journal = Journal(tmp_path / "results.jsonl")
-    journal.add(entry(film))
-    os.utime(film, ns=(1, 1))
-    assert journal.find(film, 0, SETTINGS) is None
+    journal.add(entry(image))
+    os.utime(image, ns=(1, 1))
+    assert journal.find(image, 0, SETTINGS) is None
 
 
-def test_two_frames_and_two_methods_stand_side_by_side(tmp_path, film):
+def test_two_frames_and_two_methods_stand_side_by_side(tmp_path, image):
     journal = Journal(tmp_path / "results.jsonl")
     wanted = [(0, SETTINGS), (1, SETTINGS), (0, FEM)]
     for frame, settings in wanted:
-        journal.add(entry(film, settings, frame))
+        journal.add(entry(image, settings, frame))
     again = Journal(tmp_path / "results.jsonl")
     assert len(again.entries) == 3
     for frame, settings in wanted:
-        result = again.find(film, frame, settings).result
+        result = again.find(image, frame, settings).result
         assert (result.source.frame, result.provenance["method"]) == (frame, settings["method"])
 
 
-def test_the_latest_line_of_a_slot_counts(tmp_path, film):
+def test_the_latest_line_of_a_slot_counts(tmp_path, image):
     journal = Journal(tmp_path / "results.jsonl")
-    journal.add(entry(film))
-    journal.add(entry(film, SETTINGS | {"fragility": True}))
+    journal.add(entry(image))
+    journal.add(entry(image, SETTINGS | {"fragility": True}))
     (only,) = Journal(tmp_path / "results.jsonl").entries.values()
     assert only.result.provenance["fragility"]
 
 
 @pytest.mark.parametrize("cut", [1, 10, 60])
-def test_a_line_cut_short_by_a_kill_is_dropped_and_the_rest_stays(tmp_path, film, cut):
+def test_a_line_cut_short_by_a_kill_is_dropped_and_the_rest_stays(tmp_path, image, cut):
     path = tmp_path / "results.jsonl"
     journal = Journal(path)
-    journal.add(entry(film))
+    journal.add(entry(image))
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:-cut])
     journal = Journal(path)
     assert len(journal.entries) == 1
     assert path.read_bytes() == whole
-    journal.add(entry(film, FEM))
+    journal.add(entry(image, FEM))
     assert len(Journal(path).entries) == 2
 
 
@@ -111,10 +111,10 @@ def test_a_foreign_file_in_place_of_the_journal_is_told(tmp_path):
         Journal(tmp_path / "results.jsonl")
 
 
-def test_a_full_disk_leaves_the_journal_whole(tmp_path, film, monkeypatch):
+def test_a_full_disk_leaves_the_journal_whole(tmp_path, image, monkeypatch):
     path = tmp_path / "results.jsonl"
     journal = Journal(path)
-    journal.add(entry(film))
+    journal.add(entry(image))
     before = path.read_bytes()
 
     def full(handle):
@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path, film, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"No space left.*free some space"):
-        journal.add(entry(film, FEM))
+        journal.add(entry(image, FEM))
     assert path.read_bytes() == before
 
 

@@ -4,11 +4,11 @@ from matplotlib import colormaps
 
 from xiqa.geometry import Box, Frame, Point
 from xiqa.report.overlay import (
-    film_picture,
     for_display,
     heat_picture,
     overlay_picture,
     palette,
+    picture_of,
 )
 from xiqa.saliency.placing import on_picture
 from xiqa.types import Finding, Image, SaliencyMap
@@ -84,7 +84,7 @@ def test_marks_show_on_dark_and_on_bright_ground(ground):
     image = Image(np.full((200, 160), ground, dtype=np.float32))
     finding = Finding(Point(80, 100), Box(60, 80, 99, 119), 1.0)
     drawn = np.asarray(overlay_picture(image, None, [finding])).astype(float)
-    plain = np.asarray(film_picture(image, 1600).convert("RGB")).astype(float)
+    plain = np.asarray(picture_of(image, 1600).convert("RGB")).astype(float)
     differs = np.abs(drawn - plain).max(axis=2)
     assert differs[100, 80] > 60  # the peak
     assert differs[78:82, 60:100].max(axis=0).min() > 60  # the box's upper edge, just outside it
@@ -95,6 +95,6 @@ def test_marks_show_on_dark_and_on_bright_ground(ground):
 def test_pictures_are_bounded_and_colour_stays():
     pixels = np.zeros((3000, 1500, 3), dtype=np.float32)
     pixels[..., 0] = 1.0
-    picture = film_picture(Image(pixels), 1024)
+    picture = picture_of(Image(pixels), 1024)
     assert picture.size == (512, 1024)
     assert picture.getpixel((100, 100)) == (255, 0, 0)

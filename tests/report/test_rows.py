@@ -84,7 +84,7 @@ def test_no_cell_is_a_formula(make, start):
 
 
 def test_a_plain_name_stays_as_it_is():
-    assert harmless("films/a-b=c.png") == "films/a-b=c.png"
+    assert harmless("images/a-b=c.png") == "images/a-b=c.png"
 
 
 def test_odd_names_survive_in_json_and_stay_on_one_line_in_csv(make):

@@ -85,19 +85,21 @@ def test_meaningful_perturbations_areas_rise_as_the_price_falls(network, image):
 
 class TestFigure:
     def test_what_is_not_shown_is_dark(self):
-        film = Image(np.full((20, 30), 0.8, np.float32))
+        radiograph = Image(np.full((20, 30), 0.8, np.float32))
         mask = np.zeros((10, 15), np.float32)
         mask[:, :7] = 1
-        picture = np.asarray(masked_picture(film, SaliencyMap(mask, "extremal", 1, input_size=(20, 30))))
+        picture = np.asarray(
+            masked_picture(radiograph, SaliencyMap(mask, "extremal", 1, input_size=(20, 30)))
+        )
         assert picture[10, 3].tolist() == [204, 204, 204]
         assert picture[10, 27].max() < 110
 
     def test_is_written(self, tmp_path):
-        film = Image(np.full((20, 30), 0.8, np.float32))
+        radiograph = Image(np.full((20, 30), 0.8, np.float32))
         masks = np.ones((2, 10, 15), np.float32)
         curve = MaskCurve("shown", (0.1, 0.2), (0.3, 0.8), masks, False)
         rows = {"shown": [SaliencyMap(mask, "extremal", 1, input_size=(20, 30)) for mask in masks]}
-        draw_area_curves(tmp_path / "a.png", film, rows, [curve], whole=0.9, nothing=0.1, limit=0.5)
+        draw_area_curves(tmp_path / "a.png", radiograph, rows, [curve], whole=0.9, nothing=0.1, limit=0.5)
         picture = np.asarray(Pillow.open(tmp_path / "a.png").convert("RGB")).astype(int)
         assert min(picture.shape[:2]) > 300
         blue = (abs(picture - (0, 114, 178)).sum(axis=2) < 30).sum()

@@ -1,4 +1,4 @@
-"""Small films in memory: dark noise, and on the poor ones a bright square."""
+"""Small images in memory: dark noise, and on the poor ones a bright square."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ TEXT = {
 }
 
 
-def film(seed: int, poor: bool, side: int = 64):
+def radiograph(seed: int, poor: bool, side: int = 64):
     """An image and the box of its bright square."""
     rng = np.random.default_rng(seed)
     pixels = rng.uniform(0.2, 0.4, (side, side)).astype(np.float32)
@@ -33,7 +33,7 @@ def film(seed: int, poor: bool, side: int = 64):
 def make_samples(count: int, split: str, first: int = 0) -> list[Sample]:
     samples = []
     for seed in range(first, first + count):
-        image, annotations = film(seed, poor=seed % 2 == 1)
+        image, annotations = radiograph(seed, poor=seed % 2 == 1)
         samples.append(
             Sample(
                 key=str(seed),

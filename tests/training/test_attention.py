@@ -8,7 +8,7 @@ import xiqa
 from xiqa.models.bundle import load_model
 from xiqa.training import train as training
 
-from .conftest import film, make_samples
+from .conftest import make_samples, radiograph
 
 
 @pytest.mark.long
@@ -27,7 +27,7 @@ def test_a_recipe_becomes_a_bundle_that_looks_by_its_map(make_recipe, tmp_path, 
     model = load_model(tmp_path / "run" / "bundle")
     assert model.card == card
     assert card.layers.last == "attended"
-    image = film(3, poor=True)[0]
+    image = radiograph(3, poor=True)[0]
     (result,) = xiqa.assess(model, image)
     array, _ = model.prepare(image)
     with torch.no_grad():

@@ -50,7 +50,7 @@ def test_what_is_not_asked_for_draws_no_numbers():
     assert rng.random() == again.random()
 
 
-def test_an_upside_down_film_and_a_sheared_one():
+def test_an_upside_down_image_and_a_sheared_one():
     still = {"rotate": 0, "scale": 0, "translate": 0}
     pixels = np.arange(64, dtype=np.float32).reshape(8, 8)
     turned = affine_matrix((8, 8), (8, 8), Augmentation(**still, flip_vertical=1), np.random.default_rng(0))

@@ -77,7 +77,7 @@ classes = ["without_lvot", "with_lvot"]
 pretrained = false
 batch_size = 2
 workers = 2
-data = { layout = "simulated_cardiac", films = 80 }
+data = { layout = "simulated_cardiac", images = 80 }
 architecture = { backbone = "test_resnet" }
 preprocessing = { size = [48, 48] }
 phases = [{ epochs = 3, learning_rate = 1e-3 }]

@@ -1,4 +1,4 @@
-"""Films on the disk are those in memory, whoever asks for them."""
+"""Images on the disk are those in memory, whoever asks for them."""
 
 import threading
 
@@ -14,15 +14,15 @@ from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.write import PhantomFolder
 from xiqa.simulation.write_cardiac import CineFolder, simulate_cines
 from xiqa.training import train as train_module
-from xiqa.training.data import EpochLoader, FilmSet, load_films
-from xiqa.training.disk import FilmsOnDisk
+from xiqa.training.data import EpochLoader, ImageSet, load_images
+from xiqa.training.disk import ImagesOnDisk
 
 from .conftest import make_samples
 
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
+    folder = tmp_path_factory.mktemp("images")
     with PhantomFolder(folder / "set") as out:
         for seed in range(6):
             out.add(simulate_chest(seed, size=(80, 80)))
@@ -36,12 +36,12 @@ def same(one, other):
 
 def test_they_are_a_sequence_like_the_list(make_recipe, samples):
     grid = make_recipe().preprocessing
-    kept, disk = load_films(samples, grid), FilmsOnDisk(samples, grid)
-    more = load_films(samples[:2], grid)
+    kept, disk = load_images(samples, grid), ImagesOnDisk(samples, grid)
+    more = load_images(samples[:2], grid)
     both = disk + more
     assert len(disk) == 6
     assert len(both + more) == 10
-    assert both.labels == [film.label for film in kept + more]
+    assert both.labels == [radiograph.label for radiograph in kept + more]
     for one, other in zip(both, kept + more, strict=True):
         same(one, other)
     same(both[-1], more[-1])
@@ -56,28 +56,28 @@ def test_batches_from_disk_and_from_workers_are_those_from_memory(make_recipe, s
     recipe = make_recipe()
     grid = recipe.preprocessing
 
-    def batches(films, workers):
-        part = FilmSet(films, recipe, (64, 64), training=True)
+    def batches(radiographs, workers):
+        part = ImageSet(radiographs, recipe, (64, 64), training=True)
         return list(EpochLoader(part, 4, seed=3, workers=workers))
 
     for one, other in zip(
-        batches(load_films(samples, grid), 0), batches(FilmsOnDisk(samples, grid), workers), strict=True
+        batches(load_images(samples, grid), 0), batches(ImagesOnDisk(samples, grid), workers), strict=True
     ):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_an_error_in_a_worker_is_told_and_nothing_runs_on(make_recipe, samples):
-    class Broken(FilmsOnDisk):
+    class Broken(ImagesOnDisk):
         def __getitem__(self, index):
             if index == 5:
-                raise DatasetError("a broken film")
+                raise DatasetError("a broken image")
             return super().__getitem__(index)
 
     recipe = make_recipe()
-    part = FilmSet(Broken(samples, recipe.preprocessing), recipe, (64, 64), training=True)
+    part = ImageSet(Broken(samples, recipe.preprocessing), recipe, (64, 64), training=True)
     loader = EpochLoader(part, 1, shuffle=False, workers=2)
     seen = []
-    with pytest.raises(DatasetError, match="a broken film"):
+    with pytest.raises(DatasetError, match="a broken image"):
         seen.extend(batch.labels for batch in loader)
     assert loader.state_dict() == {"epoch": 0, "served": 5}
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
@@ -85,7 +85,7 @@ def test_an_error_in_a_worker_is_told_and_nothing_runs_on(make_recipe, samples):
 
 def test_a_loader_that_is_left_stands_where_it_was_left(make_recipe, samples):
     recipe = make_recipe()
-    part = FilmSet(load_films(samples, recipe.preprocessing), recipe, (64, 64), training=True)
+    part = ImageSet(load_images(samples, recipe.preprocessing), recipe, (64, 64), training=True)
     left = EpochLoader(part, 2, workers=2)
     batches = iter(left)
     next(batches)
@@ -121,8 +121,8 @@ def test_workers_decode_compressed_dicom_at_the_same_time(make_recipe, tmp_path)
         ds.compress(JPEGLSLossless)
         ds.save_as(file)
     recipe, samples = make_recipe(), read_dataset(tmp_path / "set").samples
-    kept = FilmSet(load_films(samples, recipe.preprocessing), recipe, (64, 64), training=False)
-    disk = FilmSet(FilmsOnDisk(samples, recipe.preprocessing), recipe, (64, 64), training=False)
+    kept = ImageSet(load_images(samples, recipe.preprocessing), recipe, (64, 64), training=False)
+    disk = ImageSet(ImagesOnDisk(samples, recipe.preprocessing), recipe, (64, 64), training=False)
     for one, other in zip(
         EpochLoader(kept, 4, shuffle=False), EpochLoader(disk, 4, shuffle=False, workers=2), strict=True
     ):

@@ -21,16 +21,16 @@ from xiqa.models.preprocess import Preprocessing
 from xiqa.saliency.trained.twogenerator import difference
 from xiqa.simulation.chest import simulate_chest
 from xiqa.training import generators as training
-from xiqa.training.data import EpochLoader, Film, FilmSet
+from xiqa.training.data import EpochLoader, ImageSet, TrainingImage
 from xiqa.training.generators import (
     Aim,
     Balance,
     Classifier,
     ErasingParts,
-    FilmParts,
     GeneratorLoss,
     GeneratorModule,
     GeneratorRecipe,
+    ImageParts,
     classifier_of,
     covering,
     edges_within,
@@ -42,7 +42,7 @@ from xiqa.training.generators import (
     total_variation,
     unsteady,
 )
-from xiqa.training.generators.films import erasing_loader, letters_beside
+from xiqa.training.generators.parts import erasing_loader, letters_beside
 from xiqa.training.targets import Truth
 from xiqa.types import Image
 
@@ -96,10 +96,13 @@ def make_recipe(**changes):
 
 
 def loaders(recipe, train=160, val=48):
-    films = recipe.films(Preprocessing(size=(SIDE, SIDE)))
+    radiographs = recipe.image_recipe(Preprocessing(size=(SIDE, SIDE)))
     sets = [
-        FilmSet(
-            [Film(grey, (), 0, True) for grey in blobs(count, seed)], films, (SIDE, SIDE), training=not seed
+        ImageSet(
+            [TrainingImage(grey, (), 0, True) for grey in blobs(count, seed)],
+            radiographs,
+            (SIDE, SIDE),
+            training=not seed,
         )
         for seed, count in enumerate((train, val))
     ]
@@ -219,12 +222,12 @@ def test_what_is_unsteady_is_the_same_again_and_nothing_by_itself():
 
 
 def test_shapes_cover_what_they_change_and_nothing_else():
-    films = 0.3 + 0.2 * torch.rand(6, 1, 48, 40, generator=torch.Generator().manual_seed(0))
-    laid, covered = lay_shapes(films, torch.Generator().manual_seed(1))
-    again, _ = lay_shapes(films, torch.Generator().manual_seed(1))
+    radiographs = 0.3 + 0.2 * torch.rand(6, 1, 48, 40, generator=torch.Generator().manual_seed(0))
+    laid, covered = lay_shapes(radiographs, torch.Generator().manual_seed(1))
+    again, _ = lay_shapes(radiographs, torch.Generator().manual_seed(1))
     assert torch.equal(laid, again)
-    assert (laid - films).abs()[covered < 1e-4].max() < 1e-3
-    changed = (laid - films).abs()[covered > 0.9]
+    assert (laid - radiographs).abs()[covered < 1e-4].max() < 1e-3
+    changed = (laid - radiographs).abs()[covered > 0.9]
     assert len(changed) > 50
     assert float((changed > 0.02).float().mean()) > 0.9
     assert 0.005 < float(covered.mean()) < 0.3
@@ -232,13 +235,15 @@ def test_shapes_cover_what_they_change_and_nothing_else():
 
 
 def test_the_price_of_what_was_not_erased_is_the_loops():
-    film, image, gate, paint, covered = (draw(1, 1, 3, 4, seed=seed) for seed in range(5))
-    rows = list(zip(*(one.flatten().tolist() for one in (film, image, gate, paint, covered)), strict=True))
+    radiograph, image, gate, paint, covered = (draw(1, 1, 3, 4, seed=seed) for seed in range(5))
+    rows = list(
+        zip(*(one.flatten().tolist() for one in (radiograph, image, gate, paint, covered)), strict=True)
+    )
     expected = np.mean([-c * np.log(m) - (1 - c) * np.log(1 - m) + 2 * abs(g - x) for x, g, m, _, c in rows])
     expected += 2 * sum(c * abs(p - x) for x, _, _, p, c in rows) / (1 + sum(c for *_, c in rows))
-    assert float(erasing_loss(film, Drawn(image, gate, paint), covered)) == pytest.approx(expected)
-    drawn = float(erasing_loss(film, Drawn(image), covered))
-    assert drawn == pytest.approx(2 * float((image - film).abs().mean()))
+    assert float(erasing_loss(radiograph, Drawn(image, gate, paint), covered)) == pytest.approx(expected)
+    drawn = float(erasing_loss(radiograph, Drawn(image), covered))
+    assert drawn == pytest.approx(2 * float((image - radiograph).abs().mean()))
 
 
 def test_total_variation_is_the_loops_and_one_edge_counts_once():
@@ -301,7 +306,7 @@ def shares(generators, form):
 
 def test_generators_move_exactly_the_blob_that_decides(tmp_path):
     generators, achieved = fitted(make_recipe(**SLOWLY), tmp_path)
-    assert achieved.films == 48
+    assert achieved.images == 48
     assert achieved.kept >= 0.95
     assert achieved.flipped >= 0.95
     assert achieved.flipped_poor >= 0.95
@@ -391,10 +396,10 @@ def test_training_that_is_killed_ends_with_the_same_weights(tmp_path, monkeypatc
     assert torch.equal(again.adversarial.head.weight, resumed.adversarial.head.weight)
 
 
-def test_a_part_is_a_window_of_the_film_that_seed_and_epoch_decide():
-    films = make_recipe(augmentation=False).films(Preprocessing(size=(40, 48)))
+def test_a_part_is_a_window_of_the_image_that_seed_and_epoch_decide():
+    radiographs = make_recipe(augmentation=False).image_recipe(Preprocessing(size=(40, 48)))
     grey = np.arange(40 * 48, dtype=np.uint16).reshape(40, 48)  # every pixel another value
-    parts = FilmParts([Film(grey, (), 0, True)], films, (12, 16))
+    parts = ImageParts([TrainingImage(grey, (), 0, True)], radiographs, (12, 16))
     places = set()
     for epoch in range(6):
         values = parts[epoch, 0].images[0] * 255
@@ -403,32 +408,36 @@ def test_a_part_is_a_window_of_the_film_that_seed_and_epoch_decide():
         places.add((top, left))
     assert len(places) > 3
     assert torch.equal(parts[2, 0].images, parts[2, 0].images)
-    turned = make_recipe(augmentation={"rotate": 5, "scale": 0, "translate": 0}).films(films.preprocessing)
-    bright = FilmParts([Film(np.full((40, 48), 200, np.uint8), (), 0, True)], turned, (24, 24))
+    turned = make_recipe(augmentation={"rotate": 5, "scale": 0, "translate": 0}).image_recipe(
+        radiographs.preprocessing
+    )
+    bright = ImageParts([TrainingImage(np.full((40, 48), 200, np.uint8), (), 0, True)], turned, (24, 24))
     assert all(float(bright[epoch, 0].images.min()) > 0.3 for epoch in range(8))  # no black corners
 
 
 def test_parts_lie_around_objects_as_often_as_wanted():
-    films = make_recipe(augmentation=False).films(Preprocessing(size=(64, 64)))
+    radiographs = make_recipe(augmentation=False).image_recipe(Preprocessing(size=(64, 64)))
     grey = np.zeros((64, 64), np.uint8)
     grey[50, 12] = 255
-    film = Film(grey, (Truth(Box(11, 49, 13, 51), True),), 1, True)
+    radiograph = TrainingImage(grey, (Truth(Box(11, 49, 13, 51), True),), 1, True)
     seen = {}
     for focus in (0.0, 1.0):
-        parts = FilmParts([film], films, (24, 24), focus)
+        parts = ImageParts([radiograph], radiographs, (24, 24), focus)
         seen[focus] = np.mean([float(parts[epoch, 0].images.max()) > 0.9 for epoch in range(40)])
     assert seen[1.0] == 1
     assert 0 < seen[0.0] < 0.6
 
 
 def test_a_part_with_an_object_and_without_differ_in_the_object_alone():
-    films = make_recipe(augmentation={"noise": 0.05, "rotate": 5}).films(Preprocessing(size=(64, 64)))
+    radiographs = make_recipe(augmentation={"noise": 0.05, "rotate": 5}).image_recipe(
+        Preprocessing(size=(64, 64))
+    )
     clean = np.tile(np.arange(64, dtype=np.uint8) + 60, (64, 1))
     laid = clean.copy()
     laid[28:36, 28:36] += 40
     truth = Truth(Box(28, 28, 35, 35), True)
-    pair = Film(laid, (truth,), 1, True), Film(clean, (), 0, True)
-    parts = ErasingParts([pair], films, (24, 24))
+    pair = TrainingImage(laid, (truth,), 1, True), TrainingImage(clean, (), 0, True)
+    parts = ErasingParts([pair], radiographs, (24, 24))
     for epoch in range(5):
         batch = parts[epoch, 0]
         covered = covering(batch.images, batch.target)
@@ -451,10 +460,12 @@ def test_letters_lie_near_objects_and_stay():
     recipe = make_recipe(
         size=(160, 160), augmentation=False, inserted=6, letters=True, crop=(96, 96), batch_size=1
     )
-    films = recipe.films(Preprocessing(size=(160, 160)))
+    radiographs = recipe.image_recipe(Preprocessing(size=(160, 160)))
     dark = Image(np.full((160, 160), 0.2, np.float32))
     sample = Sample("dark", Path(), 0, "train", source=lambda: dark)
-    white = [(batch.images > 0.9) & (batch.target > 0.9) for batch in erasing_loader(recipe, films, [sample])]
+    white = [
+        (batch.images > 0.9) & (batch.target > 0.9) for batch in erasing_loader(recipe, radiographs, [sample])
+    ]
     assert any(letters.any() for letters in white)  # with the objects and without
 
 
@@ -492,7 +503,7 @@ def test_a_recipe_becomes_a_bundle_that_explains(tmp_path, model):
     recipe = write_recipe(tmp_path, warmup=1, inserted=3)
     told = training.run(recipe, None, tmp_path / "run", model=str(model), resume=False, seed=5)
     assert f"twogenerator:bundle={tmp_path / 'run' / 'bundle'}" in told
-    assert "On 2 validation films" in told
+    assert "On 2 validation images" in told
     assert "Few verdicts turn" in told  # after one step
     loaded, classifier = load_generators(tmp_path / "run" / "bundle"), load_model(model)
     assert loaded.card.recipe["seed"] == 5
@@ -500,11 +511,11 @@ def test_a_recipe_becomes_a_bundle_that_explains(tmp_path, model):
     import xiqa
 
     method = f"twogenerator:bundle={tmp_path / 'run' / 'bundle'}"
-    film = simulate_chest(3, size=(90, 70)).image
-    (found,) = xiqa.explain(classifier, film, method)[method]
+    radiograph = simulate_chest(3, size=(90, 70)).image
+    (found,) = xiqa.explain(classifier, radiograph, method)[method]
     assert found.values.shape == (64, 64)
     assert np.isfinite(found.values).all()
-    (result,) = xiqa.assess(classifier, film, method=method)
+    (result,) = xiqa.assess(classifier, radiograph, method=method)
     assert result.saliency.values == pytest.approx(found.values)
     assert (tmp_path / "run" / "pictures.png").stat().st_size > 1000
     other = build_network(classifier.card.architecture)
@@ -551,7 +562,7 @@ def test_what_is_missing_is_told(tmp_path, model):
     recipe = write_recipe(tmp_path, simulated=0)
     with pytest.raises(ConfigError, match="--model"):
         training.run(recipe, None, tmp_path / "run", model=None, resume=False, seed=None)
-    with pytest.raises(DatasetError, match="no training films"):
+    with pytest.raises(DatasetError, match="no training images"):
         training.run(recipe, None, tmp_path / "run", model=str(model), resume=False, seed=None)
     with pytest.raises(ConfigError, match="cannot read"):
         GeneratorRecipe.read(tmp_path / "none.toml")

@@ -15,7 +15,7 @@ from xiqa.models.architecture import Architecture
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
 from xiqa.models.heads import OrderedLinear, PooledMLP, he_initialise, zero_residuals
-from xiqa.training.data import EpochLoader, FilmSet, load_films
+from xiqa.training.data import EpochLoader, ImageSet, load_images
 from xiqa.training.fit import fit, read_history
 from xiqa.training.goals import degrees_in, goal_of, is_poor, truth_of
 from xiqa.training.losses import image_loss
@@ -308,8 +308,8 @@ def test_a_body_learns_more_slowly_and_a_frozen_one_not_at_all(tiny):
     ("best_by", "kept"), [("score", 0), ("accuracy", 1), ("recall:foreign", 2), ("loss", 1)]
 )
 def test_the_epoch_that_the_recipe_names_is_kept(tiny, best_by, kept):
-    """Four films, three epochs with known outputs: each wins by another measure."""
-    outputs = [  # margins of the films; the first two are foreign
+    """Four images, three epochs with known outputs: each wins by another measure."""
+    outputs = [  # margins of the images; the first two are foreign
         [-1.0, -2.0, -3.0, -4.0],  # perfect order, all called clean
         [2.0, -0.1, -4.0, -4.0],  # one missed, low loss, and the order is perfect as well
         [1.0, 1.0, 3.0, 3.0],  # all called foreign
@@ -334,24 +334,24 @@ def test_the_epoch_that_the_recipe_names_is_kept(tiny, best_by, kept):
 def test_classes_are_drawn_or_weighed_alike(tiny):
     samples = [s for s in make_samples(24, "train") if s.label == 0 or int(s.key) < 8]
     recipe = tiny(data={"balance": "sampler"})
-    films = load_films(samples, recipe.preprocessing)
+    radiographs = load_images(samples, recipe.preprocessing)
     from xiqa.datasets.balance import class_weights
 
-    weights = class_weights(films, 2)[[film.label for film in films]]
-    loader = EpochLoader(FilmSet(films, recipe, (64, 64), training=True), 4, weights=weights)
+    weights = class_weights(radiographs, 2)[[radiograph.label for radiograph in radiographs]]
+    loader = EpochLoader(ImageSet(radiographs, recipe, (64, 64), training=True), 4, weights=weights)
     drawn = torch.cat([batch.labels for _ in range(12) for batch in loader]).float()
     assert len(drawn) == 12 * 16
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.1)
-    again = EpochLoader(FilmSet(films, recipe, (64, 64), training=True), 4, weights=weights)
+    again = EpochLoader(ImageSet(radiographs, recipe, (64, 64), training=True), 4, weights=weights)
     first = torch.cat([batch.labels for batch in again])
     assert torch.equal(first, drawn[:16].long())
 
 
-# --- from films to a bundle
+# --- from images to a bundle
 
 
 def problem_samples(recipe, count, split, first=0):
-    """Dark and noisy films: blur stands for how dark, noise for how noisy."""
+    """Dark and noisy images: blur stands for how dark, noise for how noisy."""
     made = []
     for seed in range(first, first + count):
         rng = np.random.default_rng(seed)
@@ -385,9 +385,9 @@ def test_a_head_of_degrees_learns_and_its_bundle_names_the_problem(tiny, tmp_pat
     assert [row["name"] for row in report["degrees"]] == ["blur", "noise"]
     assert len(report["history"]) == 30
     again = report_bundle(model, tmp_path, "val", progress=False)
-    assert again.films == "validation"
+    assert again.split == "validation"
     assert [row.recall for row in again.classes] == [row["recall"] for row in report["classes"]]
-    with pytest.raises(DatasetError, match="no test films"):
+    with pytest.raises(DatasetError, match="no test images"):
         report_bundle(model, tmp_path, progress=False)
     worst = [s for s in samples if any(float(tag.partition("=")[2]) > 0.9 for tag in s.tags)][:6]
     results = xiqa.assess(model, [s.read() for s in worst], method="gradcam")
@@ -418,8 +418,8 @@ def test_a_kill_inside_an_epoch_changes_nothing(tiny, tmp_path, monkeypatch, opt
         augmentation={"rotate": 5, "flip": 0.5, "flip_vertical": 0.5, "shear": 3},
         phases=[{"epochs": 3, "learning_rate": 1e-2}],
     )
-    train_films, val_films = (
-        load_films(make_samples(count, split), recipe.preprocessing)
+    train_images, val_images = (
+        load_images(make_samples(count, split), recipe.preprocessing)
         for count, split in ((16, "train"), (8, "val"))
     )
     monkeypatch.setattr("xiqa.training.fit.STEPS_BETWEEN_CHECKPOINTS", 3)
@@ -427,7 +427,7 @@ def test_a_kill_inside_an_epoch_changes_nothing(tiny, tmp_path, monkeypatch, opt
     def run(folder, *, resume=False):
         torch.manual_seed(0)
         network = starting_network(recipe)
-        fit(network, recipe, train_films, val_films, folder, resume=resume, progress=False)
+        fit(network, recipe, train_images, val_images, folder, resume=resume, progress=False)
         return network.state_dict(), read_history(folder, 1)
 
     whole, told = run(tmp_path / "whole")
@@ -453,7 +453,7 @@ def test_a_kill_inside_an_epoch_changes_nothing(tiny, tmp_path, monkeypatch, opt
 def test_features_of_a_frozen_body_are_computed_once(tiny, tmp_path, monkeypatch):
     mlp = {"backbone": "test_resnet", "head": "mlp", "input_size": (64, 64), "pool": 2}
     recipe = tiny(architecture=mlp, phases=[{"epochs": 3, "frozen": ["body"], "learning_rate": 1e-2}])
-    films = load_films(make_samples(8, "train"), recipe.preprocessing)
+    radiographs = load_images(make_samples(8, "train"), recipe.preprocessing)
     calls = []
     forward = PooledMLP.features
 
@@ -467,10 +467,12 @@ def test_features_of_a_frozen_body_are_computed_once(tiny, tmp_path, monkeypatch
         torch.manual_seed(0)
         network = starting_network(recipe)
         if way == "anew":
-            monkeypatch.setattr("xiqa.training.fit._features", lambda network, recipe, films: films)
-        fit(network, recipe, films, films, tmp_path / way, progress=False)
+            monkeypatch.setattr(
+                "xiqa.training.fit._features", lambda network, recipe, radiographs: radiographs
+            )
+        fit(network, recipe, radiographs, radiographs, tmp_path / way, progress=False)
         weights[way] = network.state_dict()
         if way == "kept":
-            assert sum(calls) == 16  # training and validation films, each once
+            assert sum(calls) == 16  # training and validation images, each once
     for name, value in weights["kept"].items():
         torch.testing.assert_close(weights["anew"][name], value, msg=name)

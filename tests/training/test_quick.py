@@ -22,7 +22,7 @@ def test_a_quick_recipe_becomes_a_bundle_that_assesses(path, tmp_path):
     changes = {
         "batch_size": 8,
         "pretrained": False,
-        "data": {"films": 32},
+        "data": {"images": 32},
         "preprocessing": {"size": (side, side)},
         "phases": [phase | {"epochs": 2}],
     }
@@ -35,8 +35,8 @@ def test_a_quick_recipe_becomes_a_bundle_that_assesses(path, tmp_path):
     assert [row["name"] for row in report["classes"]] == list(recipe.watched)
     assert [row["epoch"] for row in report["history"]] == [1, 2]
     assert (tmp_path / "report" / "classifier.png").stat().st_size > 10_000
-    film = simulate_chest(3, size=(80, 80)).image
-    (result,) = xiqa.assess(xiqa.load_model(tmp_path / "bundle"), film)
+    radiograph = simulate_chest(3, size=(80, 80)).image
+    (result,) = xiqa.assess(xiqa.load_model(tmp_path / "bundle"), radiograph)
     assert 0 <= result.probability <= 1
     assert result.saliency is not None
     if len(card.problems) > 1:
@@ -48,7 +48,7 @@ def test_a_quick_recipe_becomes_a_bundle_that_assesses(path, tmp_path):
 def test_the_smallest_quick_recipe_learns(tmp_path):
     """Four problems told apart on random frozen features: 13 of 24 by chance has a probability of 0.003."""
     path = next(path for path in QUICK if path.stem == "covid-densenet201")
-    recipe = Recipe.read(path, quick=True, changes={"data": {"films": 96}})
+    recipe = Recipe.read(path, quick=True, changes={"data": {"images": 96}})
     train(recipe, None, tmp_path, progress=False)
     report = json.loads((tmp_path / "report" / "classifier.json").read_text())
     accuracy = [row["accuracy"] for row in report["history"]]

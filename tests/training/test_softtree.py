@@ -13,7 +13,7 @@ from xiqa.errors import BundleError, ConfigError, DatasetError, ModelError
 from xiqa.models.architecture import Architecture
 from xiqa.models.bundle import LoadedModel
 from xiqa.models.card import BundleCard, Layers
-from xiqa.models.explainers.softtree import SoftTree, TreeInput, film_input, load_tree, place_weights
+from xiqa.models.explainers.softtree import SoftTree, TreeInput, load_tree, place_weights, tree_input
 from xiqa.models.outputs import Outputs
 from xiqa.models.preprocess import Preprocessing
 from xiqa.training.softtree.distil import Seen, SoftTreeRecipe, distil, fidelity, fit_tree, tree_targets
@@ -133,13 +133,13 @@ class TestLoss:
 
 
 def logistic(count=160, seed=0):
-    """Films whose classifier is a logistic regression on the first two of five numbers."""
+    """Images whose classifier is a logistic regression on the first two of five numbers."""
     inputs = torch.randn(count, 5, generator=torch.Generator().manual_seed(seed)) * 3 + 1
     return Seen(inputs, torch.sigmoid(2 * (inputs[:, 0] - 1) - 2 * (inputs[:, 1] - 1)))
 
 
 def xor(count=300, seed=0):
-    """Films that no single filter can tell apart."""
+    """Images that no single filter can tell apart."""
     inputs = torch.randn(count, 2, generator=torch.Generator().manual_seed(seed))
     return Seen(inputs, (inputs[:, 0] * inputs[:, 1] > 0).float() * 0.96 + 0.02)
 
@@ -213,7 +213,7 @@ class TestFidelity:
         assert found.agreement.low < found.agreement.value < found.agreement.high
         assert len(found.lines()) == 3
 
-    def test_films_of_one_patient_count_as_one_draw(self):
+    def test_images_of_one_patient_count_as_one_draw(self):
         inputs = torch.tensor([[1.0], [-1]]).repeat(20, 1)
         seen = Seen(inputs, torch.tensor([0.9, 0.9, 0.1, 0.1]).repeat(10))
         alone = fidelity(self.tree(), seen, 0.5).agreement
@@ -221,7 +221,7 @@ class TestFidelity:
         assert alone.value == pairs.value == pairs.low == pairs.high == 0.5  # each pair: one right, one wrong
         assert alone.low < 0.4 < 0.6 < alone.high
 
-    def test_a_classifier_that_calls_all_films_one(self):
+    def test_a_classifier_that_calls_all_images_one(self):
         seen = Seen(torch.ones(4, 1), torch.full((4,), 0.8))
         found = fidelity(self.tree(), seen, 0.5)
         assert found.balanced is None
@@ -230,7 +230,7 @@ class TestFidelity:
 
 
 class Small(nn.Module):
-    """Poor where a bright square is: two logits from the brightest place of a blurred film."""
+    """Poor where a bright square is: two logits from the brightest place of a blurred image."""
 
     def __init__(self):
         super().__init__()
@@ -262,7 +262,7 @@ def model():
     return LoadedModel(Small().eval(), card)
 
 
-def film(seed):
+def radiograph(seed):
     rng = np.random.default_rng(seed)
     pixels = rng.uniform(0.2, 0.4, (32, 32)).astype(np.float32)
     if seed % 2:
@@ -279,7 +279,7 @@ def samples(count):
             label=0,
             split="val" if seed % 5 > 2 else "train",
             patient=str(seed),
-            source=lambda seed=seed: film(seed),
+            source=lambda seed=seed: radiograph(seed),
         )
         for seed in range(count)
     ]
@@ -294,9 +294,9 @@ LOOKS = [
 
 @pytest.mark.parametrize("look", LOOKS, ids=["pixels", "max", "mean"])
 def test_the_places_sum_to_the_turns_argument(model, look):
-    images = torch.from_numpy(np.stack([model.prepare(film(seed))[0] for seed in (1, 2)]))
+    images = torch.from_numpy(np.stack([model.prepare(radiograph(seed))[0] for seed in (1, 2)]))
     look = look.model_copy(update={"layer": "layer"})
-    inputs, source = film_input(model.network, images, look)
+    inputs, source = tree_input(model.network, images, look)
     tree = SoftTree(2, inputs.shape[1], sharpness=1.0)
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
@@ -336,16 +336,16 @@ class Taken(nn.Module):
 
 def test_a_layer_that_is_none(model):
     with pytest.raises(ModelError, match="no such layer"):
-        film_input(model.network, torch.zeros(1, 1, 32, 32), TreeInput(layer="attic"))
+        tree_input(model.network, torch.zeros(1, 1, 32, 32), TreeInput(layer="attic"))
     for layer in ("unused", "pair", ""):
         with pytest.raises(ModelError, match="a layer of feature maps"):
-            film_input(Taken(), torch.zeros(1, 1, 32, 32), TreeInput(layer=layer))
+            tree_input(Taken(), torch.zeros(1, 1, 32, 32), TreeInput(layer=layer))
 
 
 def test_distilling_a_classifier(model, tmp_path):
     plan = recipe(depth=2, epochs=60, learning_rate=0.05, look=LOOKS[1])
     card = distil(plan, model, samples(60), tmp_path, progress=False)
-    assert card.fidelity.films == 24
+    assert card.fidelity.images == 24
     assert card.fidelity.agreement.value == card.fidelity.balanced.value == 1.0
     assert card.targets == (0, 1)
     assert card.look.layer == "layer"
@@ -365,10 +365,10 @@ def test_what_the_classifier_said_is_not_asked_again(model, tmp_path):
     plan = recipe(depth=1, epochs=20, look=LOOKS[0])
     distil(plan, model, samples(15), tmp_path, progress=False)
     unread = [Sample(s.key, s.path, s.label, s.split, s.patient) for s in samples(15)]  # no image behind
-    assert distil(plan, model, unread, tmp_path, resume=True, progress=False).fidelity.films == 6
+    assert distil(plan, model, unread, tmp_path, resume=True, progress=False).fidelity.images == 6
 
 
-def test_too_few_films(model, tmp_path):
+def test_too_few_images(model, tmp_path):
     with pytest.raises(DatasetError, match="too few"):
         distil(recipe(), model, samples(2), tmp_path, progress=False)
 
@@ -398,9 +398,9 @@ def test_the_command_draws_a_way(model, tmp_path, monkeypatch, capsys):
         tmp_path,
         progress=False,
     )
-    Pillow.fromarray((film(1).pixels * 255).astype(np.uint8)).save(tmp_path / "film.png")
+    Pillow.fromarray((radiograph(1).pixels * 255).astype(np.uint8)).save(tmp_path / "image.png")
     monkeypatch.setattr(xiqa.models, "load_model", lambda name: model)
-    command(tmp_path / "tree", image=tmp_path / "film.png", model="small", out=tmp_path / "out")
+    command(tmp_path / "tree", image=tmp_path / "image.png", model="small", out=tmp_path / "out")
     told = capsys.readouterr().out
     assert "node 0: " in told
     assert "the classifier says foreign" in told
@@ -410,7 +410,7 @@ def test_the_command_draws_a_way(model, tmp_path, monkeypatch, capsys):
         other.network.layer.weight += 0.1
     monkeypatch.setattr(xiqa.models, "load_model", lambda name: other)
     with pytest.raises(BundleError, match="another classifier"):
-        command(tmp_path / "tree", image=tmp_path / "film.png", model="small", out=tmp_path / "out")
+        command(tmp_path / "tree", image=tmp_path / "image.png", model="small", out=tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from .conftest import make_samples
 from .test_recipe import FOLDER
 
 
-def write_films(folder, rows, columns):
+def write_images(folder, rows, columns):
     """A CSV data set of dark and bright squares."""
     folder.mkdir(exist_ok=True)
     with (folder / "images.csv").open("w", newline="") as lines:
@@ -33,7 +33,7 @@ def write_films(folder, rows, columns):
 
 def test_classes_go_by_their_names(make_recipe, tmp_path):
     rows = [("b", "train"), ("a", "train"), ("c", "val"), ("b", "val")]
-    table = write_films(tmp_path / "set", rows, ("image", "class", "split"))
+    table = write_images(tmp_path / "set", rows, ("image", "class", "split"))
     recipe = make_recipe(
         data={"layout": "csv"},
         classes=("c", "b", "a"),
@@ -49,7 +49,7 @@ def test_classes_go_by_their_names(make_recipe, tmp_path):
 
 
 def test_other_classes_and_layouts_are_told(make_recipe, tmp_path):
-    table = write_films(tmp_path / "set", [("a",), ("b",)], ("image", "class"))
+    table = write_images(tmp_path / "set", [("a",), ("b",)], ("image", "class"))
     with pytest.raises(DatasetError, match=r"other classes.*clean, foreign.*got a"):
         read_samples(make_recipe(data={"layout": "csv"}), table)
     with pytest.raises(DatasetError, match=r"another layout.*expected lvot, got csv"):
@@ -68,7 +68,7 @@ def head(task, **outputs):
 
 def test_degrees_become_grades_degrees_and_labels(make_recipe, tmp_path):
     rows = [("good", "", ""), ("noise", "0.5", ""), ("blur", "0.9", "portable")]
-    table = write_films(tmp_path / "set", rows, ("image", "label", "degree", "tags"))
+    table = write_images(tmp_path / "set", rows, ("image", "label", "degree", "tags"))
     tiny = {"backbone": "test_resnet"}
     several = {"problems": ("blur", "noise")}
 
@@ -94,7 +94,7 @@ def test_degrees_become_grades_degrees_and_labels(make_recipe, tmp_path):
     assert [sample.label for sample in read_samples(labels, table)] == [0, 0, 1]
 
     rows = [("0.1",), ("0.7",)]
-    table = write_films(tmp_path / "values", rows, ("image", "label"))
+    table = write_images(tmp_path / "values", rows, ("image", "label"))
     value = make_recipe(
         **head("degree", limit=0.5), classes=("good", "poor"), architecture=tiny | {"classes": 1}
     )
@@ -103,9 +103,9 @@ def test_degrees_become_grades_degrees_and_labels(make_recipe, tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["simulated_chest", "simulated_cardiac"])
-def test_simulated_films_are_new_ones_and_split(make_recipe, layout):
+def test_simulated_images_are_new_ones_and_split(make_recipe, layout):
     names = ("clean", "foreign") if layout == "simulated_chest" else ("without_lvot", "with_lvot")
-    recipe = make_recipe(data={"layout": layout, "films": 16}, classes=names)
+    recipe = make_recipe(data={"layout": layout, "images": 16}, classes=names)
     ticks = []
     samples = list(simulated_samples(recipe, None, (64, 64), lambda: ticks.append(1)))
     assert (len(samples), len(ticks), len(by_split(samples, "val"))) == (16, 16, 4)
@@ -115,7 +115,7 @@ def test_simulated_films_are_new_ones_and_split(make_recipe, layout):
     assert samples[0].read().size == (64, 64)
     again = next(simulated_samples(recipe, None, (64, 64)))
     np.testing.assert_array_equal(again.read().pixels, samples[0].read().pixels)
-    other = make_recipe(data={"layout": layout, "films": 12}, classes=names, seed=1)
+    other = make_recipe(data={"layout": layout, "images": 12}, classes=names, seed=1)
     assert next(simulated_samples(other, None, (64, 64))).patient == str(TRAINING.take(1, run=1)[0])
 
 
@@ -124,7 +124,7 @@ def test_simulated_films_are_new_ones_and_split(make_recipe, layout):
     [("simulated_cardiac", ("without_lvot", "with_lvot")), ("simulated_chest", ("clean", "foreign"))],
 )
 def test_each_simulated_patient_is_seen_without_and_with(make_recipe, layout, classes):
-    recipe = make_recipe(data={"layout": layout, "films": 12}, classes=classes)
+    recipe = make_recipe(data={"layout": layout, "images": 12}, classes=classes)
     samples = list(simulated_samples(recipe, None, (64, 64)))
     for without, with_ in zip(samples[::2], samples[1::2], strict=True):
         assert (without.patient, without.split) == (with_.patient, with_.split)
@@ -135,7 +135,7 @@ def test_each_simulated_patient_is_seen_without_and_with(make_recipe, layout, cl
 def corrupted(make_recipe, **changes):
     problems = ("noise", "rotation", "low_contrast")
     return make_recipe(
-        data={"layout": "corrupted", "films": 16, "least_degree": 0.3},
+        data={"layout": "corrupted", "images": 16, "least_degree": 0.3},
         outputs={"task": "degree", "problems": problems, "limit": 0.5},
         classes=("good", "poor"),
         architecture={"backbone": "test_resnet", "classes": 3},
@@ -144,7 +144,7 @@ def corrupted(make_recipe, **changes):
     )
 
 
-def test_corrupted_films_have_one_problem_of_known_degree(make_recipe):
+def test_corrupted_images_have_one_problem_of_known_degree(make_recipe):
     recipe = corrupted(make_recipe)
     samples = list(simulated_samples(recipe, None, (48, 48)))
     tags = [sample.tags for sample in samples]
@@ -160,9 +160,9 @@ def test_corrupted_films_have_one_problem_of_known_degree(make_recipe):
     assert any(note.startswith("simulated ") and "degree" in note for note in worse.read().source.notes)
 
 
-def test_corrupted_films_of_a_data_set_keep_their_splits(make_recipe, tmp_path):
+def test_corrupted_images_of_a_data_set_keep_their_splits(make_recipe, tmp_path):
     rows = [("x", f"p{n}", "val" if n > 5 else "train") for n in range(8)]
-    table = write_films(tmp_path / "set", rows, ("image", "label", "patient", "split"))
+    table = write_images(tmp_path / "set", rows, ("image", "label", "patient", "split"))
     samples = list(simulated_samples(corrupted(make_recipe), table, (48, 48)))
     assert [sample.split for sample in samples] == ["train"] * 6 + ["val"] * 2
     assert [sample.patient for sample in samples] == [f"p{n}" for n in range(8)]

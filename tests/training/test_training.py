@@ -9,7 +9,7 @@ from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
 from xiqa.scoring.classifier import ClassifierReport
 from xiqa.training import train as train_module
-from xiqa.training.data import EpochLoader, FilmSet, load_films
+from xiqa.training.data import EpochLoader, ImageSet, load_images
 from xiqa.training.fit import fit, load_average
 from xiqa.training.module import QualityModule
 
@@ -22,8 +22,8 @@ def samples():
 
 
 def loaders(recipe, samples):
-    films = load_films(samples[:16], recipe.preprocessing)
-    return EpochLoader(FilmSet(films, recipe, (64, 64), training=True), 4, seed=recipe.seed)
+    radiographs = load_images(samples[:16], recipe.preprocessing)
+    return EpochLoader(ImageSet(radiographs, recipe, (64, 64), training=True), 4, seed=recipe.seed)
 
 
 def test_the_same_seed_gives_the_same_batches_and_every_epoch_another(make_recipe, samples):
@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_batches_and_every_epoch_another(make_recip
     assert not any(torch.equal(a, b) for a, b in zip(one, [b.images for b in first], strict=True))
 
 
-def test_every_film_is_served_once_an_epoch(make_recipe, samples):
+def test_every_image_is_served_once_an_epoch(make_recipe, samples):
     loader = loaders(make_recipe(), samples)
     labels = torch.cat([batch.labels for batch in loader])
     assert len(loader) == 4
@@ -61,7 +61,7 @@ def test_training_that_is_killed_inside_an_epoch_ends_with_the_same_weights(
     make_recipe, samples, tmp_path, monkeypatch
 ):
     recipe = make_recipe(phases=[{"epochs": 2, "size": (64, 64), "frozen": ["body.conv_stem", "body.bn1"]}])
-    train, val = (load_films(part, recipe.preprocessing) for part in (samples[:16], samples[16:]))
+    train, val = (load_images(part, recipe.preprocessing) for part in (samples[:16], samples[16:]))
     monkeypatch.setattr("xiqa.training.fit.STEPS_BETWEEN_CHECKPOINTS", 3)
 
     def run(folder, *, resume=False):
@@ -145,7 +145,7 @@ def test_a_phase_may_weigh_the_loss_otherwise(make_recipe, samples):
     assert losses[0] > losses[1] == 0
 
 
-def test_a_set_without_poor_films_is_told(make_recipe, samples, tmp_path, monkeypatch):
+def test_a_set_without_poor_images_is_told(make_recipe, samples, tmp_path, monkeypatch):
     monkeypatch.setattr(train_module, "read_samples", lambda recipe, data: samples[::2])
     with pytest.raises(DatasetError, match="both classes"):
         train_module.train(make_recipe(), tmp_path, tmp_path / "run", progress=False)

@@ -1,7 +1,7 @@
-r"""How fragile a verdict is: the smallest change of a film that carries it across the limit.
+r"""How fragile a verdict is: the smallest change of an image that carries it across the limit.
 
-Changes are of the *film*, in grey levels from 0 to 1, alike in all channels of the network's input and only
-where the film lies: neither the padding nor what is outside the collimation may change. The limit is the
+Changes are of the *image*, in grey levels from 0 to 1, alike in all channels of the network's input and only
+where the image lies: neither the padding nor what is outside the collimation may change. The limit is the
 card's threshold on the calibrated probability; the review band around it is left aside.
 """
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from xiqa.saliency.adversarial.flips import Margins
     from xiqa.types import FloatArray, Image
 
-__all__ = ["MOST", "film_fragility", "limit_margin", "require_gradients"]
+__all__ = ["MOST", "image_fragility", "limit_margin", "require_gradients"]
 
 MOST = 0.25
-"""The largest step that is tried, as a part of the grey range: beyond it a film is another film."""
+"""The largest step that is tried, as a part of the grey range: beyond it an image is another image."""
 STEPS = 20
 
 
@@ -62,7 +62,7 @@ def limit_margin(logits: Tensor, card: BundleCard) -> Tensor:
         card: Says the class c, the temperature T and the threshold t (taken within one millionth of 0 and 1).
 
     Returns:
-        ``(M, 1)``, positive where the film is poor.
+        ``(M, 1)``, positive where the image is poor.
     """
     limit = min(max(card.threshold, 1e-6), 1 - 1e-6)
     scaled = logits.double() / card.temperature
@@ -73,8 +73,8 @@ def limit_margin(logits: Tensor, card: BundleCard) -> Tensor:
     return own - others.logsumexp(dim=1, keepdim=True) - math.log(limit / (1 - limit))
 
 
-def film_fragility(model: LoadedModel, array: FloatArray, frame: Frame, image: Image) -> Fragility:
-    """The smallest changes of one film that carry it across the limit between good and poor.
+def image_fragility(model: LoadedModel, array: FloatArray, frame: Frame, image: Image) -> Fragility:
+    """The smallest changes of one image that carry it across the limit between good and poor.
 
     Args:
         model: The bundle.
@@ -92,24 +92,24 @@ def film_fragility(model: LoadedModel, array: FloatArray, frame: Frame, image: I
         for values in (card.preprocessing.mean, card.preprocessing.std)
     )
     with torch.inference_mode(False), torch.no_grad(), evaluating(network):
-        film = (torch.from_numpy(np.array(array)).to(device) * std + mean)[:1]
-        inside = torch.from_numpy(_inside(frame, image)).to(film)
+        radiograph = (torch.from_numpy(np.array(array)).to(device) * std + mean)[:1]
+        inside = torch.from_numpy(_inside(frame, image)).to(radiograph)
 
-        def margins(films: Tensor) -> Tensor:
-            changed = film + inside * (films - film)
+        def margins(radiographs: Tensor) -> Tensor:
+            changed = radiograph + inside * (radiographs - radiograph)
             inputs = ((changed - mean) / std).contiguous(memory_format=torch.channels_last)
             return limit_margin(network(inputs), card)
 
-        return _measure(margins, film, inside)
+        return _measure(margins, radiograph, inside)
 
 
-def _measure(margins: Margins, film: Tensor, inside: Tensor) -> Fragility:
-    """Both searches on one film ``(1, h, w)``."""
-    step = fgsm_flip(margins, film, most=MOST, bisections=6)
-    box = deepfool_flip(margins, film, steps=STEPS, measure="linf")
-    short = deepfool_flip(margins, film, steps=STEPS)
+def _measure(margins: Margins, radiograph: Tensor, inside: Tensor) -> Fragility:
+    """Both searches on one image ``(1, h, w)``."""
+    step = fgsm_flip(margins, radiograph, most=MOST, bisections=6)
+    box = deepfool_flip(margins, radiograph, steps=STEPS, measure="linf")
+    short = deepfool_flip(margins, radiograph, steps=STEPS)
     count = int((inside > 0).sum())
-    own = float((film * inside).norm())
+    own = float((radiograph * inside).norm())
     return Fragility(
         fgsm=step.largest if step.flipped else None,
         linf=box.largest if box.flipped else None,
@@ -122,7 +122,7 @@ def _measure(margins: Margins, film: Tensor, inside: Tensor) -> Fragility:
 
 
 def _inside(frame: Frame, image: Image) -> FloatArray:
-    """1 on the network's grid where the film may change, else 0; ``(1, h, w)``."""
+    """1 on the network's grid where the image may change, else 0; ``(1, h, w)``."""
     rows, columns = frame.model_size
     inside = np.zeros((1, rows, columns), dtype=np.float32)
     window = frame.window

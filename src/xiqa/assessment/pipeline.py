@@ -133,7 +133,7 @@ def _tell_nothing(prepared: Prepared) -> Fragility | None:
 
 def _tell_fragility(runtime: Runtime) -> Callable[[Prepared], Fragility | None]:
     """How fragile each verdict is."""
-    from xiqa.assessment.fragility import film_fragility, require_gradients  # noqa: PLC0415 - needs torch
+    from xiqa.assessment.fragility import image_fragility, require_gradients  # noqa: PLC0415 - needs torch
 
     model = require_gradients(runtime)
 
@@ -141,7 +141,7 @@ def _tell_fragility(runtime: Runtime) -> Callable[[Prepared], Fragility | None]:
         assert prepared.array is not None
         assert prepared.frame is not None
         assert prepared.image is not None
-        return film_fragility(model, prepared.array, prepared.frame, prepared.image)
+        return image_fragility(model, prepared.array, prepared.frame, prepared.image)
 
     return tell
 

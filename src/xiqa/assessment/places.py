@@ -12,7 +12,7 @@ from xiqa.types import Finding, FloatArray, Image, SaliencyMap
 __all__ = ["locate"]
 
 # At most so many places, none lower than this part of the highest, none closer than this part of the side.
-# With the shipped model a lower bound adds more haze than objects (validation and simulated films).
+# With the shipped model a lower bound adds more haze than objects (validation and simulated images).
 PLACES, LEAST, SEPARATION = 8, 0.25, 0.03
 
 

@@ -23,7 +23,7 @@ COLOURS = {"reacquire": "bold red", "review": "bold yellow", "accept": "bold gre
 
 
 def command(
-    paths: list[str] = typer.Argument(help="Images, folders or patterns such as 'films/*.dcm'."),
+    paths: list[str] = typer.Argument(help="Images, folders or patterns such as 'images/*.dcm'."),
     model: str = typer.Option(
         "cxr-foreign-objects", help="A shipped model's name, a bundle's folder or an exported .onnx file."
     ),
@@ -148,7 +148,7 @@ def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadEr
     kinds: Counter[str] = Counter()
     found = image_files(paths, refused=refused, skipped=kinds)
     skipped = skipped_files(kinds)
-    # an earlier run's pictures are no films, when the output lies inside a folder that is assessed
+    # an earlier run's pictures are no images, when the output lies inside a folder that is assessed
     files = [str(path) for path in found if not path.absolute().is_relative_to(out.absolute())]
     if not files:
         got = ", ".join(paths) + (f" ({skipped})" if skipped else "")

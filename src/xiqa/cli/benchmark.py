@@ -19,7 +19,9 @@ def command(
     recipe: Annotated[
         str | None, typer.Argument(help="A TOML recipe, or the name of one that is listed.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of real films, in any known layout.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of real radiographs, in any known layout.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rows, tables, figures [runs/NAME].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     device: Annotated[
@@ -28,7 +30,7 @@ def command(
     split: Annotated[
         str | None, typer.Option(help="Another split than the recipe's: train, val, test, all.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many films.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,7 +45,7 @@ def command(
 ) -> None:
     """Run an experiment: rows in Parquet, tables in Markdown, LaTeX, HTML and CSV, figures.
 
-    Every cell has a 95 % interval by patient. A run that is stopped loses at most one chunk of films; start
+    Every cell has a 95 % interval by patient. A run that is stopped loses at most one chunk of images; start
     it again with --resume. The resolved recipe lies beside the results as recipe.json.
     """
     from rich.console import Console
@@ -63,7 +65,7 @@ def command(
     console = Console()
     planned = plan(_resolve(Experiment.read(find_recipe(recipe)), data, split, limit, model or []))
     folder = out or Path("runs") / planned.experiment.name
-    told = f"{len(planned.films)} films, {len(planned.network_states)} networks"
+    told = f"{len(planned.cases)} images, {len(planned.network_states)} networks"
     console.print(f"{planned.experiment.title} ({told})", soft_wrap=True)
     steps = iter(
         track(range(planned.total), description="Measuring", console=console, disable=not planned.total)
@@ -116,7 +118,7 @@ def _list() -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe", no_wrap=True, style="bold")
-    table.add_column("films", no_wrap=True)
+    table.add_column("images", no_wrap=True)
     table.add_column("what it asks")
     for path in recipes():
         one = Experiment.read(path)
@@ -132,8 +134,8 @@ def _resolve(
     from xiqa.experiments.recipe import Experiment as Checked
 
     given = experiment.model_dump()
-    films = {"path": str(data) if data else None, "split": split, "limit": limit}
-    given["data"] |= {key: value for key, value in films.items() if value is not None}
+    cases = {"path": str(data) if data else None, "split": split, "limit": limit}
+    given["data"] |= {key: value for key, value in cases.items() if value is not None}
     named: dict[str, list[str]] = {}
     for text in models:
         name, sign, bundle = text.partition("=")

@@ -1,4 +1,4 @@
-"""`xiqa lungs train` and `xiqa lungs mask`: a small network that finds the lungs of a frontal chest film."""
+"""`xiqa lungs train` and `xiqa lungs mask`: a small network that finds the lungs of a radiograph."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xiqa.training.lungs import MaskedFilm
+    from xiqa.training.lungs import MaskedImage
 
 app = typer.Typer(
-    no_args_is_help=True, help="Find the lungs of frontal chest films, so that a model sees no more."
+    no_args_is_help=True, help="Find the lungs of frontal chest radiographs, so that a model sees no more."
 )
 
-SHEET_FILMS = 24
-TEST_FILMS = 40
+SHEET_IMAGES = 24
+TEST_IMAGES = 40
 DOUBTS = 20
 
 
 @app.command()
 def train(
     out: Path = typer.Option(..., help="File to write (.safetensors)."),
-    films: int = typer.Option(480, min=0, help="How many simulated films to learn from."),
+    images: int = typer.Option(480, min=0, help="How many simulated images to learn from."),
     data: list[Path] = typer.Option(
         [],
-        help="Data set whose films have masks, learned from as well (its training split): the COVID-19 "
+        help="Data set whose images have masks, learned from as well (its training split): the COVID-19 "
         "Radiography Database, a folder of `xiqa simulate chest --masks`; repeatable.",
     ),
-    epochs: int = typer.Option(10, min=1, help="How often every film is seen, each time changed at random."),
+    epochs: int = typer.Option(10, min=1, help="How often every image is seen, each time changed at random."),
     seed: int = typer.Option(0, min=0, help="Of weights, order and changes."),
     force: bool = typer.Option(False, "--force", help="Overwrite the file."),
 ) -> None:
-    """Train a lung network on simulated films and, where you have them, on real masks.
+    """Train a lung network on simulated images and, where you have them, on real masks.
 
-    A few minutes on one core. Prints the overlap (Dice) with the true lungs of unseen simulated films, and of
-    the test films of each --data. A recipe uses the network by:
+    A few minutes on one core. Prints the overlap (Dice) with the true lungs of unseen simulated images, and
+    of the test images of each --data. A recipe uses the network by:
 
     [preprocessing.region] name = "lungs", how = "crop" (or "multiply"), model = "FILE"
     """
@@ -50,7 +50,7 @@ def train(
     from xiqa.simulation.seeds import LUNGS_TEST, TRAINING
     from xiqa.training.lungs import (
         BATCH,
-        masked_films,
+        masked_images,
         score_lungs,
         score_masks,
         simulated_masks,
@@ -61,8 +61,8 @@ def train(
         raise ConfigError("wrong name for the lung network", expected="NAME.safetensors", got=out.name)
     if out.exists() and not force:
         raise OutputError(f"{out} exists", todo="choose another name or add --force")
-    if not films and not data:
-        raise ConfigError("nothing to learn from", expected="--films above 0, or --data")
+    if not images and not data:
+        raise ConfigError("nothing to learn from", expected="--images above 0, or --data")
     sets = [read_dataset(path).samples for path in data]
     with Progress() as progress:
 
@@ -70,25 +70,25 @@ def train(
             task = progress.add_task(text, total=total)
             return lambda *_: progress.advance(task)
 
-        known: list[MaskedFilm] = simulated_masks(TRAINING.take(films), bar("Simulating", films))
+        known: list[MaskedImage] = simulated_masks(TRAINING.take(images), bar("Simulating", images))
         for path, samples in zip(data, sets, strict=True):
             part = by_split(samples, "train")
-            known += masked_films(part, bar(f"Reading {path.name}", len(part)))
+            known += masked_images(part, bar(f"Reading {path.name}", len(part)))
         steps = epochs * -(-len(known) // BATCH)
         network = train_lungs(known, epochs=epochs, seed=seed, tick=bar("Training", steps))
         lungs = LungMask(network)
-        scores = score_lungs(lungs, LUNGS_TEST.take(TEST_FILMS), bar("Testing", TEST_FILMS))
-        told = {"films": str(len(known)), "epochs": str(epochs), "seed": str(seed)}
+        scores = score_lungs(lungs, LUNGS_TEST.take(TEST_IMAGES), bar("Testing", TEST_IMAGES))
+        told = {"images": str(len(known)), "epochs": str(epochs), "seed": str(seed)}
         told["dice_simulated"] = f"{scores.mean():.4f}"
         lines = [
-            f"Dice on {TEST_FILMS} unseen simulated films: {scores.mean():.3f}, lowest {scores.min():.3f}"
+            f"Dice on {TEST_IMAGES} unseen simulated images: {scores.mean():.3f}, lowest {scores.min():.3f}"
         ]
         for path, samples in zip(data, sets, strict=True):
             test = [sample for sample in by_split(samples, "test") if sample.organ_mask is not None]
             if test:
                 real = score_masks(lungs, test, bar(f"Testing {path.name}", len(test)))
                 lines.append(
-                    f"Dice on {len(test)} test films of {path}: {real.mean():.3f}, lowest {real.min():.3f}"
+                    f"Dice on {len(test)} test images of {path}: {real.mean():.3f}, lowest {real.min():.3f}"
                 )
         LungMask(network, told).save(out)
     for line in lines:
@@ -98,14 +98,14 @@ def train(
 
 @app.command()
 def mask(
-    images: list[str] = typer.Argument(help="Frontal chest films: files, folders or patterns."),
+    images: list[str] = typer.Argument(help="Frontal chest radiographs: files, folders or patterns."),
     out: Path = typer.Option(..., help="Folder for the masks (NAME_lungs.png) and contact_sheet.png."),
     model: str = typer.Option("lungs-1", help="The shipped network, or a file of `xiqa lungs train`."),
 ) -> None:
-    """Write the lungs of films as masks, and a sheet to look at: lungs bright, the box that is cropped to.
+    """Write the lungs of images as masks, and a sheet to look at: lungs bright, the box that is cropped to.
 
-    Films whose masks can hardly be two lungs (one piece, very unequal ones, a ragged outline, ...) are
-    counted and named with the reason: look at these. A film on which no lungs are found gets an empty
+    Images whose masks can hardly be two lungs (one piece, very unequal ones, a ragged outline, ...) are
+    counted and named with the reason: look at these. An image on which no lungs are found gets an empty
     mask; exit status 1.
     """
     from dataclasses import replace
@@ -131,7 +131,7 @@ def mask(
         write_mask(found, out / f"{file.stem}_lungs.png")
         if why := doubt(found):
             doubts[file.name] = why
-        if len(shown) < SHEET_FILMS:
+        if len(shown) < SHEET_IMAGES:
             grey = to_grey(image.pixels)
             box = (Annotation(box_around(found)),) if found.any() else ()
             shown.append((replace(image, pixels=grey * (0.45 + 0.55 * found)), file.stem, box))

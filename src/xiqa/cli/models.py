@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "show_card"]
 
-TURNED = 40  # real films that the guard is shown in three wrong positions each
+TURNED = 40  # real radiographs that the guard is shown in three wrong positions each
 
 app = typer.Typer(help="List the shipped models, show a model's card.", no_args_is_help=True)
 
@@ -67,16 +67,16 @@ def show(
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder; its card is updated.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of boxed films; none: simulated films only.")
+        Path | None, typer.Option(help="Folder of boxed images; none: simulated images only.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which films of the folder: val or test.")] = "val",
-    simulated: Annotated[int, typer.Option(min=0, help="How many simulated films to score on as well.")] = 0,
+    split: Annotated[str, typer.Option(help="Which images of the folder: val or test.")] = "val",
+    simulated: Annotated[int, typer.Option(min=0, help="How many simulated images to score on as well.")] = 0,
     guard: Annotated[bool, typer.Option("--guard", help="Also try the guard on other images.")] = False,
     method: Annotated[
         list[str] | None, typer.Option(help="Saliency method to score; repeatable [a usual choice].")
     ] = None,
 ) -> None:
-    """Score a model's verdicts and places on films, and write the result to its card."""
+    """Score a model's verdicts and places on images, and write the result to its card."""
     from rich.progress import track
 
     from xiqa.datasets import by_split, read_foreign_objects
@@ -99,8 +99,8 @@ def evaluate(
         ]
     if simulated:
         sets["simulated"] = simulated_samples(simulated)
-    for films, samples in sets.items():
-        evaluation = evaluate_bundle(model, track(samples, f"{films} films"), films, method or METHODS)
+    for images, samples in sets.items():
+        evaluation = evaluate_bundle(model, track(samples, f"{images} images"), images, method or METHODS)
         card = write_card(bundle, with_evaluation(card, evaluation))
     if guard:
         turned = by_split(read_foreign_objects(data), "val")[:TURNED] if data is not None else []
@@ -116,7 +116,7 @@ def report(
     data: Annotated[
         Path | None, typer.Option(help="The data set that its recipe names; none where it simulates.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which films: train, val or test.")] = "test",
+    split: Annotated[str, typer.Option(help="Which images: train, val or test.")] = "test",
 ) -> None:
     """Tell how a trained classifier does, class by class: precision, recall, AUC, confusion, calibration."""
     from rich.console import Console

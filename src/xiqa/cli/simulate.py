@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Simulate images whose truth is known exactly.")
 
-SHEET_FILMS = 24
+SHEET_IMAGES = 24
 
 
 class Count(StrEnum):
-    """How many objects lie on a film."""
+    """How many objects lie on an image."""
 
     random = "random"
     none = "none"
@@ -62,21 +62,22 @@ def simulate() -> None:
 @app.command()
 def chest(
     out: Path = typer.Option(..., help="Folder to write to; it must be empty or absent, unless --force."),
-    count: int = typer.Option(16, min=1, help="How many films."),
-    seed: int = typer.Option(0, min=0, help="Seed of the first film; the next ones count up."),
-    size: int = typer.Option(600, min=48, max=4096, help="Rows and columns of a film, pixels."),
+    count: int = typer.Option(16, min=1, help="How many images."),
+    seed: int = typer.Option(0, min=0, help="Seed of the first image; the next ones count up."),
+    size: int = typer.Option(600, min=48, max=4096, help="Rows and columns of an image, pixels."),
     dicom: bool = typer.Option(False, "--dicom", help="DICOM DX files (12 bits) instead of 8-bit PNG."),
     masks: bool = typer.Option(
         False, "--masks", help="Also write the lungs' and every object's mask as PNG."
     ),
     objects: Count = typer.Option(
-        Count.random, help="Objects a film: as on a ward, none, one, several of the same or different kinds."
+        Count.random,
+        help="Objects an image: as on a ward, none, one, several of the same or different kinds.",
     ),
     object_size: ObjectSize = typer.Option(ObjectSize.any, help="Small or large ones of their kind."),
     place: Place = typer.Option(Place.any, help="Where they lie."),
     kind: list[str] = typer.Option([], help="Only this kind of object (button, electrode, ...); repeatable."),
     implants: bool | None = typer.Option(
-        None, "--implants/--no-implants", help="Implanted devices on every film, or on none; else by chance."
+        None, "--implants/--no-implants", help="Implanted devices on every image, or on none; else by chance."
     ),
     force: bool = typer.Option(False, "--force", help="Replace what a folder holds."),
 ) -> None:
@@ -84,7 +85,7 @@ def chest(
 
     Writes images/, images.csv (label, split by seed), objects.csv (every object's box, kind, zone),
     annotations.csv (Object-CXR's layout: removable objects over the chest) and contact_sheet.png. The same
-    seed gives the same film, and with other objects the same patient.
+    seed gives the same image, and with other objects the same patient.
     """
     from rich.progress import track
 
@@ -95,7 +96,7 @@ def chest(
     scenario = Scenario(
         count=objects.value, size=object_size.value, place=place.value, kinds=tuple(kind), implant=implants
     )
-    films: list[Image] = []
+    radiographs: list[Image] = []
     captions: list[str] = []
     boxes: list[tuple[Annotation, ...]] = []
     foreign = 0
@@ -104,12 +105,12 @@ def chest(
             phantom = simulate_chest(number, size=(size, size), objects=scenario)
             path = folder.add(phantom)
             foreign += phantom.label
-            if len(films) < SHEET_FILMS:
-                films.append(phantom.image)
+            if len(radiographs) < SHEET_IMAGES:
+                radiographs.append(phantom.image)
                 captions.append(f"{path.stem} {'foreign' if phantom.label else 'clean'}")
                 boxes.append(phantom.annotations)
-    contact_sheet(films, captions=captions, annotations=boxes).save(out / "contact_sheet.png")
-    typer.echo(f"{count} films in {out / 'images'}: {foreign} with a removable object over the chest")
+    contact_sheet(radiographs, captions=captions, annotations=boxes).save(out / "contact_sheet.png")
+    typer.echo(f"{count} images in {out / 'images'}: {foreign} with a removable object over the chest")
 
 
 @app.command()
@@ -117,7 +118,7 @@ def scenarios(
     out: Path = typer.Option(..., help="Folder to write to; it must be empty or absent, unless --force."),
     count: int = typer.Option(2, min=1, help="How many patients; each is shown under all 34 scenarios."),
     seed: int = typer.Option(0, min=0, help="Seed of the first patient; the next ones count up."),
-    size: int = typer.Option(600, min=48, max=4096, help="Rows and columns of a film, pixels."),
+    size: int = typer.Option(600, min=48, max=4096, help="Rows and columns of an image, pixels."),
     dicom: bool = typer.Option(False, "--dicom", help="DICOM DX files (12 bits) instead of 8-bit PNG."),
     masks: bool = typer.Option(
         False, "--masks", help="Also write the lungs' and every object's mask as PNG."
@@ -128,10 +129,10 @@ def scenarios(
 
     One object, several of the same kind, several of different kinds; small or large; over a lung, over the
     heart, at the chest's edge, beside the burned-in marker; with an implanted device, which is no reason to
-    repeat the film; and films with nothing removable over the chest. Only the scenario differs between the
-    films of a patient, so results can be compared in pairs.
+    repeat the image; and images with nothing removable over the chest. Only the scenario differs between the
+    images of a patient, so results can be compared in pairs.
 
-    Writes what `xiqa simulate chest` writes, and scenarios.csv: the scenario of every film. All films of a
+    Writes what `xiqa simulate chest` writes, and scenarios.csv: the scenario of every image. All images of a
     patient lie in one split.
     """
     from rich.progress import track
@@ -152,7 +153,7 @@ def scenarios(
     pictures, captions, boxes = zip(*shown, strict=True)
     sheet = contact_sheet(pictures, captions=captions, annotations=boxes, columns=6, cell=240)
     sheet.save(out / "contact_sheet.png")
-    typer.echo(f"{len(cases)} films in {out / 'images'}: {count} patients under {len(grid)} scenarios")
+    typer.echo(f"{len(cases)} images in {out / 'images'}: {count} patients under {len(grid)} scenarios")
 
 
 @app.command()
@@ -193,7 +194,7 @@ def cardiac(
             visible += folder.add(cines)
             for phantoms in cines:
                 chosen = phantoms[number % frames]
-                if len(shown) < SHEET_FILMS:
+                if len(shown) < SHEET_IMAGES:
                     told = f"sim{number:06d} phase {chosen.parameters['phase']:.2f}"
                     told += " outflow tract" if chosen.label else ""
                     shown.append((chosen.image, told, chosen.annotations))
@@ -244,7 +245,7 @@ def corrupt_(
                 made = folder.add(make(), name, degree, seed=number, patient=patient, split=split)
             except ConfigError as error:
                 raise ConfigError(f"image {patient or number}: {error}") from error
-            if len(shown) < SHEET_FILMS:
+            if len(shown) < SHEET_IMAGES:
                 shown.append((made, f"{name} {degree:.2f}"))
     pictures, captions = zip(*shown, strict=True)
     sheet = contact_sheet(pictures, captions=captions, cell=max(192, min(size, 320)))

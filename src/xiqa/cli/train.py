@@ -1,4 +1,4 @@
-"""``xiqa train``: from a recipe and a folder of films to a bundle."""
+"""``xiqa train``: from a recipe and a folder of images to a bundle."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ def command(
     recipe: Annotated[Path, typer.Argument(help="A TOML recipe.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of the data set that the recipe names; none where it simulates its films."),
+        typer.Option(
+            help="Folder of the data set that the recipe names; none where it simulates its images."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for checkpoints, report and bundle; by default runs/RECIPE.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="The recipe in small, on simulated films: minutes on two cores.")
+        bool, typer.Option("--quick", help="The recipe in small, on simulated images: minutes on two cores.")
     ] = False,
     model: Annotated[
         str | None,
@@ -43,7 +45,7 @@ def command(
     A recipe is a TOML file; `recipes/` has those of the papers, each with a `--quick` version.
 
     Beside the bundle, `report/` tells precision, recall, AUC, confusion and calibration on the
-    validation films, as Markdown, figure and JSON.
+    validation images, as Markdown, figure and JSON.
     """
     import warnings
     from importlib import import_module

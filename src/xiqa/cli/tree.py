@@ -29,7 +29,7 @@ def command(
     typer.echo(
         f"{card.name}: depth {card.depth}, of the classifier {card.classifier}, looking at {card.look.kind}"
     )
-    typer.echo(f"on {card.fidelity.films} held-out films:")
+    typer.echo(f"on {card.fidelity.images} held-out images:")
     for line in card.fidelity.lines():
         typer.echo(f"  {line}")
     with writing(out):
@@ -47,7 +47,7 @@ def _way(folder: Path, image: Path, model: str, out: Path) -> None:
     from xiqa.files import writing
     from xiqa.imaging import read_image
     from xiqa.models import load_model
-    from xiqa.models.explainers.softtree import film_input, load_tree, place_weights
+    from xiqa.models.explainers.softtree import load_tree, place_weights, tree_input
     from xiqa.report.softtree import draw_way
     from xiqa.types import SaliencyMap
 
@@ -56,7 +56,7 @@ def _way(folder: Path, image: Path, model: str, out: Path) -> None:
     card.require(classifier.network)
     picture = read_image(image)
     array, frame = classifier.prepare(picture)
-    inputs, source = film_input(classifier.network, torch.from_numpy(array)[None], card.look)
+    inputs, source = tree_input(classifier.network, torch.from_numpy(array)[None], card.look)
     right = tree.turns(inputs).right[0]
     steps = []
     for node, goes_right in tree.way(inputs):

@@ -19,7 +19,7 @@ __all__ = ["DatasetReport", "Duplicate", "check_dataset", "near_duplicates", "pe
 
 THUMBNAIL = 64
 HASH_SIDE = 16
-# Frontal chest films are alike, so a hash only proposes; the correlation of thumbnails decides.
+# Frontal chest radiographs are alike, so a hash only proposes; the correlation of thumbnails decides.
 HASH_DISTANCE = 30
 CORRELATION = 0.995
 

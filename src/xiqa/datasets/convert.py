@@ -97,7 +97,7 @@ def write_object_cxr(collection: Collection, folder: Path) -> None:
 
 
 def _told(sample: Sample) -> list[Annotation]:
-    """The objects that make a film poor."""
+    """The objects that make an image poor."""
     return members(sample.annotations)
 
 

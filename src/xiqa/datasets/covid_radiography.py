@@ -1,4 +1,4 @@
-"""COVID-19 Radiography Database: four classes, lung masks for every film.
+"""COVID-19 Radiography Database: four classes, lung masks for every image.
 
 The layout is the published one::
 
@@ -7,8 +7,8 @@ The layout is the published one::
     Normal/images/...                    Normal/masks/...
     Viral Pneumonia/images/...           Viral Pneumonia/masks/...
 
-Images have 299 x 299 pixels, masks 256 x 256. Patients are not named, so every film stands for its own;
-the films are split 80/10/10 within each class.
+Images have 299 x 299 pixels, masks 256 x 256. Patients are not named, so every image stands for its own;
+the images are split 80/10/10 within each class.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 
 @layout("covid_radiography", recognise=lambda path: (path / "COVID" / "images").is_dir())
 def read_covid_radiography(folder: Path, *, seed: int = 0) -> Collection:
-    """The films of the four classes.
+    """The images of the four classes.
 
     Args:
         folder: The folder that holds the four class folders.
@@ -43,7 +43,7 @@ def read_covid_radiography(folder: Path, *, seed: int = 0) -> Collection:
     for label, name in enumerate(CLASSES):
         files = sorted((folder / name / "images").glob("*.png"))
         if not files:
-            raise DatasetError(f"no film of class {name}", expected=str(folder / name / "images" / "*.png"))
+            raise DatasetError(f"no image of class {name}", expected=str(folder / name / "images" / "*.png"))
         splits = assign_splits([file.name for file in files], seed=seed)
         for file, split in zip(files, splits, strict=True):
             mask = folder / name / "masks" / file.name
@@ -62,5 +62,5 @@ def read_covid_radiography(folder: Path, *, seed: int = 0) -> Collection:
         "covid_radiography",
         CLASSES,
         tuple(samples),
-        ("patients are not named: every film is its own patient",),
+        ("patients are not named: every image is its own patient",),
     )

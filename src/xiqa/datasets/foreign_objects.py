@@ -1,13 +1,13 @@
 """Chest radiographs with and without foreign objects, boxed by kind, use and place.
 
-Two tables describe a folder of films:
+Two tables describe a folder of images:
 
 - ``images.csv``: image, patient, split, label (``foreign``, ``clean``, ``uncertain``), outside_surveyed;
 - ``objects.csv``: image, x0, y0, x1, y1, kind, removable, zone.
 
-``masks/NAME_lungs.png``, where it is there, is the mask of a film's lungs.
+``masks/NAME_lungs.png``, where it is there, is the mask of an image's lungs.
 
-A film is poor (label 1) when a removable object lies over the lungs or the mediastinum.
+An image is poor (label 1) when a removable object lies over the lungs or the mediastinum.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _OBJECT_COLUMNS = {"image", "x0", "y0", "x1", "y1", "kind", "removable", "zone"}
 
 
 def read_foreign_objects(folder: Path) -> list[Sample]:
-    """The films with a certain label, in the order of ``images.csv``.
+    """The images with a certain label, in the order of ``images.csv``.
 
     Args:
         folder: The data set's folder, with ``images.csv``, ``objects.csv`` and ``images/``.
 
     Returns:
         Samples with label 0 (clean) or 1 (foreign); see `xiqa.simulation.chest.groups` for the objects.
-        ``surveyed`` is ``"problems"`` for a film on which objects outside the thorax were not boxed.
+        ``surveyed`` is ``"problems"`` for an image on which objects outside the thorax were not boxed.
 
     Raises:
         DatasetError: A table is absent or has other columns, or a value is not as documented.
@@ -82,7 +82,7 @@ def _read(folder: Path) -> Collection:
 
 
 def read_scenarios(folder: Path) -> dict[str, str]:
-    """The scenario of every film of a folder that `xiqa simulate scenarios` wrote, by the film's key.
+    """The scenario of every image of a folder that `xiqa simulate scenarios` wrote, by the image's key.
 
     Raises:
         DatasetError: There is no ``scenarios.csv``, or it has other columns.

@@ -1,7 +1,7 @@
-"""NIH ChestX-ray14: 112,120 films, 14 findings as labels, boxes for some of them.
+"""NIH ChestX-ray14: 112,120 images, 14 findings as labels, boxes for some of them.
 
 The layout is the published one: ``Data_Entry_2017.csv`` (also ``Data_Entry_2017_v2020.csv``),
-``test_list.txt``, optionally ``BBox_List_2017.csv``, and the films in ``images/`` or in
+``test_list.txt``, optionally ``BBox_List_2017.csv``, and the images in ``images/`` or in
 ``images_001/images/`` to ``images_012/images/``. The official list keeps the test patients apart;
 validation patients are drawn from the rest.
 """
@@ -44,7 +44,7 @@ NO_FINDING = "No Finding"
 def read_boxes(table: Path) -> dict[str, tuple[Annotation, ...]]:
     """The radiologists' boxes of ``BBox_List_2017.csv``, by image.
 
-    A row is ``image, finding, x, y, w, h`` in pixels of the 1024 x 1024 film; the published header has
+    A row is ``image, finding, x, y, w, h`` in pixels of the 1024 x 1024 image; the published header has
     bracketed and empty names, so columns go by their place.
 
     Raises:
@@ -69,7 +69,7 @@ def read_boxes(table: Path) -> dict[str, tuple[Annotation, ...]]:
 
 @layout("nih_chestxray14", recognise=lambda path: any(path.glob("Data_Entry_2017*.csv")))
 def read_nih_chestxray14(folder: Path, *, val_fraction: float = 0.125, seed: int = 0) -> Collection:
-    """The films that are present, with every finding as a tag.
+    """The images that are present, with every finding as a tag.
 
     Args:
         folder: The data set's folder.
@@ -80,7 +80,7 @@ def read_nih_chestxray14(folder: Path, *, val_fraction: float = 0.125, seed: int
         Samples whose label is 1 when any finding is named, with the findings in `tags`.
 
     Raises:
-        DatasetError: A table is absent, a finding is unknown, or no film of the table is present.
+        DatasetError: A table is absent, a finding is unknown, or no image of the table is present.
     """
     entry = next(iter(sorted(folder.glob("Data_Entry_2017*.csv"))), folder / "Data_Entry_2017.csv")
     rows = read_rows(entry, ("Image Index", "Finding Labels", "Patient ID"))
@@ -95,7 +95,7 @@ def read_nih_chestxray14(folder: Path, *, val_fraction: float = 0.125, seed: int
     }
     present = [row for row in rows if row["Image Index"] in files]
     if not present:
-        raise DatasetError("no film of the table is present", expected=f"{folder}/images/*.png")
+        raise DatasetError("no image of the table is present", expected=f"{folder}/images/*.png")
     table = folder / "BBox_List_2017.csv"
     boxes = read_boxes(table) if table.is_file() else {}
     drawn = assign_splits([row["Patient ID"] for row in present], (1 - val_fraction, val_fraction, 0), seed)
@@ -113,7 +113,7 @@ def read_nih_chestxray14(folder: Path, *, val_fraction: float = 0.125, seed: int
         for row, split in zip(present, drawn, strict=True)
     )
     absent = len(rows) - len(present)
-    notes = (f"{absent} films of the table are not in the folder",) if absent else ()
+    notes = (f"{absent} images of the table are not in the folder",) if absent else ()
     return Collection("nih_chestxray14", ("no_finding", "finding"), samples, notes)
 
 

@@ -30,7 +30,7 @@ class Sample:
         tags: Further class names, for multi-label sets.
         degree: How bad it is, from 0 to 1, for regression and ordered classes; None where nobody said.
         organ_mask: File with the mask of the organ of interest (lungs), where the set has one.
-        source: Gives the image where there is no file (simulated films); None: read `path`.
+        source: Gives the image where there is no file (simulated images); None: read `path`.
     """
 
     key: str

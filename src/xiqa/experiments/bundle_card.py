@@ -1,4 +1,4 @@
-"""What a model card says about films: verdicts, places and the guard, measured."""
+"""What a model card says about images: verdicts, places and the guard, measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from xiqa.assessment.runtimes.torch import guard_watch, named_layers
 from xiqa.datasets import Sample
 from xiqa.datasets.groups import PROBLEM, members
-from xiqa.experiments.other_sources import other_sources, turned_films
+from xiqa.experiments.other_sources import other_sources, turned_images
 from xiqa.metrics.localisation.froc import candidates
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
 from xiqa.metrics.truth import objects_on
@@ -38,7 +38,7 @@ __all__ = [
     "METHODS",
     "evaluate_bundle",
     "evaluate_guard",
-    "score_film",
+    "score_image",
     "simulated_samples",
     "with_evaluation",
 ]
@@ -54,40 +54,40 @@ GROUPS = ("removable", PROBLEM, "compact")
 """Groups of objects that a card's peaks are scored on; a group that no image has is left out."""
 
 CENTRE = "centre"
-"""The baseline that always points at the film's middle."""
+"""The baseline that always points at the image's middle."""
 
 
 def evaluate_bundle(
     model: LoadedModel,
     samples: Iterable[Sample],
-    films: str,
+    name: str,
     methods: Sequence[str],
     *,
     tolerance: float = 15.0,
     tick: Callable[[], object] = lambda: None,
 ) -> Evaluation:
-    """Score a model on films that it did not learn from.
+    """Score a model on images that it did not learn from.
 
     Args:
         model: The model.
-        samples: The films, with their objects.
-        films: Name of the set, for the card.
-        methods: Saliency methods; the centre of the film is added as a baseline.
-        tolerance: Pixels of the film around an object that still count as a hit.
-        tick: Called after every film, for a progress bar.
+        samples: The images, with their objects.
+        name: Name of the set, for the card.
+        methods: Saliency methods; the centre of the image is added as a baseline.
+        tolerance: Pixels of the image around an object that still count as a hit.
+        tick: Called after every image, for a progress bar.
 
     Returns:
         The card's section.
     """
     scores = Scores()
     for sample in samples:
-        score_film(model, sample, methods, tolerance, scores)
+        score_image(model, sample, methods, tolerance, scores)
         tick()
-    return summarise(scores, films, model.card.threshold, tolerance)
+    return summarise(scores, name, model.card.threshold, tolerance)
 
 
 def simulated_samples(count: int) -> list[Sample]:
-    """Simulated films of the card's own seeds, of which no training knows; each its own patient."""
+    """Simulated images of the card's own seeds, of which no training knows; each its own patient."""
     samples = []
     for seed in CARD.take(count):
         phantom = simulate_chest(seed, size=(640, 640))
@@ -106,7 +106,7 @@ def simulated_samples(count: int) -> list[Sample]:
 
 
 def with_evaluation(card: BundleCard, evaluation: Evaluation) -> BundleCard:
-    """The card with one set's scores, in place of older ones on the same films."""
+    """The card with one set's scores, in place of older ones on the same images."""
     others = tuple(scores for scores in card.evaluations if scores.name != evaluation.name)
     return card.model_copy(update={"evaluations": (*others, evaluation)})
 
@@ -116,13 +116,13 @@ def evaluate_guard(model: LoadedModel, samples: Sequence[Sample] = ()) -> tuple[
 
     Args:
         model: A model with a guard.
-        samples: Real frontal films, to be turned.
+        samples: Real frontal radiographs, to be turned.
 
     Returns:
         One report a kind.
     """
     caught: dict[str, list[bool]] = {}
-    for kind, image in chain(other_sources(), turned_films(samples)):
+    for kind, image in chain(other_sources(), turned_images(samples)):
         _, far = _verdict(model, _captured(model, torch.from_numpy(model.prepare(image)[0])[None], ()))
         caught.setdefault(kind, []).append(far)
     return tuple(
@@ -151,10 +151,10 @@ def _verdict(model: LoadedModel, seen: Captured[list[SaliencyMap]]) -> tuple[flo
     return probability, bool(guard.distances(guard.join(seen.features))[0] >= guard.threshold)
 
 
-def score_film(
+def score_image(
     model: LoadedModel, sample: Sample, methods: Sequence[str], tolerance: float, scores: Scores
 ) -> None:
-    """Measure one film and add it to the scores."""
+    """Measure one image and add it to the scores."""
     image = sample.read()
     array, frame = model.prepare(image)
     images = torch.from_numpy(array)[None]
@@ -178,7 +178,7 @@ def score_film(
 
 
 def _centre(image: Image) -> FloatArray:
-    """A map whose only peak is the film's middle."""
+    """A map whose only peak is the image's middle."""
     saliency = np.zeros(image.size, dtype=np.float32)
     saliency[image.height // 2, image.width // 2] = 1
     return saliency

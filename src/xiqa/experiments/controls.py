@@ -22,13 +22,14 @@ def control_maps(name: str, images: Tensor, keys: list[str], seed: int = 0) -> T
     r"""The maps of a control for a batch.
 
     - ``centre``: :math:`e^{-d^2 / 2 s^2}` with the distance d from the middle and s a quarter of the side;
-    - ``random``: uniform noise on a grid of 16 x 16 cells, another one for each film, the same at every call;
+    - ``random``: uniform noise on a grid of 16 x 16 cells, another one for each image, the same at every
+      call;
     - ``edges``: the length of Sobel's gradient of the grey values.
 
     Args:
         name: One of `CONTROLS`.
         images: ``(N, C, H, W)``.
-        keys: Name of each film.
+        keys: Name of each image.
         seed: Of the random maps.
 
     Returns:

@@ -153,7 +153,7 @@ def _curves(rows: pd.DataFrame, spec: FigureSpec, experiment: Experiment, plt: A
         for name, line in _grouped(panel, _told(points, spec.lines)):
             _band(axis, line, name, lines.index(name), experiment)
         axis.set_title(title, fontsize=9)
-        axis.set_xlabel("share of the film altered")
+        axis.set_xlabel("share of the image altered")
         axis.locator_params(axis="x", nbins=5)
         axis.grid(color="#dddddd", linewidth=0.6)
     axes[0][0].set_ylabel("fall of the explained class's score")
@@ -232,10 +232,10 @@ def _means(
 ) -> dict[str, tuple[float, float, float]]:
     found = {}
     for name, group in _grouped(rows, keys):
-        films = group.groupby("image", sort=False).agg({"patient": "first", "value": "mean"})
+        images = group.groupby("image", sort=False).agg({"patient": "first", "value": "mean"})
         one = mean_intervals(
-            {name: films["value"].to_numpy(dtype=float)},
-            [str(patient) for patient in films["patient"]],
+            {name: images["value"].to_numpy(dtype=float)},
+            [str(patient) for patient in images["patient"]],
             bounds=bounds_of(label, experiment),
             resamples=min(2000, experiment.resamples),
             seed=experiment.seed,

@@ -1,4 +1,4 @@
-"""Pictures of maps beside the film they are of; only of simulated films, which may be shown to anyone."""
+"""Pictures of maps beside the image they are of; only of simulated images, which may be shown to anyone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 
 from xiqa.datasets.groups import members
 from xiqa.errors import ConfigError
-from xiqa.experiments.films import Film, Loaded
-from xiqa.experiments.networks import Subject, layers_of
+from xiqa.experiments.cases import Case, Loaded
+from xiqa.experiments.networks import NetworkState, layers_of
 from xiqa.experiments.recipe import Gallery
 from xiqa.experiments.run import Plan
 from xiqa.geometry import Box, Frame, Point
@@ -28,58 +28,58 @@ CELL = 250
 
 
 def draw_gallery(planned: Plan, spec: Gallery, path: Path) -> bool:
-    """Draw one gallery and write it, where any film is as it wants.
+    """Draw one gallery and write it, where any image is as it wants.
 
     Args:
-        planned: The experiment; its films are simulated.
+        planned: The experiment; its images are simulated.
         spec: What to show.
         path: Where to, as JPEG or PNG.
 
     Returns:
-        Whether there was a film to show.
+        Whether there was an image to show.
 
     Raises:
-        ConfigError: The films are real.
+        ConfigError: The images are real.
     """
     if planned.experiment.data.source == "folder":
         raise ConfigError(
-            "pictures are made of simulated films only", expected="data.source = 'grid' or 'ward'"
+            "pictures are made of simulated images only", expected="data.source = 'grid' or 'ward'"
         )
-    subjects: dict[tuple[str, str], Subject] = {}
-    for subject in planned.subjects:  # one seed a state is enough for a picture
-        subjects.setdefault((subject.model, subject.state), subject)
-    models = [(subject, subject.load()) for subject in subjects.values()]
-    chosen = _choose(planned.films, models[0][1], spec)
+    network_states: dict[tuple[str, str], NetworkState] = {}
+    for network_state in planned.network_states:  # one seed a state is enough for a picture
+        network_states.setdefault((network_state.model, network_state.state), network_state)
+    models = [(network_state, network_state.load()) for network_state in network_states.values()]
+    chosen = _choose(planned.cases, models[0][1], spec)
     if not chosen:
         return False
     methods = list(spec.methods or planned.experiment.methods)
     tiles: list[Image] = []
     captions: list[str] = []
-    for film, loaded, told in chosen:
+    for case, loaded, told in chosen:
         tiles.append(_picture(loaded, None, None))
-        captions.append(f"{film.key}: {told}")
-        for subject, model in models:
+        captions.append(f"{case.key}: {told}")
+        for network_state, model in models:
             for method, sigma, values, frame in _maps(model, loaded, methods, planned.experiment.smoothing):
                 tiles.append(_picture(loaded, values, frame))
-                captions.append(_caption(subject, method, sigma, planned))
+                captions.append(_caption(network_state, method, sigma, planned))
     columns = len(tiles) // len(chosen)
     contact_sheet(tiles, captions=captions, columns=columns, cell=CELL).save(path, quality=80)
     return True
 
 
-def _caption(subject: Subject, method: str, sigma: float, planned: Plan) -> str:
+def _caption(network_state: NetworkState, method: str, sigma: float, planned: Plan) -> str:
     """What tells one column from the others."""
-    parts: list[str] = [subject.state] if len({one.state for one in planned.subjects}) > 1 else []
-    parts += [subject.model] if len({one.model for one in planned.subjects}) > 1 else []
+    parts: list[str] = [network_state.state] if len({one.state for one in planned.network_states}) > 1 else []
+    parts += [network_state.model] if len({one.model for one in planned.network_states}) > 1 else []
     parts += [f"smoothed {sigma:g}" if sigma else "raw"] if len(planned.experiment.smoothing) > 1 else []
     return " ".join([*parts, method])
 
 
-def _choose(films: list[Film], model: LoadedModel, spec: Gallery) -> list[tuple[Film, Loaded, str]]:
-    """The first films that are as the gallery wants, judged by the first network."""
-    chosen: list[tuple[Film, Loaded, str]] = []
-    for film in films:
-        loaded = film.load()
+def _choose(cases: list[Case], model: LoadedModel, spec: Gallery) -> list[tuple[Case, Loaded, str]]:
+    """The first images that are as the gallery wants, judged by the first network."""
+    chosen: list[tuple[Case, Loaded, str]] = []
+    for case in cases:
+        loaded = case.load()
         array, _ = model.prepare(loaded.image)
         with torch.inference_mode():
             probability = float(model.probability(model.network(torch.from_numpy(array)[None]))[0])
@@ -92,7 +92,7 @@ def _choose(films: list[Film], model: LoadedModel, spec: Gallery) -> list[tuple[
             "missed": poor and not called,
         }[spec.choose]
         if wanted:
-            chosen.append((film, loaded, f"{'poor' if poor else 'good'}, p = {probability:.2f}"))
+            chosen.append((case, loaded, f"{'poor' if poor else 'good'}, p = {probability:.2f}"))
         if len(chosen) == spec.count:
             break
     return chosen
@@ -101,7 +101,7 @@ def _choose(films: list[Film], model: LoadedModel, spec: Gallery) -> list[tuple[
 def _maps(
     model: LoadedModel, loaded: Loaded, methods: list[str], smoothing: tuple[float, ...]
 ) -> list[tuple[str, float, np.ndarray, Frame]]:
-    """The maps of one film on the network's grid."""
+    """The maps of one image on the network's grid."""
     array, frame = model.prepare(loaded.image)
     images = torch.from_numpy(array)[None]
     maps = explain(model.network, images, methods, target=model.card.poor_class, layers=layers_of(model))
@@ -113,7 +113,7 @@ def _maps(
 
 
 def _picture(loaded: Loaded, values: np.ndarray | None, frame: Frame | None) -> Image:
-    """The film with its map, the map's peak and the boxes of its problems."""
+    """The image with its map, the map's peak and the boxes of its problems."""
     boxes = [Finding(peak=one.box.centre, box=one.box, score=1.0) for one in members(loaded.annotations)]
     saliency, places = None, boxes
     if values is not None and frame is not None:

@@ -1,4 +1,4 @@
-"""One batch of films under one network: maps from one shared capture, and every measure of each map."""
+"""One batch of images under one network: maps from one shared capture, and every measure of each map."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.assessment.runtimes.folding import folded
+from xiqa.experiments.cases import Case
 from xiqa.experiments.controls import CONTROLS, control_maps
-from xiqa.experiments.films import Film
 from xiqa.experiments.networks import NetworkState, layers_of, network_hash
 from xiqa.experiments.recipe import Alteration, Experiment, Measure
 from xiqa.experiments.scored import Maps, Prepared, Row, ScoredMap
@@ -100,14 +100,14 @@ class Evaluator:
 
     # --- one batch
 
-    def rows(self, films: Sequence[tuple[int, Film]]) -> list[Row]:
-        """Everything that the recipe asks of these films, as long rows.
+    def rows(self, cases: Sequence[tuple[int, Case]]) -> list[Row]:
+        """Everything that the recipe asks of these images, as long rows.
 
         Args:
-            films: Films, each with its place in the experiment's draw, by which measures are limited.
+            cases: Images, each with its place in the experiment's draw, by which measures are limited.
         """
-        batch = [self._prepare(film) for _, film in films]
-        places = [place for place, _ in films]
+        batch = [self._prepare(case) for _, case in cases]
+        places = [place for place, _ in cases]
         images = torch.stack([one.array for one in batch]).contiguous(memory_format=torch.channels_last)
         logits, clean = self._explain(images, batch)
         found = self._verdicts(batch, logits, "none")
@@ -121,24 +121,24 @@ class Evaluator:
             found += self._score(batch, places, changed, maps, alteration.name, before)
         return found
 
-    def _prepare(self, film: Film) -> Prepared:
-        loaded = film.load()
+    def _prepare(self, case: Case) -> Prepared:
+        loaded = case.load()
         array, frame = self.model.prepare(loaded.image)
         row: Row = {
-            "image": film.key,
-            "patient": film.patient,
+            "image": case.key,
+            "patient": case.patient,
             "label": loaded.label,
-            "group": film.group,
+            "group": case.group,
             "outcome": "",
             "model": self.network_state.model,
             "state": self.network_state.state,
             "seed": self.network_state.seed,
             "model_hash": self.hash,
         }
-        return Prepared(film, loaded, torch.from_numpy(array).to(self._device), frame, row)
+        return Prepared(case, loaded, torch.from_numpy(array).to(self._device), frame, row)
 
     def _altered(self, one: Prepared, how: Alteration) -> Tensor:
-        """The film's input after a change."""
+        """The image's input after a change."""
         if how.attack:
             target = self.model.card.poor_class
             return attacked(self.network, one.array, target, how.attack, how.epsilon)
@@ -151,7 +151,7 @@ class Evaluator:
         return one.array * kept + one.array.mean(dim=(1, 2), keepdim=True) * (1 - kept)
 
     def _verdicts(self, batch: list[Prepared], logits: Tensor, alteration: str) -> list[Row]:
-        """How the network judges each film; the first judgement is the outcome that all rows are told by."""
+        """How the network judges each image; the first judgement is the outcome that all rows are told by."""
         found: list[Row] = []
         for one, rows in zip(batch, judge(self.model, batch, logits), strict=True):
             if alteration == "none":
@@ -224,7 +224,7 @@ class Evaluator:
         return torch.stack(large)
 
     def _controls(self, images: Tensor, batch: list[Prepared], logits: Tensor) -> list[_Explained]:
-        seed, keys = self.experiment.seed, [one.film.key for one in batch]
+        seed, keys = self.experiment.seed, [one.case.key for one in batch]
         found = []
         for name in CONTROLS:
 
@@ -262,7 +262,7 @@ class Evaluator:
                     scored = ScoredMap(
                         network=self.network,
                         probe=self.probe,
-                        film=one,
+                        case=one,
                         image=images[number],
                         values=maps.values[number],
                         clean=clean[number],
@@ -278,7 +278,7 @@ class Evaluator:
     def _is_wanted(
         self, measure: Measure, info: MetricInfo, one: Prepared, place: int, alteration: str
     ) -> bool:
-        """Whether a measure is asked of a film."""
+        """Whether a measure is asked of an image."""
         if info.kind == "agreement" and alteration == "none":
             return False  # every map agrees with itself
         if measure.correct_only and self.network_state.state == "trained" and one.row["outcome"] not in RIGHT:

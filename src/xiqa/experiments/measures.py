@@ -30,13 +30,13 @@ VERDICTS: Mapping[str, bool] = {
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """A measure of a whole set of films; higher is better, in [0, 1].
+    """A measure of a whole set of images; higher is better, in [0, 1].
 
     Attributes:
-        of: The films' measure that it is made from.
-        value: From that and from labels, 1 for the films of the class that the rows are about, or else for
+        of: The images' measure that it is made from.
+        value: From that and from labels, 1 for the images of the class that the rows are about, or else for
             the poor ones.
-        by_rank: Whether only the films' order counts, so that two networks are exchanged rank by rank.
+        by_rank: Whether only the images' order counts, so that two networks are exchanged rank by rank.
     """
 
     of: str

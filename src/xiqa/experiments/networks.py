@@ -20,7 +20,7 @@ from xiqa.simulation.seeds import BATCH_NORM
 
 __all__ = ["NetworkState", "fit_batch_norm", "network_hash", "states_of"]
 
-FITTED_ON = 8  # simulated films
+FITTED_ON = 8  # simulated images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +88,7 @@ def _load(bundle: str, state: State, seed: int) -> LoadedModel:
         )
     if state == "semi":
         _copy_backbone(trained.network, network)
-    fit_batch_norm(network, _films(trained))
+    fit_batch_norm(network, _simulated_images(trained))
     return replace(trained, network=network.eval(), guard=None)
 
 
@@ -105,12 +105,12 @@ def _copy_backbone(trained: nn.Module, network: nn.Module) -> None:
     network.load_state_dict(kept, strict=False)
 
 
-def _films(model: LoadedModel) -> Tensor:
-    """Simulated films as the network takes them."""
+def _simulated_images(model: LoadedModel) -> Tensor:
+    """Simulated images as the network takes them."""
     size = model.card.preprocessing.size
     sides = (max(size[0], 96), max(size[1], 96))
-    films = [simulate_chest(seed, size=sides) for seed in BATCH_NORM.take(FITTED_ON)]
-    return torch.stack([torch.from_numpy(model.prepare(film.image)[0]) for film in films])
+    radiographs = [simulate_chest(seed, size=sides) for seed in BATCH_NORM.take(FITTED_ON)]
+    return torch.stack([torch.from_numpy(model.prepare(radiograph.image)[0]) for radiograph in radiographs])
 
 
 def fit_batch_norm(network: nn.Module, images: Tensor) -> None:

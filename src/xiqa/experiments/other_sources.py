@@ -1,8 +1,8 @@
 """Images that a model of frontal chest radiographs was not made for, to try its guard on.
 
-A committed list, made from nothing but seeds and scikit-image's own pictures; where the hospital's films are
-at hand, they are turned as well. The drawn radiographs (hand, lateral chest, abdomen) are Beer and
-Lambert's law over a few ellipsoids and rods: enough to be an X-ray of another part, not an atlas.
+A committed list, made from nothing but seeds and scikit-image's own pictures; where the hospital's
+radiographs are at hand, they are turned as well. The drawn radiographs (hand, lateral chest, abdomen) are
+Beer and Lambert's law over a few ellipsoids and rods: enough to be an X-ray of another part, not an atlas.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from xiqa.datasets import Sample
 
-__all__ = ["PHOTOGRAPHS", "other_sources", "turned_films"]
+__all__ = ["PHOTOGRAPHS", "other_sources", "turned_images"]
 
 PHOTOGRAPHS = (
     "astronaut", "brick", "camera", "cat", "cell", "clock", "coffee", "coins", "colorwheel", "grass",
@@ -35,7 +35,7 @@ SIDE = 512
 
 
 def other_sources(count: int = 20) -> Iterator[tuple[str, Image]]:
-    """Images of every kind that needs no film.
+    """Images of every kind that needs no image.
 
     Args:
         count: How many of each made kind; photographs are as many as there are.
@@ -61,17 +61,17 @@ def other_sources(count: int = 20) -> Iterator[tuple[str, Image]]:
             yield kind, Image(draw(np.random.default_rng(seed)))
     for seed in GUARD.take(count):
         yield "cardiac MR", simulate_cardiac(seed).image
-        film = simulate_chest(seed, size=(SIDE, SIDE)).image
-        yield "simulated film upside down", Image(np.ascontiguousarray(film.pixels[::-1]))
+        radiograph = simulate_chest(seed, size=(SIDE, SIDE)).image
+        yield "simulated image upside down", Image(np.ascontiguousarray(radiograph.pixels[::-1]))
 
 
-def turned_films(samples: Sequence[Sample]) -> Iterator[tuple[str, Image]]:
-    """Real frontal films as they must not lie: upside down, on their side, as a negative."""
+def turned_images(samples: Sequence[Sample]) -> Iterator[tuple[str, Image]]:
+    """Real frontal radiographs as they must not lie: upside down, on their side, as a negative."""
     for sample in samples:
         pixels = sample.read().pixels
-        yield "film upside down", Image(np.ascontiguousarray(pixels[::-1, ::-1]))
-        yield "film on its side", Image(np.ascontiguousarray(np.rot90(pixels)))
-        yield "film as a negative", Image(1 - pixels)
+        yield "image upside down", Image(np.ascontiguousarray(pixels[::-1, ::-1]))
+        yield "image on its side", Image(np.ascontiguousarray(np.rot90(pixels)))
+        yield "image as a negative", Image(1 - pixels)
 
 
 def _unit(pixels: np.ndarray) -> FloatArray:
@@ -105,12 +105,12 @@ def _rod(start: tuple[float, float], end: tuple[float, float], radius: float) ->
 
 
 def _expose(attenuation: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """A film of an attenuation: photons, noise, blur, logarithm, bright bones."""
+    """An image of an attenuation: photons, noise, blur, logarithm, bright bones."""
     photons = 3000 * np.exp(-attenuation)
     counted = rng.poisson(photons) + 1
-    film = gaussian_filter(-np.log(counted / counted.max()), 0.7)
-    low, high = np.quantile(film, (0.01, 0.995))
-    return np.asarray(np.clip((film - low) / (high - low), 0, 1), dtype=np.float32)
+    radiograph = gaussian_filter(-np.log(counted / counted.max()), 0.7)
+    low, high = np.quantile(radiograph, (0.01, 0.995))
+    return np.asarray(np.clip((radiograph - low) / (high - low), 0, 1), dtype=np.float32)
 
 
 def _hand(rng: np.random.Generator) -> FloatArray:

@@ -1,4 +1,4 @@
-"""An experiment as one TOML file: which films, networks, methods and measures, and what to show of them."""
+"""An experiment as one TOML file: which images, networks, methods and measures, and what to show of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = [
     "Alteration",
     "Experiment",
     "FigureSpec",
-    "Films",
     "Gallery",
+    "Images",
     "Measure",
     "Network",
     "TableSpec",
@@ -44,22 +44,28 @@ the tables that name it, and by no other.
 """
 
 
-class Films(Section):
-    """Which films to measure on.
+VERDICT_MEASURES = frozenset(
+    {"AUC", "accuracy", "sensitivity", "specificity", "probability", "precision", "recall", "F1", "called"}
+)
+"""What ``verdicts = true`` measures; no other measure may have such a name."""
+
+
+class Images(Section):
+    """Which images to measure on.
 
     Attributes:
         source: ``folder``: a data set of any known layout (``xiqa data check`` knows it); ``scenarios``:
-            simulated films of every scenario; ``random``: simulated films as a ward sends them.
+            simulated images of every scenario; ``random``: simulated images as a ward sends them.
         path: The folder; ``--data`` names another.
         split: Which split of the folder.
-        only: ``poor`` or ``good`` films alone.
-        limit: At most so many films, drawn by the experiment's seed; None: all.
-        count: Simulated films a scenario, or in all where they are random.
-        first: Seed of the first simulated film, by default the first of the ledger's `EXPERIMENTS`; the same
+        only: ``poor`` or ``good`` images alone.
+        limit: At most so many images, drawn by the experiment's seed; None: all.
+        count: Simulated images a scenario, or in all where they are random.
+        first: Seed of the first simulated image, by default the first of the ledger's `EXPERIMENTS`; the same
             seed shows the same patient in every scenario.
-        size: (rows, columns) of simulated films.
+        size: (rows, columns) of simulated images.
         boxes: Table of boxes in ChestX-ray14's format (``BBox_List_2017.csv``), by its place in the folder;
-            those of a film's own class become its objects.
+            those of an image's own class become its objects.
     """
 
     source: Literal["folder", "scenarios", "random"] = "folder"
@@ -81,7 +87,7 @@ class Network(Section):
         bundles: Names or folders of bundles, one a repeated training; ``--model NAME=FOLDER`` names others.
         states: ``trained``; ``imagenet``: what training starts from, the head random; ``semi``: the trained
             backbone under a random head; ``full``: the same architecture with random weights everywhere.
-            Batch norm of a random network is fitted to simulated films, or its outputs would vanish.
+            Batch norm of a random network is fitted to simulated images, or its outputs would vanish.
         seeds: Of the random weights.
         methods: Further methods, of the trained network alone: those that were trained with it or for it.
     """
@@ -94,7 +100,7 @@ class Network(Section):
 
 
 class Alteration(Section):
-    """A change of the films before they are explained again; one of the three.
+    """A change of the images before they are explained again; one of the three.
 
     Attributes:
         name: What it is called in tables.
@@ -102,7 +108,7 @@ class Alteration(Section):
         degree: Of the corruption, 0 to 1.
         attack: ``fgsm``, ``pgd`` or ``deepfool``, away from the explained class.
         epsilon: Of ``fgsm`` and ``pgd``, in units of the network's input.
-        region: A region of interest, such as ``lungs``: everything beside it becomes the film's mean.
+        region: A region of interest, such as ``lungs``: everything beside it becomes the image's mean.
         keep: ``inside`` keeps the region; ``outside`` keeps everything beside it, and the region is lost.
     """
 
@@ -131,9 +137,9 @@ class Measure(Section):
         region: A region of interest, such as ``lungs``, that counts as truth instead.
         params: Parameters of the metric that differ from its defaults.
         curve: Keep the whole curve of a perturbation metric beside its value.
-        limit: Only on so many of the films, drawn by the experiment's seed; None: all.
-        correct_only: Only on films that the trained network judges rightly. What a random network gets right
-            is luck: it is measured on every film.
+        limit: Only on so many of the images, drawn by the experiment's seed; None: all.
+        correct_only: Only on images that the trained network judges rightly. What a random network gets right
+            is luck: it is measured on every image.
     """
 
     metric: str
@@ -162,7 +168,7 @@ class TableSpec(Section):
         metrics: Labels of the measures shown; empty: all.
         where: Only rows with one of these values, by key.
         reference: Values by key: every cell is compared with the one that has these values instead of
-            its own, on the same films, and the p-values of a measure are Holm-corrected together.
+            its own, on the same images, and the p-values of a measure are Holm-corrected together.
         consistency: Key over whose values the difference of means is told in a column of its own.
     """
 
@@ -213,14 +219,14 @@ class FigureSpec(Section):
 
 
 class Gallery(Section):
-    """Pictures of maps on simulated films: a row a film, a column a network's state, method and smoothing.
+    """Pictures of maps on simulated images: a row an image, a column a network's state, method and smoothing.
 
     Attributes:
         name: File name of the picture.
         title: What it shows.
-        choose: Which films of the experiment: the first, or the first that the trained network rightly calls
+        choose: Which images of the experiment: the first, or the first that the trained network rightly calls
             poor, gets wrong, calls poor without cause, or misses.
-        count: How many films.
+        count: How many images.
         methods: Methods shown; empty: the experiment's.
     """
 
@@ -238,14 +244,14 @@ class Experiment(RecipeFile):
         name: Of the experiment and its folder.
         title: What it asks.
         source: Key in ``docs/references.bib`` of the paper it follows.
-        seed: Of every draw: the choice of films, the random map, the resamples.
-        chunk: Films that are measured together; after each chunk the rows are written.
+        seed: Of every draw: the choice of images, the random map, the resamples.
+        chunk: Images that are measured together; after each chunk the rows are written.
         target: The explained class: the poor one, the true one, or the predicted one.
         profiles: ``paper`` and ``reference``; the latter always explains the predicted class.
         controls: Whether centre point, random map and edge detector stand beside the methods.
         verdicts: Whether the networks' verdicts are measured too (``AUC``, ``accuracy``, ``sensitivity``,
             ``specificity``, ``probability``; of each ``class`` of more than two ``recall``, ``precision``,
-            ``F1`` and ``AUC``, and ``called``, the share of films called so).
+            ``F1`` and ``AUC``, and ``called``, the share of images called so).
         smoothing: Widths of the Gaussian in pixels of the network's input; 0 leaves the map as it is.
         resamples: Bootstrap resamples behind each interval.
     """
@@ -261,7 +267,7 @@ class Experiment(RecipeFile):
     verdicts: bool = False
     smoothing: tuple[float, ...] = Field(default=(0.0,), min_length=1)
     resamples: int = Field(default=10_000, ge=100)
-    data: Films = Films()
+    data: Images = Images()
     models: tuple[Network, ...] = Field(min_length=1)
     methods: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = ()
@@ -283,6 +289,9 @@ class Experiment(RecipeFile):
         for what, names in named.items():
             if len(set(names)) != len(names):
                 raise ValueError(f"{what}: two have one name")
+        for measure in self.measures:
+            if measure.name in VERDICT_MEASURES:
+                raise ValueError(f"measures: {measure.name} is a measure of verdicts: give it another label")
         for figure in self.figures:
             if figure.kind == "intervals" and figure.table not in {one.name for one in self.tables}:
                 raise ValueError(f"figures: {figure.name} shows a table that is not there")

@@ -25,15 +25,15 @@ def mark(cell: Cell) -> str:
     return {True: "▲", False: "▼", None: "◆"}[cell.better]
 
 
-def cell_text(cell: Cell | None, films: int) -> str:
-    """A cell in words: value, interval, n where it is not all the films of the table, mark."""
+def cell_text(cell: Cell | None, images: int) -> str:
+    """A cell in words: value, interval, n where it is not all the images of the table, mark."""
     if cell is None or isnan(cell.interval.value):
         return NOTHING
     interval = cell.interval
     parts = [_number(interval.value)]
     if not isnan(interval.low):
         parts.append(f"[{_number(interval.low)}, {_number(interval.high)}]")
-    if interval.images != films:
+    if interval.images != images:
         parts.append(f"(n = {interval.images})")
     return " ".join([*parts, mark(cell)]).rstrip()
 
@@ -48,7 +48,7 @@ def _heads(table: ResultTable) -> list[str]:
 
 def _lines(table: ResultTable) -> list[list[str]]:
     return [
-        [*row, *(cell_text(table.cells.get((row, column)), table.films) for column in table.columns)]
+        [*row, *(cell_text(table.cells.get((row, column)), table.images) for column in table.columns)]
         for row in table.rows
     ]
 
@@ -112,7 +112,7 @@ def to_html(table: ResultTable) -> str:
     body = []
     for row in table.rows:
         names = "".join(f'<th scope="row">{escape(name)}</th>' for name in row)
-        cells = "".join(_html_cell(table.cells.get((row, column)), table.films) for column in table.columns)
+        cells = "".join(_html_cell(table.cells.get((row, column)), table.images) for column in table.columns)
         body.append(f"<tr>{names}{cells}</tr>")
     notes = " ".join(map(escape, table.notes))
     return (
@@ -121,12 +121,12 @@ def to_html(table: ResultTable) -> str:
     )
 
 
-def _html_cell(cell: Cell | None, films: int) -> str:
+def _html_cell(cell: Cell | None, images: int) -> str:
     title = ""
     if cell is not None and cell.difference is not None:
         p = "not tested" if isnan(cell.p) else f"p = {cell.p:.3g}"
         title = f' title="difference {cell.difference}, {p}"'
-    return f"<td{title}>{escape(cell_text(cell, films))}</td>"
+    return f"<td{title}>{escape(cell_text(cell, images))}</td>"
 
 
 def to_csv(table: ResultTable) -> str:
@@ -134,7 +134,7 @@ def to_csv(table: ResultTable) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        [*table.keys, "column", "value", "low", "high", "films", "patients", "difference", "difference_low",
+        [*table.keys, "column", "value", "low", "high", "images", "patients", "difference", "difference_low",
          "difference_high", "p_holm"]
     )  # fmt: skip
     for (row, column), cell in table.cells.items():

@@ -63,6 +63,6 @@ def _page(
         parts += [f"![{figure.title}]({figure.name}.png)", ""]
     for gallery in experiment.galleries:
         picture = f"![{gallery.title}]({gallery.name}.jpg)"
-        none = f"None of {len(planned.films)} films to show."
+        none = f"None of {len(planned.cases)} images to show."
         parts += [f"**{gallery.title}**", "", picture if drawn[gallery.name] else none, ""]
     return "\n".join(parts).rstrip() + "\n"

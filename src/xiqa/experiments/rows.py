@@ -1,4 +1,4 @@
-"""Long rows in Parquet: one file a chunk of films, so that a killed run loses nothing that was measured."""
+"""Long rows in Parquet: one file a chunk of images, so that a killed run loses nothing that was measured."""
 
 from __future__ import annotations
 

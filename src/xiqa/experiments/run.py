@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xiqa.errors import ConfigError
-from xiqa.experiments.films import Film, choose_films
+from xiqa.experiments.cases import Case, choose_cases
 from xiqa.experiments.measure import Evaluator
 from xiqa.experiments.networks import NetworkState, states_of
 from xiqa.experiments.recipe import Experiment
@@ -37,19 +37,19 @@ class Plan:
 
     Attributes:
         experiment: The resolved recipe.
-        films: In their order.
+        cases: In their order.
         network_states: Networks in their states.
     """
 
     experiment: Experiment
-    films: list[Film]
+    cases: list[Case]
     network_states: list[NetworkState]
 
     @property
-    def chunks(self) -> list[list[tuple[int, Film]]]:
-        """The films in chunks, each with its place in a draw by the seed, by which measures are limited."""
-        drawn = np.random.default_rng(self.experiment.seed).permutation(len(self.films)).tolist()
-        placed, size = list(zip(drawn, self.films, strict=True)), self.experiment.chunk
+    def chunks(self) -> list[list[tuple[int, Case]]]:
+        """The images in chunks, each with its place in a draw by the seed, by which measures are limited."""
+        drawn = np.random.default_rng(self.experiment.seed).permutation(len(self.cases)).tolist()
+        placed, size = list(zip(drawn, self.cases, strict=True)), self.experiment.chunk
         return [placed[start : start + size] for start in range(0, len(placed), size)]
 
     @property
@@ -60,12 +60,12 @@ class Plan:
         return len(self.chunks) * len(self.network_states)
 
     def resolved(self) -> dict[str, Any]:
-        """Everything that decides the numbers: recipe, bundles by hash, films by name."""
+        """Everything that decides the numbers: recipe, bundles by hash, images by name."""
         return {
             "recipe": self.experiment.model_dump(mode="json"),
             "bundles": {one.bundle: _identity(read_card(one.bundle)) for one in self.network_states},
-            "films": len(self.films),
-            "films_sha256": hashlib.sha256("\n".join(one.key for one in self.films).encode()).hexdigest(),
+            "images": len(self.cases),
+            "images_sha256": hashlib.sha256("\n".join(one.key for one in self.cases).encode()).hexdigest(),
         }
 
 
@@ -78,13 +78,13 @@ def _identity(card: BundleCard) -> str:
 
 
 def plan(experiment: Experiment) -> Plan:
-    """Look up films and bundles, before any work.
+    """Look up images and bundles, before any work.
 
     Raises:
         XiqaError: A folder, a bundle or the recipe does not fit.
     """
     network_states = [network_state for network in experiment.models for network_state in states_of(network)]
-    return Plan(experiment, choose_films(experiment.data, experiment.seed), network_states)
+    return Plan(experiment, choose_cases(experiment.data, experiment.seed), network_states)
 
 
 def run(
@@ -137,7 +137,7 @@ def _claim(planned: Plan, out: Path, store: RowStore, resume: bool) -> None:
         if _measured(json.loads(path.read_text(encoding="utf-8"))) != _measured(json.loads(resolved)):
             raise ConfigError(
                 f"{out} holds another run",
-                expected="the same recipe, bundles and films",
+                expected="the same recipe, bundles and images",
                 todo="name another --out",
             )
     out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""One map of one film, and every metric that may be asked of it."""
+"""One map of one image, and every metric that may be asked of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import ConfigError
-from xiqa.experiments.films import Film, Loaded, truth_of
+from xiqa.experiments.cases import Case, Loaded, truth_of
 from xiqa.experiments.recipe import Measure
 from xiqa.geometry import Frame
 from xiqa.metrics import MetricInfo
@@ -27,17 +27,17 @@ Maps = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A film ready for the network.
+    """An image ready for the network.
 
     Attributes:
-        film: Which.
+        case: Which.
         loaded: Its pixels and objects.
         array: The network's input ``(C, h, w)``.
-        frame: From the film to that.
+        frame: From the image to that.
         row: What all its rows have in common.
     """
 
-    film: Film
+    case: Case
     loaded: Loaded
     array: Tensor
     frame: Frame
@@ -51,10 +51,10 @@ class ScoredMap:
     Attributes:
         network: The explained network.
         probe: Scores batches of images.
-        film: The film.
+        case: The image.
         image: Its input ``(C, h, w)``, altered or not.
         values: The map, at layer or input size.
-        clean: The map of the unaltered film.
+        clean: The map of the unaltered image.
         sigma: Width of the Gaussian that smooths the map, pixels of the input.
         target: The explained class.
         again: Maps of other images by the same method, at the images' size.
@@ -62,7 +62,7 @@ class ScoredMap:
 
     network: nn.Module
     probe: TorchProbe
-    film: Prepared
+    case: Prepared
     image: Tensor
     values: FloatArray
     clean: FloatArray
@@ -73,15 +73,15 @@ class ScoredMap:
     _input: FloatArray | None = None
 
     def original(self) -> FloatArray:
-        """The map on the film's grid."""
+        """The map on the image's grid."""
         if self._original is None:
-            self._original = on_original(self.values, self.film.frame, self.sigma)
+            self._original = on_original(self.values, self.case.frame, self.sigma)
         return self._original
 
     def input(self) -> FloatArray:
         """The map on the network's grid."""
         if self._input is None:
-            self._input = on_input(self.values, self.film.frame, self.sigma)
+            self._input = on_input(self.values, self.case.frame, self.sigma)
         return self._input
 
     def explain(self, images: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class ScoredMap:
         maps = self.again(images)
         if self.sigma == 0:
             return maps
-        frame = self.film.frame
+        frame = self.case.frame
         return torch.stack([torch.from_numpy(on_input(one.cpu().numpy(), frame, self.sigma)) for one in maps])
 
     def rows(self, measure: Measure, info: MetricInfo) -> Iterator[Row]:
@@ -102,9 +102,9 @@ class ScoredMap:
     def _value(self, measure: Measure, info: MetricInfo) -> float:
         params = dict(measure.params)
         if info.kind == "localisation":
-            return float(info.function(self.original(), truth_of(self.film.loaded, measure), **params))
+            return float(info.function(self.original(), truth_of(self.case.loaded, measure), **params))
         if info.kind == "agreement":
-            before = on_input(self.clean, self.film.frame, self.sigma)
+            before = on_input(self.clean, self.case.frame, self.sigma)
             return float(info.function(before, self.input(), **params))
         if info.kind == "complexity":
             return float(info.function(self.input(), **params))

@@ -1,7 +1,7 @@
 """Tables of long rows: each cell with its interval by patient, compared with a reference where one is named.
 
-Films that a measure is not defined on are left out of its mean. Several seeds of one cell are averaged film
-by film first, so that a film counts once.
+Images that a measure is not defined on are left out of its mean. Several seeds of one cell are averaged image
+by image first, so that an image counts once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from xiqa.scoring.intervals import Interval, independent_pairs, interval_of, sta
 __all__ = ["SIGNIFICANT", "Cell", "ResultTable", "chosen_rows", "make_table"]
 
 Floats = NDArray[np.float64]
-Scored = tuple[Floats, Floats]  # values of films, and which of them are positive
+Scored = tuple[Floats, Floats]  # values of images, and which of them are positive
 Name = tuple[str, ...]
 
 SIGNIFICANT = 0.05
@@ -38,7 +38,7 @@ class Cell:
 
     Attributes:
         interval: The mean with its 95 % interval.
-        difference: From the reference, on the same films; None without one.
+        difference: From the reference, on the same images; None without one.
         p: Two-sided p-value of no difference, Holm-corrected within the column.
         better: Whether the difference is to the better; None where the measure has no direction.
     """
@@ -64,7 +64,7 @@ class ResultTable:
         keys: What the row names are.
         rows: Names of the rows.
         columns: Names of the columns.
-        films: How many films it is about; a cell may rest on fewer.
+        images: How many images it is about; a cell may rest on fewer.
         cells: By row and column; absent where nothing was measured.
         notes: What a reader must know.
     """
@@ -74,7 +74,7 @@ class ResultTable:
     keys: Name
     rows: list[Name]
     columns: list[Name]
-    films: int
+    images: int
     cells: dict[tuple[Name, Name], Cell]
     notes: tuple[str, ...] = ()
 
@@ -93,8 +93,8 @@ def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> R
     measured = chosen_rows(with_scenarios(rows), spec.where)
     about_classes = "class" in (*spec.rows, *spec.columns)
     measured = measured[measured["x"].isna() & ((measured["class"] != "") == about_classes)]
-    films = measured.groupby("image", sort=False)[["patient", "label", "group"]].first()
-    order = films.index
+    images = measured.groupby("image", sort=False)[["patient", "label", "group"]].first()
+    order = images.index
     found: dict[tuple[Name, Name, str], Floats] = {}
     keys = [*spec.rows, *(key for key in spec.columns if key != "metric"), "metric"]
     for names, group in measured.groupby(keys, sort=False, observed=True):
@@ -114,7 +114,7 @@ def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> R
         raise ConfigError(
             f"nothing was measured for the table {spec.name}", todo="look at its metrics and where"
         )
-    layout = _Layout(spec, experiment, films, found)
+    layout = _Layout(spec, experiment, images, found)
     return layout.table()
 
 
@@ -140,12 +140,12 @@ class _Layout:
 
     spec: TableSpec
     experiment: Experiment
-    films: pd.DataFrame
+    images: pd.DataFrame
     found: dict[tuple[Name, Name, str], Floats]
 
     @property
     def patients(self) -> list[str]:
-        return [str(one) for one in self.films["patient"]]
+        return [str(one) for one in self.images["patient"]]
 
     def table(self) -> ResultTable:
         labels = list(dict.fromkeys(label for _, _, label in self.found))
@@ -167,7 +167,7 @@ class _Layout:
             keys=self.spec.rows,
             rows=rows,
             columns=columns,
-            films=len(self.films),
+            images=len(self.images),
             cells=cells,
             notes=tuple(self._notes()),
         )
@@ -175,16 +175,16 @@ class _Layout:
     def _notes(self) -> list[str]:
         patients = len(set(self.patients))
         notes = [
-            f"n = {len(self.films)} films of {patients} patients; a cell that rests on fewer, those its"
+            f"n = {len(self.images)} images of {patients} patients; a cell that rests on fewer, those its"
             " measure is defined on, tells its own n. 95 % intervals by patient: bootstrap; exact where all"
-            " films stand at one end of the range; none of a single patient."
+            " images stand at one end of the range; none of a single patient."
         ]
         if self.spec.reference:
             told = ", ".join(f"{key} = {value}" for key, value in self.spec.reference.items())
             notes.append(
                 f"No test below {FEWEST} patients."
                 if patients < FEWEST
-                else f"Compared on the same films with {told}: ▲ better, ▼ worse, ◆ different"
+                else f"Compared on the same images with {told}: ▲ better, ▼ worse, ◆ different"
                 " (p < 0.05 by exchange of whole patients, after Holm's correction over each measure's"
                 " comparisons)."
             )
@@ -218,10 +218,10 @@ class _Layout:
         return other if (row, column) != key and other in names else None
 
     def _truth(self, key: tuple[Name, Name]) -> Floats:
-        """1 for the films that a statistic of a cell counts as positive, 0 for the others."""
+        """1 for the images that a statistic of a cell counts as positive, 0 for the others."""
         named = dict(zip((*self.spec.rows, *self.spec.columns), (*key[0], *key[1]), strict=True))
-        films = self.films
-        positive = films["group"] == named["class"] if "class" in named else films["label"] == 1
+        images = self.images
+        positive = images["group"] == named["class"] if "class" in named else images["label"] == 1
         return np.asarray(positive, dtype=np.float64)
 
     def _intervals(
@@ -264,7 +264,7 @@ class _Layout:
         }
 
     def _statistic(self, label: str, columns: list[Scored]) -> Interval:
-        """The statistic of one column, or of the first less that of the second, on films that all have."""
+        """The statistic of one column, or of the first less that of the second, on images that all have."""
         known = np.logical_and.reduce([np.isfinite(scores) for scores, _ in columns])
         function = STATISTICS[label].value
 
@@ -290,7 +290,7 @@ class _Layout:
             known = np.isfinite(scores) & np.isfinite(others)
             scores, others = (_ranked(np.where(known, column, nan)) for column in (scores, others))
         return exchange_p(
-            lambda values, films: statistic.value(values, truth[films]),
+            lambda values, images: statistic.value(values, truth[images]),
             scores,
             others,
             self.patients,
@@ -326,7 +326,7 @@ class _Layout:
                         float(_mean_gap(np.nanmean(table, axis=0)[None])[0]),
                         _mean_gap(draws),
                         images=int(shown.sum()),
-                        patients=len(set(self.films["patient"].to_numpy()[shown])),
+                        patients=len(set(self.images["patient"].to_numpy()[shown])),
                         bounds=(-inf, inf),
                     )
                 )

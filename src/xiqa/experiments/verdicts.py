@@ -1,4 +1,4 @@
-"""What a network says of each film, and whether it is right."""
+"""What a network says of each image, and whether it is right."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xiqa.models.outputs import class_scores
 __all__ = ["RIGHT", "judge", "outcome", "true_class"]
 
 RIGHT = ("right", "hit", "rightly clean")
-"""The outcomes of films that a network judges rightly."""
+"""The outcomes of images that a network judges rightly."""
 
 
 def judge(model: LoadedModel, batch: Sequence[Prepared], logits: Tensor) -> Iterator[list[Row]]:
@@ -24,11 +24,11 @@ def judge(model: LoadedModel, batch: Sequence[Prepared], logits: Tensor) -> Iter
 
     Args:
         model: The network.
-        batch: Its films.
+        batch: Its images.
         logits: ``(N, K)`` of them.
 
     Yields:
-        One list a film; its first two rows are ``probability`` (of poor quality) and ``accuracy``. Of more
+        One list an image; its first two rows are ``probability`` (of poor quality) and ``accuracy``. Of more
         than two classes each has its own ``probability``, and ``called`` tells whether it is the likeliest.
     """
     card = model.card
@@ -52,7 +52,7 @@ def judge(model: LoadedModel, batch: Sequence[Prepared], logits: Tensor) -> Iter
 
 
 def outcome(card: BundleCard, one: Prepared, *, right: bool) -> str:
-    """The verdict in words, by which tables can tell films apart."""
+    """The verdict in words, by which tables can tell images apart."""
     if len(card.classes) > 2:
         return "right" if right else "wrong"
     if one.loaded.label == 1:
@@ -61,15 +61,15 @@ def outcome(card: BundleCard, one: Prepared, *, right: bool) -> str:
 
 
 def true_class(card: BundleCard, one: Prepared) -> int:
-    """The network's index of a film's true class.
+    """The network's index of an image's true class.
 
     Raises:
         ConfigError: The network does not know it.
     """
     if len(card.classes) == 2:
         return card.poor_class if one.loaded.label == 1 else 1 - card.poor_class
-    if one.film.group not in card.classes:
+    if one.case.group not in card.classes:
         raise ConfigError(
-            f"{card.name} does not know the class {one.film.group!r}", expected=", ".join(card.classes)
+            f"{card.name} does not know the class {one.case.group!r}", expected=", ".join(card.classes)
         )
-    return card.classes.index(one.film.group)
+    return card.classes.index(one.case.group)

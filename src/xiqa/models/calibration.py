@@ -57,22 +57,22 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
 
     .. math:: \hat T = \arg\min_T -\sum_n \log \mathrm{softmax}(z_n / T)_{y_n}
 
-    One number cannot change the order of the films, only how sure the network sounds. Source:
+    One number cannot change the order of the images, only how sure the network sounds. Source:
     ``guo2017calibration``; here the minimum is searched on :math:`\log T` within [-4, 4].
 
     Args:
-        logits: ``(N, K)`` of films that were not trained on.
+        logits: ``(N, K)`` of images that were not trained on.
         labels: ``(N,)`` classes.
 
     Returns:
         The temperature.
 
     Raises:
-        ModelError: There are no films, or only one class among them.
+        ModelError: There are no images, or only one class among them.
     """
     scores, classes = _two_sided(logits), np.asarray(labels, dtype=np.int64)
     if len(np.unique(classes)) < 2:
-        raise ModelError("cannot fit a temperature", expected="films of two classes or more")
+        raise ModelError("cannot fit a temperature", expected="images of two classes or more")
 
     def loss(log_temperature: float) -> float:
         logs = log_softmax(scores / np.exp(log_temperature), axis=1)
@@ -87,19 +87,19 @@ def fit_platt(margins: ArrayLike, outcomes: ArrayLike) -> tuple[float, float]:
 
     .. math:: (\hat T, \hat s) = \arg\min -\sum_n \big[ t_n \log p_n + (1 - t_n) \log(1 - p_n) \big]
 
-    with the smoothed targets :math:`t = (n_+ + 1)/(n_+ + 2)` for a poor film and :math:`1/(n_- + 2)` for a
-    good one, so that films that can be told apart perfectly do not call for infinite certainty. Where a
+    with the smoothed targets :math:`t = (n_+ + 1)/(n_+ + 2)` for a poor image and :math:`1/(n_- + 2)` for a
+    good one, so that images that can be told apart perfectly do not call for infinite certainty. Where a
     temperature alone cannot move the point of even odds, the shift can. Source: ``platt1999probabilistic``.
 
     Args:
         margins: ``(N,)``: logit of the poor class less that of the good one.
-        outcomes: ``(N,)`` of 0 and 1, whether the film is poor.
+        outcomes: ``(N,)`` of 0 and 1, whether the image is poor.
 
     Returns:
         Temperature and shift.
 
     Raises:
-        ModelError: All films have the same outcome.
+        ModelError: All images have the same outcome.
     """
     values, targets = np.asarray(margins, dtype=np.float64), _smoothed(np.asarray(outcomes, dtype=bool))
     spread = float(values.std()) or 1.0
@@ -111,7 +111,7 @@ def fit_platt(margins: ArrayLike, outcomes: ArrayLike) -> tuple[float, float]:
 
     slope, offset = minimize(loss, np.array([1.0, 0.0]), method="BFGS").x
     if slope <= 0:
-        raise ModelError("cannot calibrate", expected="higher scores for poorer films", got="lower ones")
+        raise ModelError("cannot calibrate", expected="higher scores for poorer images", got="lower ones")
     return float(spread / slope), float(offset * spread / slope)
 
 
@@ -120,19 +120,19 @@ def fit_beta(probabilities: ArrayLike, outcomes: ArrayLike) -> Beta:
 
     .. math:: q = \sigma\big(a \log p - b \log(1 - p) + c\big), \qquad a, b > 0
 
-    Where a sigmoid's scores pile up at one end (good films all say "nothing found" alike), one slope for both
-    ends is not enough: here each has its own. The targets are smoothed as in `fit_platt`. Source:
+    Where a sigmoid's scores pile up at one end (good images all say "nothing found" alike), one slope for
+    both ends is not enough: here each has its own. The targets are smoothed as in `fit_platt`. Source:
     ``kull2017beta``.
 
     Args:
         probabilities: ``(N,)`` of the poor class, in [0, 1].
-        outcomes: ``(N,)`` of 0 and 1, whether the film is poor.
+        outcomes: ``(N,)`` of 0 and 1, whether the image is poor.
 
     Returns:
         (a, b, c).
 
     Raises:
-        ModelError: All films have the same outcome.
+        ModelError: All images have the same outcome.
     """
     predicted = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-12, 1 - 1e-12)
     targets = _smoothed(np.asarray(outcomes, dtype=bool))
@@ -147,9 +147,9 @@ def fit_beta(probabilities: ArrayLike, outcomes: ArrayLike) -> Beta:
 
 
 def threshold_at_sensitivity(probabilities: ArrayLike, outcomes: ArrayLike, sensitivity: float) -> float:
-    """The highest threshold at which at least this share of the poor films is found.
+    """The highest threshold at which at least this share of the poor images is found.
 
-    A film counts as poor from the threshold on (``p >= threshold``).
+    An image counts as poor from the threshold on (``p >= threshold``).
 
     Args:
         probabilities: ``(N,)`` of the poor class.
@@ -157,17 +157,17 @@ def threshold_at_sensitivity(probabilities: ArrayLike, outcomes: ArrayLike, sens
         sensitivity: Wanted, in (0, 1].
 
     Returns:
-        The threshold: halfway to the next lower probability of any film, so that rounding moves no film.
+        The threshold: halfway to the next lower probability of any image, so that rounding moves no image.
 
     Raises:
-        ModelError: No film is poor.
+        ModelError: No image is poor.
 
     >>> threshold_at_sensitivity([0.9, 0.8, 0.4, 0.3, 0.1], [1, 1, 1, 0, 0], 0.66)
     0.6
     """
     predicted, poor = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=bool)
     if not poor.any():
-        raise ModelError("cannot choose a threshold", expected="at least one poor film")
+        raise ModelError("cannot choose a threshold", expected="at least one poor image")
     found = np.sort(predicted[poor])[::-1]
     lowest = found[int(np.ceil(sensitivity * len(found) - 1e-9)) - 1]
     below = predicted[predicted < lowest]
@@ -188,10 +188,10 @@ def band_around(threshold: float, half_width: float) -> tuple[float, float]:
 
 
 def _smoothed(poor: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Targets that a finite number of films can vouch for, of `fit_platt`."""
+    """Targets that a finite number of images can vouch for, of `fit_platt`."""
     count = int(poor.sum())
     if count in (0, len(poor)):
-        raise ModelError("cannot calibrate", expected="films of both classes")
+        raise ModelError("cannot calibrate", expected="images of both classes")
     return np.where(poor, (count + 1) / (count + 2), 1 / (len(poor) - count + 2))
 
 

@@ -107,9 +107,9 @@ class BundleCard(SealedCard):
         temperature: The logits are divided by it.
         beta: (a, b, c) of the map from the poor class's probability to the calibrated one; see
             `xiqa.models.calibration.probability_of`.
-        threshold: Calibrated probability of the poor class from which a film is poor.
+        threshold: Calibrated probability of the poor class from which an image is poor.
         outputs: What the network's outputs mean; by default, that of one poor class among several.
-        review_band: Calibrated probabilities between which a person looks at the film.
+        review_band: Calibrated probabilities between which a person looks at the image.
         method: Saliency method that an assessment uses unless told otherwise.
         guard_layers: Modules whose pooled outputs the guard looks at; empty: no guard.
         recipe: The resolved training recipe.

@@ -28,6 +28,8 @@ def upgraded_card(content: dict[str, Any]) -> dict[str, Any]:
             holder["preprocessing"] = _preprocessing(holder["preprocessing"])
     if recipe:
         card["recipe"] = recipe
+    if "films" in recipe.get("data", {}):
+        recipe["data"] = _renamed(recipe["data"], {"films": "images"})
     if "evaluations" in card:
         card["evaluations"] = [_evaluation(entry) for entry in card["evaluations"]]
     return card

@@ -25,7 +25,7 @@ def pooled(grid: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guard:
-    r"""A Gaussian around each source of training films, all of one shape: a few axes and an even rest.
+    r"""A Gaussian around each source of training images, all of one shape: a few axes and an even rest.
 
     With features :math:`f` standardised around a source's centre :math:`c`, axes :math:`U` with variances
     :math:`\lambda_k` and the rest's mean variance :math:`\sigma^2`, the squared distance is
@@ -100,23 +100,23 @@ def fit_guard(
     sources: Sequence[str] | None = None,
     axes: int = 48,
 ) -> Guard:
-    """Fit a guard to training films' features.
+    """Fit a guard to training images' features.
 
     Args:
-        features: ``(N, F)`` of the films that the network was made for.
+        features: ``(N, F)`` of the images that the network was made for.
         layers: Where they come from.
         threshold: Distance from which an image is caught.
-        sources: ``(N,)`` where each film comes from; None: all from one.
-        axes: How many principal axes to keep; fewer where there are fewer films.
+        sources: ``(N,)`` where each image comes from; None: all from one.
+        axes: How many principal axes to keep; fewer where there are fewer images.
 
     Returns:
         The guard.
 
     Raises:
-        ModelError: Fewer than three films.
+        ModelError: Fewer than three images.
     """
     if len(features) < 3:
-        raise ModelError("cannot fit a guard", expected="three films or more", got=str(len(features)))
+        raise ModelError("cannot fit a guard", expected="three images or more", got=str(len(features)))
     features = features.double()
     names = list(dict.fromkeys(sources)) if sources else [""]
     source = torch.tensor([names.index(name) for name in sources] if sources else [0] * len(features))
@@ -148,7 +148,7 @@ def out_of_fold_distances(
     folds: int = 5,
     axes: int = 48,
 ) -> Tensor:
-    """Each film's distance to a guard fitted without its patient: honest numbers for a threshold.
+    """Each image's distance to a guard fitted without its patient: honest numbers for a threshold.
 
     Args:
         features: ``(N, F)``.

@@ -56,7 +56,7 @@ def _numbers(values: Iterable[float]) -> str:
 
 
 def _evaluation(scores: Evaluation) -> list[str]:
-    """The section of one set of films."""
+    """The section of one set of images."""
     rows = [
         ("AUC", str(scores.auc)),
         ("Sensitivity at the threshold", str(scores.sensitivity)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image as Pillow
 
-from xiqa.report.overlay import film_picture
+from xiqa.report.overlay import picture_of
 from xiqa.saliency.placing import on_picture
 from xiqa.types import FloatArray, Image, SaliencyMap
 
@@ -43,7 +43,7 @@ class Curve(Protocol):
 
 def masked_picture(image: Image, mask: SaliencyMap, long_side: int = 360) -> Pillow.Image:
     """The image, darkened where a mask in [0, 1] does not show it, RGB."""
-    picture = film_picture(image, long_side).convert("RGB")
+    picture = picture_of(image, long_side).convert("RGB")
     shown = on_picture(mask, image.size, (picture.height, picture.width))[..., None]
     pixels: NDArray[Any] = np.asarray(picture, dtype=np.float32)
     tint = np.array([90, 60, 140], dtype=np.float32) * SHADE
@@ -86,7 +86,7 @@ def draw_area_curves(
         figure = plt.figure(figsize=(2.1 * columns, 2.3 * len(rows) + 3.2), layout="constrained")
         grid = figure.add_gridspec(len(rows) + 1, columns, height_ratios=[2.2] * len(rows) + [3.0])
         for line, (name, masks) in enumerate(rows.items()):
-            _show(figure.add_subplot(grid[line, 0]), film_picture(image, 360), name)
+            _show(figure.add_subplot(grid[line, 0]), picture_of(image, 360), name)
             for place, mask in enumerate(masks):
                 curve = known[name]
                 told = f"area {100 * curve.areas[place]:.1f} %: {curve.scores[place]:.2f}"

@@ -57,7 +57,7 @@ def report_page(report: ClassifierReport) -> str:
     head = ("Class", "Precision", "Recall", "F1", "Support", "AUC", "Calibration error")
     right = "images called right" if report.exclusive else "answers right"
     parts = [
-        f"# {report.name}: {report.films}",
+        f"# {report.name}: {report.split}",
         f"{report.images} images; {report.accuracy:.1%} of the {right}.",
         _table(head, rows),
         "## Confusion",
@@ -90,7 +90,7 @@ def draw_report(report: ClassifierReport, path: Path) -> None:
     _draw_reliability(axes[0, 1], report)
     _draw_scores(axes[1, 0], report)
     draw_history(axes[1, 1], report)
-    figure.suptitle(f"{report.name}: {report.films}, {report.images} images")
+    figure.suptitle(f"{report.name}: {report.split}, {report.images} images")
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 

@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from xiqa.errors import GeometryError
-from xiqa.report.overlay import film_picture
+from xiqa.report.overlay import picture_of
 from xiqa.types import Annotation, Image
 
 __all__ = ["contact_sheet"]
@@ -68,7 +68,7 @@ def contact_sheet(
 
 def _picture(image: Image, annotations: Sequence[Annotation], cell: int) -> Pillow.Image:
     """One image within a cell, with its boxes."""
-    picture = film_picture(image, cell).convert("RGB")
+    picture = picture_of(image, cell).convert("RGB")
     scale = picture.width / image.width, picture.height / image.height
     pen = ImageDraw.Draw(picture)
     for annotation in annotations:

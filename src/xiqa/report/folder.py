@@ -15,7 +15,7 @@ from xiqa.files import write_atomic, writing
 from xiqa.report.files import folder_lock
 from xiqa.report.html import report_html, webp
 from xiqa.report.journal import Entry, Journal, slot_of
-from xiqa.report.overlay import film_picture, heat_picture, overlay_picture
+from xiqa.report.overlay import heat_picture, overlay_picture, picture_of
 from xiqa.report.rows import csv_bytes, json_bytes, worst_first
 from xiqa.types import Assessment, Image
 
@@ -89,21 +89,21 @@ class ResultsFolder:
         write_atomic(self.path / "report.html", page.encode("utf-8"))
 
     def _draw(self, picture: str, assessment: Assessment, image: Image) -> None:
-        """The overlay in good size, film and heat in screen size."""
+        """The overlay in good size, image and heat in screen size."""
         with writing(self.path):
             overlay = overlay_picture(image, assessment.saliency, assessment.findings)
             overlay.save(self.path / "overlays" / f"{picture}.png", compress_level=3)
-            (self.path / "pictures" / f"{picture}.film.webp").write_bytes(webp(film_picture(image, 1024)))
+            (self.path / "pictures" / f"{picture}.image.webp").write_bytes(webp(picture_of(image, 1024)))
             if assessment.saliency is not None:
                 heat = heat_picture(assessment.saliency, image.size, 384)
                 (self.path / "pictures" / f"{picture}.heat.webp").write_bytes(webp(heat))
 
     def _pictures(self, picture: str) -> tuple[Pillow.Image, Pillow.Image | None] | None:
-        """Film and heat as they were written; None when someone took them away."""
-        film, heat = (self.path / "pictures" / f"{picture}.{kind}.webp" for kind in ("film", "heat"))
-        if not film.exists():
+        """Image and heat as they were written; None when someone took them away."""
+        radiograph, heat = (self.path / "pictures" / f"{picture}.{kind}.webp" for kind in ("image", "heat"))
+        if not radiograph.exists():
             return None
-        return Pillow.open(film), Pillow.open(heat) if heat.exists() else None
+        return Pillow.open(radiograph), Pillow.open(heat) if heat.exists() else None
 
 
 def absolute(file: str) -> str:
@@ -114,7 +114,7 @@ def absolute(file: str) -> str:
 def picture_stem(path: str, slot: str) -> str:
     """A short, plain and unique name for a result's pictures.
 
-    >>> picture_stem("/films/a b/../<x>.dcm", "0123456789abcdef")
+    >>> picture_stem("/images/a b/../<x>.dcm", "0123456789abcdef")
     'x_.dcm-0123456789'
     """
     plain = re.sub(r"[^A-Za-z0-9.]+", "_", PurePath(path).name).strip("_.")[:60]

@@ -52,11 +52,11 @@ def report_html(entries: Iterable[Entry], pictures: Pictures, *, made: datetime 
     """The page, worst image first.
 
     Every picture is WebP of at most 1024 pixels on its longer side. All pictures together stay within
-    `PAGE_BYTES` before base64 adds a third: a thousand films get about 50 kB each.
+    `PAGE_BYTES` before base64 adds a third: a thousand images get about 50 kB each.
 
     Args:
         entries: What the journal holds.
-        pictures: Gives film and heat for an entry's ``picture``; None where there are none.
+        pictures: Gives image and heat for an entry's ``picture``; None where there are none.
         made: Time shown at the top; now unless told.
     """
     from jinja2 import Environment  # noqa: PLC0415 - needed by the page only
@@ -122,14 +122,14 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         "height": height,
         "places": [_place(finding, (height, width)) for finding in worth_a_look(result)],
         "fragility": _fragility(result.fragility) if result.fragility else None,
-        "film": None,
+        "image": None,
         "heat": None,
     }
     found = pictures(entry.picture) if entry.picture else None
     if found is not None:
-        film, heat = found
-        case["film"] = data_uri(film, share * 3 // 4)
-        case["heat"] = data_uri(heat, share // 4) if heat is not None and case["film"] else None
+        image, heat = found
+        case["image"] = data_uri(image, share * 3 // 4)
+        case["heat"] = data_uri(heat, share // 4) if heat is not None and case["image"] else None
     return case
 
 

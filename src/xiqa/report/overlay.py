@@ -25,9 +25,9 @@ from xiqa.types import Finding, FloatArray, Image, SaliencyMap
 __all__ = [
     "bounded_size",
     "drawn_box",
-    "film_picture",
     "heat_picture",
     "overlay_picture",
+    "picture_of",
 ]
 
 Bytes = NDArray[np.uint8]
@@ -53,7 +53,7 @@ def bounded_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def film_picture(image: Image, long_side: int) -> Pillow.Image:
+def picture_of(image: Image, long_side: int) -> Pillow.Image:
     """The image in 8 bits, grey or RGB, in display order."""
     pixels = blockwise(_eight_bits, image.pixels, np.dtype(np.uint8))
     rows, columns = bounded_size(image.size, long_side)
@@ -113,7 +113,7 @@ def overlay_picture(
         findings: Boxes and peaks in original pixels.
         long_side: Bound of the picture's longer side in pixels.
     """
-    picture = film_picture(image, long_side).convert("RGB")
+    picture = picture_of(image, long_side).convert("RGB")
     if saliency is not None:
         heat = heat_picture(saliency, image.size, long_side)
         picture.paste(heat, (0, 0), heat)

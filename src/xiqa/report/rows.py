@@ -126,7 +126,7 @@ def _people(result: Assessment, columns: Iterable[str]) -> dict[str, str]:
 def harmless(text: str) -> str:
     """A text cell that a spreadsheet shows and never computes: an apostrophe before a formula's first sign.
 
-    >>> harmless("=1+1"), harmless("film.dcm")
-    ("'=1+1", 'film.dcm')
+    >>> harmless("=1+1"), harmless("image.dcm")
+    ("'=1+1", 'image.dcm')
     """
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "\t", "\r", "|", "%")) else text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xiqa.report.overlay import film_picture
+from xiqa.report.overlay import picture_of
 from xiqa.saliency.placing import on_picture
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def draw_tree(path: Path, tree: SoftTree, card: TreeCard) -> None:
     """Draw every node with its filter and every leaf with its distribution.
 
     Pixel filters are pictures, orange where brightness sends right; filters on features are bars, one a
-    channel; both in units of the films' spread. Left and right branches are drawn as wide as the share of
-    training films on them.
+    channel; both in units of the images' spread. Left and right branches are drawn as wide as the share of
+    training images on them.
 
     Args:
         path: Picture to write.
@@ -50,7 +50,7 @@ def draw_tree(path: Path, tree: SoftTree, card: TreeCard) -> None:
     flow = [np.asarray(card.reached, dtype=float)]
     while len(flow[0]) > 1:
         flow.insert(0, flow[0].reshape(-1, 2).sum(axis=1))
-    # in units of the films' spread: a pixel that never varies may have any weight
+    # in units of the images' spread: a pixel that never varies may have any weight
     filters = tree.split.weight.detach().cpu().numpy()
     spread = np.abs(filters).max() or 1.0
     distributions = tree.log_distributions().detach().exp().cpu().numpy()
@@ -87,7 +87,7 @@ def draw_tree(path: Path, tree: SoftTree, card: TreeCard) -> None:
             0.5,
             0.965,
             f"{card.name}, a tree that stands for {card.classifier}\n"
-            f"on the classifier's side for {told.agreement.value:.0%} of {told.films} held-out films "
+            f"on the classifier's side for {told.agreement.value:.0%} of {told.images} held-out images "
             f"(the frequent side: {told.majority:.0%})",
             ha="center",
             va="center",
@@ -117,7 +117,7 @@ def _leaf(axis: Any, distribution: NDArray[Any], card: TreeCard, share: float) -
     axis.tick_params(axis="y", length=0, labelsize=6.5, pad=-2, direction="in")
     for label in axis.get_yticklabels():
         label.set_horizontalalignment("left")
-    axis.set_title(f"{share:.0%} of films", fontsize=7, pad=2)
+    axis.set_title(f"{share:.0%} of images", fontsize=7, pad=2)
 
 
 def draw_way(
@@ -137,15 +137,15 @@ def draw_way(
         card: The tree's card.
     """
     plt = _plot()
-    film = film_picture(image, 400)
-    size = film.height, film.width
-    grey = np.asarray(film.convert("L"), dtype=float)
+    radiograph = picture_of(image, 400)
+    size = radiograph.height, radiograph.width
+    grey = np.asarray(radiograph.convert("L"), dtype=float)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             1, len(steps) + 2, figsize=(2.3 * (len(steps) + 2), 2.6), layout="constrained"
         )
         axes[0].imshow(grey, cmap="gray")
-        axes[0].set_title("film")
+        axes[0].set_title("image")
         for axis, (title, contribution) in zip(axes[1:-1], steps, strict=True):
             placed = on_picture(contribution, image.size, size)
             spread = float(np.abs(placed).max()) or 1.0

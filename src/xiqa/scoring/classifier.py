@@ -94,7 +94,7 @@ class ClassifierReport(Section):
 
     Attributes:
         name: Of the classifier.
-        films: Name of the set.
+        split: Name of the set.
         images: How many.
         exclusive: Whether exactly one class is right for an image.
         accuracy: Images called right; where classes can come together, answers that are right.
@@ -108,7 +108,7 @@ class ClassifierReport(Section):
     """
 
     name: str
-    films: str
+    split: str
     images: int
     exclusive: bool
     accuracy: float
@@ -126,7 +126,7 @@ def classifier_report(
     classes: Sequence[str],
     *,
     name: str = "classifier",
-    films: str = "images",
+    split: str = "images",
     history: Sequence[Mapping[str, Any]] = (),
     degrees: tuple[ArrayLike, ArrayLike, Sequence[str]] | None = None,
 ) -> ClassifierReport:
@@ -137,7 +137,7 @@ def classifier_report(
         truth: ``(N,)`` indices where exactly one class is right; ``(N, C)`` of 0 and 1 where several can be.
         classes: Names of the C classes.
         name: Of the classifier.
-        films: Name of the set of images.
+        split: Name of the set of images.
         history: What training watched (`xiqa.training.fit.read_history`): rows with ``epoch``, ``phase``,
             ``kept``, ``loss``, ``auc``, ``accuracy`` and ``recall:CLASS``.
         degrees: ``(N, P)`` predicted and true degrees (or grades), and the names of the P problems.
@@ -170,7 +170,7 @@ def classifier_report(
     agree = (there & called).any(axis=1) if exclusive else there == called
     return ClassifierReport(
         name=name,
-        films=films,
+        split=split,
         images=len(given),
         exclusive=exclusive,
         accuracy=float(agree.mean()),

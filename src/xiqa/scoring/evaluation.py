@@ -1,4 +1,4 @@
-"""Scores of single films, and what they come to: estimates with intervals by patient, FROC of verdicts."""
+"""Scores of single images, and what they come to: estimates with intervals by patient, FROC of verdicts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RECALL = "recall"
 
 @dataclass(slots=True)
 class Scores:
-    """What was measured on each film; the lists run in parallel.
+    """What was measured on each image; the lists run in parallel.
 
     Attributes:
         hits: For each method, a row an image: by group of objects whether the peak lies on one of them, and
@@ -50,15 +50,15 @@ class Scores:
     truths: list[list[Annotation]] = field(default_factory=list)
 
 
-def summarise(scores: Scores, films: str, threshold: float, tolerance: float) -> Evaluation:
+def summarise(scores: Scores, name: str, threshold: float, tolerance: float) -> Evaluation:
     """Estimates and 95 % intervals by patient of all that was measured.
 
     Raises:
-        DatasetError: All films are poor, or none is.
+        DatasetError: All images are poor, or none is.
     """
     poor = np.array(scores.poor)
     if poor.all() or not poor.any():
-        raise DatasetError(f"cannot score on the {films} films", expected="poor and good films")
+        raise DatasetError(f"cannot score on the {name} images", expected="poor and good images")
     probabilities = np.array(scores.probabilities)
     called = (probabilities >= threshold).astype(float)
     sensitivity, specificity, caught = _means(
@@ -69,7 +69,7 @@ def summarise(scores: Scores, films: str, threshold: float, tolerance: float) ->
         lambda pick: calibration_error(probabilities[pick], poor[pick]), scores.patients, bounds=(-inf, inf)
     )
     return Evaluation(
-        name=films,
+        name=name,
         images=len(poor),
         poor=int(poor.sum()),
         patients=len(set(scores.patients)),
@@ -102,7 +102,7 @@ def auc_interval(
 
 
 def _means(columns: Sequence[NDArray[np.float64]], patients: Sequence[str]) -> list[Interval]:
-    """Means of films' values with their intervals."""
+    """Means of images' values with their intervals."""
     draws = bootstrap_means(np.stack(columns, axis=1), patients, resamples=RESAMPLES)
     return [mean_interval(column, draws[:, place], patients) for place, column in enumerate(columns)]
 

@@ -38,7 +38,7 @@ def motion_blur(pixels: FloatArray, degree: float, rng: np.random.Generator) -> 
 
 
 def underexposure(pixels: FloatArray, degree: float, rng: np.random.Generator) -> np.ndarray:
-    """Too few photons: the film is light and grainy, most where it is dense (bright)."""
+    """Too few photons: the image is light and grainy, most where it is dense (bright)."""
     lighter = pixels ** (1 - 0.55 * degree)
     grain = rng.standard_normal(pixels.shape) * (0.12 * degree) * (0.3 + 0.7 * lighter)
     return np.asarray(lighter + gaussian_filter(grain, 0.6))
@@ -55,7 +55,7 @@ def noise(pixels: FloatArray, degree: float, rng: np.random.Generator) -> np.nda
 
 
 def rotation(pixels: FloatArray, degree: float, rng: np.random.Generator) -> np.ndarray:
-    """The film is turned by up to 35 degrees, either way; what was outside is black."""
+    """The image is turned by up to 35 degrees, either way; what was outside is black."""
     angle = np.deg2rad(35 * degree) * rng.choice([-1, 1])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = (np.array(pixels.shape) - 1) / 2

@@ -23,11 +23,11 @@ DAY = "20260101"
 def write_dx(phantom: Phantom, path: Path) -> None:
     """Write a simulated radiograph as a 12-bit DICOM DX file.
 
-    The patient's name says that it is simulated, and every UID follows from the seed. Bedside films are
-    stored as MONOCHROME1 and films of the stand as MONOCHROME2, as both are met.
+    The patient's name says that it is simulated, and every UID follows from the seed. Bedside radiographs are
+    stored as MONOCHROME1 and images of the stand as MONOCHROME2, as both are met.
 
     Args:
-        phantom: A film with ``seed`` and ``body`` among its parameters.
+        phantom: An image with ``seed`` and ``body`` among its parameters.
         path: File to write.
     """
     from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: PLC0415 - DICOM only when asked for

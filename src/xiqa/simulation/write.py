@@ -70,16 +70,16 @@ def claim_folder(
         known = folder / table
         header = known.read_text(encoding="utf-8").splitlines()[:1] if known.is_file() else []
         if header != [",".join(columns)]:  # never clear away what somebody else put there
-            raise DatasetError(f"{folder} does not hold simulated films", todo="choose another folder")
+            raise DatasetError(f"{folder} does not hold simulated images", todo="choose another folder")
         for name in parts:
             shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
 
 
 class PhantomFolder:
-    """Writes films one by one, and the tables that describe them.
+    """Writes images one by one, and the tables that describe them.
 
-    The layout is that of the real foreign-object films, so the same reader reads both: ``images/``,
+    The layout is that of the real foreign-object images, so the same reader reads both: ``images/``,
     ``images.csv``, ``objects.csv``; ``annotations.csv`` tells the removable objects of the thorax in
     Object-CXR's way; ``masks/`` has the lungs and every object, where wanted.
 
@@ -87,9 +87,9 @@ class PhantomFolder:
         folder: Where to; made where absent.
         dicom: DICOM DX files instead of PNG.
         masks: Write masks too.
-        scenarios: Write ``scenarios.csv`` too, and name each film by seed and scenario, so that one patient
+        scenarios: Write ``scenarios.csv`` too, and name each image by seed and scenario, so that one patient
             may be shown under several.
-        force: Replace the films, masks and tables of an earlier simulation.
+        force: Replace the images, masks and tables of an earlier simulation.
 
     Raises:
         DatasetError: If the folder is a file, or not empty and not to be replaced, or holds anything else.
@@ -113,10 +113,10 @@ class PhantomFolder:
         self.rows: dict[str, list[Mapping[str, Any]]] = {table: [] for table in self.tables}
 
     def add(self, phantom: Phantom) -> Path:
-        """Write one film; its name comes from its seed, and from its scenario where these are told.
+        """Write one image; its name comes from its seed, and from its scenario where these are told.
 
         Raises:
-            DatasetError: If a film of this name is there already.
+            DatasetError: If an image of this name is there already.
         """
         seed = int(phantom.parameters["seed"])
         stem = f"chest_{seed:06d}"
@@ -126,7 +126,9 @@ class PhantomFolder:
         name = f"{stem}.{'dcm' if self.dicom else 'png'}"
         path = self.folder / "images" / name
         if path.exists():
-            raise DatasetError(f"two films called {name}", expected="a seed a film", got=f"seed {seed} twice")
+            raise DatasetError(
+                f"two images called {name}", expected="a seed an image", got=f"seed {seed} twice"
+            )
         if self.dicom:
             write_dx(phantom, path)
         else:
@@ -183,7 +185,7 @@ class PhantomFolder:
 
 
 def _patient(seed: int) -> str:
-    """Whom a film shows: the same seed under another scenario is the same patient."""
+    """Whom an image shows: the same seed under another scenario is the same patient."""
     return f"sim{seed:06d}"
 
 

@@ -1,3 +1,3 @@
-"""Recipes and the Lightning module that turn films into a bundle."""
+"""Recipes and the Lightning module that turn images into a bundle."""
 
 import xiqa._torchvision  # noqa: F401 - before Lightning and torchmetrics, which import torchvision

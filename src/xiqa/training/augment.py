@@ -1,4 +1,4 @@
-"""Random changes to a film and its boxes, drawn from a generator that the caller seeds."""
+"""Random changes to an image and its boxes, drawn from a generator that the caller seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films in memory and batches of them, the same ones after a restart."""
+"""Images in memory and batches of them, the same ones after a restart."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from xiqa.training.recipe import Loss, Recipe
     from xiqa.types import Annotation, FloatArray, Image
 
-__all__ = ["Batch", "EpochLoader", "FeatureSet", "Film", "FilmSet", "load_films", "prepare_film"]
+__all__ = ["Batch", "EpochLoader", "FeatureSet", "ImageSet", "TrainingImage", "load_images", "prepare_image"]
 
 AHEAD = 2  # batches that a worker prepares before they are asked for
 STRIDE = 8  # of the evidence map: the finest stage that the pyramid reads
 
 
-class Film(NamedTuple):
-    """A prepared film: uint8 grey values on the cache's grid, the removable objects there, its label.
+class TrainingImage(NamedTuple):
+    """A prepared image: uint8 grey values on the cache's grid, the removable objects there, its label.
 
     ``goal`` is what a head learns that a class index cannot say; see `xiqa.training.goals`.
     """
@@ -56,47 +56,47 @@ class Batch(NamedTuple):
     regions: Tensor
 
 
-def load_films(
+def load_images(
     samples: Sequence[Sample],
     preprocessing: Preprocessing,
     tick: Callable[[], object] = lambda: None,
     goal: Callable[[Sample], tuple[float, ...]] = lambda sample: (),
-) -> list[Film]:
-    """Read films and keep them as uint8 on the grid of ``preprocessing``.
+) -> list[TrainingImage]:
+    """Read images and keep them as uint8 on the grid of ``preprocessing``.
 
     Args:
         samples: What to read.
         preprocessing: Grid to keep them on.
-        tick: Called after every film, for a progress bar.
+        tick: Called after every image, for a progress bar.
         goal: What the head shall learn of a sample.
 
     Returns:
-        One film a sample.
+        One image a sample.
     """
-    films = []
+    radiographs = []
     for sample in samples:
         surveyed = sample.surveyed != "problems" or sample.label == 0
-        film = prepare_film(sample.read(), sample.annotations, sample.label, preprocessing, surveyed)
-        films.append(film._replace(goal=goal(sample)))
+        radiograph = prepare_image(sample.read(), sample.annotations, sample.label, preprocessing, surveyed)
+        radiographs.append(radiograph._replace(goal=goal(sample)))
         tick()
-    return films
+    return radiographs
 
 
-def prepare_film(
+def prepare_image(
     image: Image,
     annotations: Sequence[Annotation],
     label: int,
     preprocessing: Preprocessing,
     surveyed: bool = True,
-) -> Film:
-    """One film on the grid of ``preprocessing``; only problems are evidence."""
+) -> TrainingImage:
+    """One image on the grid of ``preprocessing``; only problems are evidence."""
     grey, frame = preprocessing.grid(image)
     truths = tuple(Truth.of(annotation, frame) for annotation in members(annotations))
-    return Film(np.round(grey * 255).astype(np.uint8), truths, label, surveyed)
+    return TrainingImage(np.round(grey * 255).astype(np.uint8), truths, label, surveyed)
 
 
-class FilmSet(Dataset[Batch]):
-    """Films as single-image batches at one size, changed at random for training.
+class ImageSet(Dataset[Batch]):
+    """Images as single-image batches at one size, changed at random for training.
 
     An item is asked for by ``(epoch, index)``: its random changes depend on these and the seed alone, so
     they are the same in any process and after a restart.
@@ -104,61 +104,61 @@ class FilmSet(Dataset[Batch]):
 
     def __init__(
         self,
-        films: Sequence[Film],
+        radiographs: Sequence[TrainingImage],
         recipe: Recipe,
         size: tuple[int, int],
         *,
         training: bool,
         loss: Loss | None = None,
     ) -> None:
-        self.films, self.recipe, self.size, self.training = films, recipe, size, training
+        self.images, self.recipe, self.size, self.training = radiographs, recipe, size, training
         self.loss = loss or recipe.loss
         self.cells = (-(-size[0] // STRIDE), -(-size[1] // STRIDE))
 
     def __len__(self) -> int:
-        return len(self.films)
+        return len(self.images)
 
     def __getitem__(self, draw: tuple[int, int]) -> Batch:
         epoch, index = draw
-        film, recipe = self.films[index], self.recipe
+        radiograph, recipe = self.images[index], self.recipe
         rng = np.random.default_rng((recipe.seed, epoch, index))
         options = recipe.augmentation or None if self.training else None
-        grey: FloatArray = film.grey.astype(np.float32) / np.float32(255)
-        boxes = [truth.box for truth in film.truths]
+        grey: FloatArray = radiograph.grey.astype(np.float32) / np.float32(255)
+        boxes = [truth.box for truth in radiograph.truths]
         if options is not None or grey.shape != self.size:
             matrix = affine_matrix((grey.shape[0], grey.shape[1]), self.size, options, rng)
             grey = warp(grey, matrix, self.size)
             boxes = affine_boxes(boxes, matrix)
         if options is not None:
             grey = augment(grey, options, rng)
-        truths = [Truth(box, truth.compact) for box, truth in zip(boxes, film.truths, strict=True)]
-        survey = None if film.surveyed else self.loss.survey
+        truths = [Truth(box, truth.compact) for box, truth in zip(boxes, radiograph.truths, strict=True)]
+        survey = None if radiograph.surveyed else self.loss.survey
         dense = dense_target(truths, self.size, self.cells, survey, self.loss.unsurveyed)
         return Batch(
             torch.from_numpy(recipe.preprocessing.normalise(grey)),
-            torch.tensor(film.label),
-            torch.tensor(film.goal),
+            torch.tensor(radiograph.label),
+            torch.tensor(radiograph.goal),
             *map(torch.from_numpy, dense),
         )
 
 
 class FeatureSet(Dataset[Batch]):
-    """Flat features of films, computed once, where films would give the same ones in every epoch.
+    """Flat features of images, computed once, where images would give the same ones in every epoch.
 
     Args:
-        films: The films.
+        radiographs: The images.
         features: ``(N, F)`` of a frozen body.
     """
 
-    def __init__(self, films: Sequence[Film], features: Tensor) -> None:
-        self.films, self.features = films, features
+    def __init__(self, radiographs: Sequence[TrainingImage], features: Tensor) -> None:
+        self.images, self.features = radiographs, features
 
     def __len__(self) -> int:
-        return len(self.films)
+        return len(self.images)
 
     def __getitem__(self, draw: tuple[int, int]) -> Batch:
-        film, nothing = self.films[draw[1]], torch.zeros(0)
-        values = torch.tensor(film.label), torch.tensor(film.goal)
+        radiograph, nothing = self.images[draw[1]], torch.zeros(0)
+        values = torch.tensor(radiograph.label), torch.tensor(radiograph.goal)
         return Batch(self.features[draw[1]], *values, nothing, nothing, nothing)
 
 
@@ -168,18 +168,18 @@ class EpochLoader:
     Lightning keeps `state_dict` in its checkpoints. Each process of a distributed run sees its share.
 
     Args:
-        films: The films.
+        radiographs: The images.
         batch_size: How many a step.
         seed: Of the order.
-        shuffle: False: in the films' order.
-        weights: How often each film is drawn, relative to the others, with replacement; None: each once.
+        shuffle: False: in the images' order.
+        weights: How often each image is drawn, relative to the others, with replacement; None: each once.
         first_epoch: Number of the first epoch, so that later phases draw other changes than the first.
         workers: Threads that prepare batches while earlier ones are used; 0: each when it is asked for.
     """
 
     def __init__(
         self,
-        films: FilmSet | FeatureSet,
+        radiographs: ImageSet | FeatureSet,
         batch_size: int,
         *,
         seed: int = 0,
@@ -188,7 +188,7 @@ class EpochLoader:
         first_epoch: int = 0,
         workers: int = 0,
     ) -> None:
-        self.films, self.batch_size, self.seed = films, batch_size, seed
+        self.images, self.batch_size, self.seed = radiographs, batch_size, seed
         self.shuffle, self.workers, self.weights = shuffle, workers, weights
         self.epoch, self.served = first_epoch, 0
 
@@ -199,7 +199,7 @@ class EpochLoader:
         if self.served >= len(self):  # the last epoch was served to its end
             self.epoch, self.served = self.epoch + 1, 0
         batches = self._batches(self.epoch)[self.served :]
-        for batch in _prepared(self.films, batches, self.workers):
+        for batch in _prepared(self.images, batches, self.workers):
             self.served += 1
             yield batch
 
@@ -213,7 +213,7 @@ class EpochLoader:
 
     def _batches(self, epoch: int) -> list[list[tuple[int, int]]]:
         """The draws of every batch of this process; all processes get equally many."""
-        order = np.arange(len(self.films))
+        order = np.arange(len(self.images))
         if self.shuffle:
             rng = np.random.default_rng((self.seed, epoch))
             if self.weights is None:
@@ -230,16 +230,16 @@ class EpochLoader:
 
 
 def _prepared(
-    films: FilmSet | FeatureSet, batches: Sequence[Sequence[tuple[int, int]]], workers: int
+    radiographs: ImageSet | FeatureSet, batches: Sequence[Sequence[tuple[int, int]]], workers: int
 ) -> Iterator[Batch]:
     """The batches of these draws, in their order.
 
-    Decoding and the changes of a film let other threads run, so threads do what processes would, without
+    Decoding and the changes of an image let other threads run, so threads do what processes would, without
     their start in every epoch and without copying batches between them.
     """
 
     def batch(draws: Sequence[tuple[int, int]]) -> Batch:
-        return _collate([films[draw] for draw in draws])
+        return _collate([radiographs[draw] for draw in draws])
 
     if not workers:
         yield from map(batch, batches)

@@ -1,4 +1,4 @@
-"""What the trainings of explainers share: they are told of one classifier, and may simulate their films."""
+"""What the trainings of explainers share: they are told of one classifier, and may simulate their images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from xiqa.types import Image
 
-__all__ = ["read_plan", "simulated_films"]
+__all__ = ["read_plan", "simulated_images"]
 
 
 class _Plan(Protocol):
@@ -57,12 +57,12 @@ def read_plan(
     return (plan if seed is None else plan.model_copy(update={"seed": seed})), model
 
 
-def simulated_films(seeds: Sequence[int], *, annotated: bool = False) -> list[Sample]:
+def simulated_images(seeds: Sequence[int], *, annotated: bool = False) -> list[Sample]:
     """Simulated radiographs, each fourth for validation; they are made when they are read.
 
     Args:
         seeds: Theirs, from the ledger.
-        annotated: Whether labels and objects are told, for which each film is made once more.
+        annotated: Whether labels and objects are told, for which each image is made once more.
 
     Returns:
         Their samples, each of a patient of its own; without annotation all have label 0.
@@ -78,11 +78,11 @@ def simulated_films(seeds: Sequence[int], *, annotated: bool = False) -> list[Sa
                 split="val" if seed % 4 == 3 else "train",
                 patient=str(seed),
                 annotations=phantom.annotations if phantom else (),
-                source=partial(_film, seed),
+                source=partial(_simulated_image, seed),
             )
         )
     return samples
 
 
-def _film(seed: int) -> Image:
+def _simulated_image(seed: int) -> Image:
     return simulate_chest(seed).image

@@ -36,7 +36,7 @@ from xiqa.models.outputs import (
 from xiqa.saliency.capture import ForwardPass, Watch
 from xiqa.scoring.calibration import calibration_error, reliability
 from xiqa.scoring.classifier import classifier_report
-from xiqa.training.data import EpochLoader, FilmSet
+from xiqa.training.data import EpochLoader, ImageSet
 from xiqa.training.goals import is_poor, truth_of
 
 if TYPE_CHECKING:
@@ -50,16 +50,16 @@ if TYPE_CHECKING:
     from xiqa.models.calibration import Beta
     from xiqa.models.guard import Guard
     from xiqa.scoring.classifier import ClassifierReport
-    from xiqa.training.data import Film
+    from xiqa.training.data import TrainingImage
     from xiqa.training.recipe import Recipe
 
-__all__ = ["Known", "Scored", "evaluate", "finish", "report_on", "score_films"]
+__all__ = ["Known", "Scored", "evaluate", "finish", "report_on", "score_images"]
 
 PACKAGES = ("xiqa", "torch", "timm", "lightning", "numpy")
 
 
 class Scored(NamedTuple):
-    """A network's outputs on films: logits ``(N, K)``, labels ``(N,)``, goals, guard features ``(N, F)``."""
+    """A network's outputs on images: logits ``(N, K)``, labels ``(N,)``, goals, guard features ``(N, F)``."""
 
     logits: Tensor
     labels: Tensor
@@ -68,32 +68,32 @@ class Scored(NamedTuple):
 
 
 class Known(NamedTuple):
-    """Films that the guard shall let pass: features ``(N, F)``, their sources and patients."""
+    """Images that the guard shall let pass: features ``(N, F)``, their sources and patients."""
 
     features: Tensor
     sources: list[str]
     patients: list[str]
 
 
-def score_films(
+def score_images(
     network: nn.Module,
     recipe: Recipe,
-    films: Sequence[Film],
+    cases: Sequence[TrainingImage],
     tick: Callable[[int], object] = lambda done: None,
 ) -> Scored:
-    """Run a network over prepared films.
+    """Run a network over prepared images.
 
     Args:
         network: In evaluation mode.
-        recipe: Says how films are normalised and which layers the guard looks at.
-        films: On the grid of ``recipe.preprocessing``.
-        tick: Called with the number of films done in each step, for a progress bar.
+        recipe: Says how images are normalised and which layers the guard looks at.
+        cases: On the grid of ``recipe.preprocessing``.
+        tick: Called with the number of images done in each step, for a progress bar.
 
     Returns:
-        The outputs, in the films' order.
+        The outputs, in the images' order.
     """
     loader = EpochLoader(
-        FilmSet(films, recipe, recipe.preprocessing.size, training=False), recipe.batch_size, shuffle=False
+        ImageSet(cases, recipe, recipe.preprocessing.size, training=False), recipe.batch_size, shuffle=False
     )
     logits, labels, goals, features = [], [], [], []
     watch = Watch(recipe.guard_layers, pooled)
@@ -112,7 +112,7 @@ def score_films(
 
 
 def evaluate(
-    films: str,
+    name: str,
     probabilities: NDArray[np.float64],
     poor: NDArray[np.int64],
     patients: Sequence[str],
@@ -121,18 +121,18 @@ def evaluate(
     """Score calibrated probabilities against the truth.
 
     Args:
-        films: Name of the set of films.
+        name: Of the set of images.
         probabilities: ``(N,)`` of poor quality.
         poor: ``(N,)`` of 0 and 1.
-        patients: Whom each film shows.
-        threshold: Probability from which a film counts as poor.
+        patients: Whom each image shows.
+        threshold: Probability from which an image counts as poor.
 
     Returns:
         AUC, sensitivity, specificity and calibration, without intervals.
     """
     called = probabilities >= threshold
     return Evaluation(
-        name=films,
+        name=name,
         images=len(poor),
         poor=int(poor.sum()),
         patients=len(set(patients)),
@@ -152,12 +152,12 @@ def finish(
     known: Known,
     folder: Path,
 ) -> BundleCard:
-    """Calibrate a trained network on the validation films and write its bundle.
+    """Calibrate a trained network on the validation images and write its bundle.
 
     Args:
         network: The trained network.
         recipe: Its recipe.
-        val: Its outputs on the validation films.
+        val: Its outputs on the validation images.
         patients: Whom these show.
         known: What the guard shall let pass.
         folder: The bundle's folder.
@@ -194,14 +194,14 @@ def finish(
 
 
 def report_on(
-    card: BundleCard, scored: Scored, films: str, history: Sequence[Mapping[str, Any]] = ()
+    card: BundleCard, scored: Scored, split: str, history: Sequence[Mapping[str, Any]] = ()
 ) -> ClassifierReport:
-    """How a finished classifier does on films, class by class.
+    """How a finished classifier does on images, class by class.
 
     Args:
         card: Its card.
-        scored: Its outputs on the films.
-        films: Name of the set of films.
+        scored: Its outputs on the images.
+        split: Name of the set of images.
         history: What training watched, epoch by epoch; see `xiqa.training.fit.read_history`.
     """
     logits, goals = scored.logits.double().numpy(), scored.goals.numpy()
@@ -216,7 +216,7 @@ def report_on(
         truth,
         names,
         name=card.name,
-        films=films,
+        split=split,
         history=history,
         degrees=(degrees_of(card, logits), goals, card.problems) if measured else None,
     )
@@ -256,7 +256,7 @@ def _asked(recipe: Recipe) -> list[int]:
 
 
 def _guard(recipe: Recipe, known: Known) -> Guard | None:
-    """A guard on all films at hand; its threshold comes from films of patients that it did not see."""
+    """A guard on all images at hand; its threshold comes from images of patients that it did not see."""
     if not recipe.guard_layers:
         return None
     distances = out_of_fold_distances(known.features, known.patients, sources=known.sources)

@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from xiqa.datasets.balance import label_weights
 from xiqa.models.heads import PooledMLP
-from xiqa.training.data import EpochLoader, FeatureSet, FilmSet
-from xiqa.training.disk import FilmsOnDisk
+from xiqa.training.data import EpochLoader, FeatureSet, ImageSet
+from xiqa.training.disk import ImagesOnDisk
 from xiqa.training.loop import make_trainer
 from xiqa.training.module import QualityModule
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from xiqa.training.data import Film
+    from xiqa.training.data import TrainingImage
     from xiqa.training.recipe import Phase, Recipe
 
 __all__ = ["fit", "load_average", "load_checkpoint", "read_history"]
@@ -33,8 +33,8 @@ STEPS_BETWEEN_CHECKPOINTS = 25
 def fit(
     network: nn.Module,
     recipe: Recipe,
-    train: Sequence[Film],
-    val: Sequence[Film],
+    train: Sequence[TrainingImage],
+    val: Sequence[TrainingImage],
     out: Path,
     *,
     resume: bool = False,
@@ -49,8 +49,8 @@ def fit(
     Args:
         network: What to train; changed in place.
         recipe: The recipe.
-        train: Training films.
-        val: Validation films.
+        train: Training images.
+        val: Validation images.
         out: Folder for checkpoints.
         resume: Go on from the last checkpoint in ``out`` instead of starting anew.
         devices: How many devices (or processes, without an accelerator) to train on.
@@ -74,7 +74,7 @@ def fit(
 
 
 def read_history(out: Path, phases: int) -> list[dict[str, Any]]:
-    """What was watched on the validation films, epoch by epoch through all phases; see `QualityModule`.
+    """What was watched on the validation images, epoch by epoch through all phases; see `QualityModule`.
 
     Each row also tells its ``phase`` (from 1), and whether its weights were ``kept`` as the phase's best.
     """
@@ -108,7 +108,7 @@ def _fit_phase(
     network: nn.Module,
     recipe: Recipe,
     phase: Phase,
-    films: tuple[Sequence[Film], Sequence[Film]],
+    radiographs: tuple[Sequence[TrainingImage], Sequence[TrainingImage]],
     folder: Path,
     first_epoch: int,
     resume: bool,
@@ -118,11 +118,15 @@ def _fit_phase(
     """Train one phase from the network's present weights, or from the phase's last checkpoint."""
     size = phase.size or recipe.preprocessing.size
     kept = isinstance(network, PooledMLP) and "body" in phase.frozen and not recipe.augmentation
-    sets: list[FilmSet | FeatureSet] = []
-    for part, training in zip(films, (True, False), strict=True):
-        pictures = FilmSet(part, recipe, size, training=training, loss=phase.loss)
+    sets: list[ImageSet | FeatureSet] = []
+    for part, training in zip(radiographs, (True, False), strict=True):
+        pictures = ImageSet(part, recipe, size, training=training, loss=phase.loss)
         sets.append(_features(cast("PooledMLP", network), recipe, pictures) if kept else pictures)
-    labels = films[0].labels if isinstance(films[0], FilmsOnDisk) else [film.label for film in films[0]]
+    labels = (
+        radiographs[0].labels
+        if isinstance(radiographs[0], ImagesOnDisk)
+        else [radiograph.label for radiograph in radiographs[0]]
+    )
     weights = label_weights(labels, max(len(recipe.classes), 1 + max(labels)))
     balance = recipe.data.balance
     train = EpochLoader(
@@ -163,15 +167,15 @@ def _fit_phase(
     return module.history
 
 
-def _features(network: PooledMLP, recipe: Recipe, films: FilmSet) -> FeatureSet:
+def _features(network: PooledMLP, recipe: Recipe, radiographs: ImageSet) -> FeatureSet:
     """The features of a frozen body, which are the same in every epoch."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device).eval()
-    loader = EpochLoader(films, recipe.batch_size, shuffle=False, workers=recipe.workers)
+    loader = EpochLoader(radiographs, recipe.batch_size, shuffle=False, workers=recipe.workers)
     with torch.inference_mode():
         found = [
             network.features(batch.images.to(device).contiguous(memory_format=torch.channels_last)).cpu()
             for batch in loader
         ]
     network.cpu()
-    return FeatureSet(films.films, torch.cat(found).clone())
+    return FeatureSet(radiographs.images, torch.cat(found).clone())

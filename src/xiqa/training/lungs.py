@@ -1,4 +1,4 @@
-"""Training of the lung network on simulated films, and on real ones where masks are at hand."""
+"""Training of the lung network on simulated images, and on real ones where masks are at hand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xiqa.datasets.sample import Sample
     from xiqa.types import Image, MaskArray
 
-__all__ = ["MaskedFilm", "masked_films", "score_lungs", "score_masks", "simulated_masks", "train_lungs"]
+__all__ = ["MaskedImage", "masked_images", "score_lungs", "score_masks", "simulated_masks", "train_lungs"]
 
 BATCH = 16
 CHANGES = Augmentation(
@@ -35,43 +35,43 @@ CHANGES = Augmentation(
 )
 
 
-class MaskedFilm(NamedTuple):
-    """A film and its lungs on the network's grid, both uint8 ``(160, 160)``."""
+class MaskedImage(NamedTuple):
+    """An image and its lungs on the network's grid, both uint8 ``(160, 160)``."""
 
     grey: NDArray[np.uint8]
     lungs: NDArray[np.uint8]
 
 
-def simulated_masks(seeds: Sequence[int], tick: Callable[[], object] = lambda: None) -> list[MaskedFilm]:
-    """Simulated films, with and without objects, small as the network sees them."""
-    films = []
+def simulated_masks(seeds: Sequence[int], tick: Callable[[], object] = lambda: None) -> list[MaskedImage]:
+    """Simulated images, with and without objects, small as the network sees them."""
+    radiographs = []
     for seed in seeds:
         phantom = simulate_chest(seed, size=(SIDE, SIDE))
         assert phantom.lung_mask is not None
-        films.append(_on_grid(phantom.image, phantom.lung_mask))
+        radiographs.append(_on_grid(phantom.image, phantom.lung_mask))
         tick()
-    return films
+    return radiographs
 
 
-def masked_films(samples: Sequence[Sample], tick: Callable[[], object] = lambda: None) -> list[MaskedFilm]:
-    """Films of a data set that have a mask of their lungs; a mask of another size is stretched to the film.
+def masked_images(samples: Sequence[Sample], tick: Callable[[], object] = lambda: None) -> list[MaskedImage]:
+    """Images of a data set that have a mask of their lungs; a mask of another size is stretched to the image.
 
     Raises:
         DatasetError: No sample has a mask.
     """
-    films = []
+    radiographs = []
     for sample in samples:
         if sample.organ_mask is not None:
             image = sample.read()
-            films.append(_on_grid(image, _mask_of(sample.organ_mask, image.size)))
+            radiographs.append(_on_grid(image, _mask_of(sample.organ_mask, image.size)))
         tick()
-    if not films:
-        raise DatasetError("no film has a mask of its lungs", expected="masks beside the films")
-    return films
+    if not radiographs:
+        raise DatasetError("no image has a mask of its lungs", expected="masks beside the images")
+    return radiographs
 
 
 def _mask_of(file: Path, size: tuple[int, int]) -> MaskArray:
-    """A mask on its film's grid; COVID-19 Radiography has films of 299 and masks of 256 pixels."""
+    """A mask on its image's grid; COVID-19 Radiography has images of 299 and masks of 256 pixels."""
     mask = read_mask(file)
     if mask.shape == size:
         return mask
@@ -79,15 +79,15 @@ def _mask_of(file: Path, size: tuple[int, int]) -> MaskArray:
     return np.asarray(stretch.map_to_model(mask) > 0.5)
 
 
-def _on_grid(image: Image, mask: MaskArray) -> MaskedFilm:
+def _on_grid(image: Image, mask: MaskArray) -> MaskedImage:
     frame = Frame.letterbox(original=image.size, model=(SIDE, SIDE))
     grey = frame.image_to_model(to_grey(image.pixels))
     lungs = frame.map_to_model(mask)
-    return MaskedFilm(*(np.rint(values * 255).astype(np.uint8) for values in (grey, lungs)))
+    return MaskedImage(*(np.rint(values * 255).astype(np.uint8) for values in (grey, lungs)))
 
 
 def train_lungs(
-    films: Sequence[MaskedFilm],
+    radiographs: Sequence[MaskedImage],
     *,
     epochs: int = 12,
     seed: int = 0,
@@ -97,8 +97,8 @@ def train_lungs(
     """Train a lung network: AdamW under a one-cycle schedule, cross-entropy and Dice.
 
     Args:
-        films: What to learn from.
-        epochs: How often every film is seen, each time changed at random.
+        radiographs: What to learn from.
+        epochs: How often every image is seen, each time changed at random.
         seed: Of weights, order and changes.
         learning_rate: At its peak.
         tick: Called with the loss after every step.
@@ -108,11 +108,11 @@ def train_lungs(
     """
     torch.manual_seed(seed)
     network = LungNet().train()
-    steps = epochs * -(-len(films) // BATCH)
+    steps = epochs * -(-len(radiographs) // BATCH)
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps)
     for epoch in range(epochs):
-        for grey, lungs in _batches(films, seed, epoch):
+        for grey, lungs in _batches(radiographs, seed, epoch):
             loss = lung_loss(network(grey), lungs)
             optimiser.zero_grad()
             loss.backward()
@@ -129,20 +129,23 @@ def lung_loss(logits: Tensor, lungs: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, lungs) + (1 - overlap).mean()
 
 
-def _batches(films: Sequence[MaskedFilm], seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every film once, changed at random, in an order that seed and epoch decide."""
-    order = np.random.default_rng((seed, epoch)).permutation(len(films))
+def _batches(radiographs: Sequence[MaskedImage], seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once, changed at random, in an order that seed and epoch decide."""
+    order = np.random.default_rng((seed, epoch)).permutation(len(radiographs))
     for start in range(0, len(order), BATCH):
         pairs = [
-            _changed(films[k], np.random.default_rng((seed, epoch, k))) for k in order[start : start + BATCH]
+            _changed(radiographs[k], np.random.default_rng((seed, epoch, k)))
+            for k in order[start : start + BATCH]
         ]
         grey, lungs = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*pairs, strict=True))
         yield grey, lungs
 
 
-def _changed(film: MaskedFilm, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A film as another hospital or a sicker patient might show it, and its lungs."""
-    grey, lungs = (np.float32(1 / 255) * part for part in film)
+def _changed(
+    radiograph: MaskedImage, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """An image as another hospital or a sicker patient might show it, and its lungs."""
+    grey, lungs = (np.float32(1 / 255) * part for part in radiograph)
     matrix = affine_matrix(grey.shape, grey.shape, CHANGES, rng)
     grey, lungs = warp(grey, matrix, grey.shape), warp(lungs, matrix, lungs.shape)
     rows, columns = np.mgrid[0 : 1 : SIDE * 1j, 0 : 1 : SIDE * 1j].astype(np.float32)
@@ -171,7 +174,7 @@ def score_lungs(
     *,
     size: tuple[int, int] = (448, 448),
 ) -> NDArray[np.float64]:
-    """Dice of the masks of simulated films, at the films' own size."""
+    """Dice of the masks of simulated images, at the images' own size."""
     scores = []
     for seed in seeds:
         phantom = simulate_chest(seed, size=size)
@@ -184,7 +187,7 @@ def score_lungs(
 def score_masks(
     lungs: LungMask, samples: Sequence[Sample], tick: Callable[[], object] = lambda: None
 ) -> NDArray[np.float64]:
-    """Dice of the masks of a data set's films that have one, at the films' own size."""
+    """Dice of the masks of a data set's images that have one, at the images' own size."""
     scores = []
     for sample in samples:
         if sample.organ_mask is not None:

@@ -1,4 +1,4 @@
-"""The Lightning module: one network, one loss, and what is watched on the validation films."""
+"""The Lightning module: one network, one loss, and what is watched on the validation images."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ __all__ = ["QualityModule"]
 class QualityModule(lightning.LightningModule):
     """Trains a quality classifier; the evidence network also learns where the objects are.
 
-    Watched on the validation films: ``val_auc`` of poor against good; ``val_accuracy`` and each class's
-    ``val_recall_CLASS``; for the evidence network ``val_place``, the fraction of poor films whose strongest
+    Watched on the validation images: ``val_auc`` of poor against good; ``val_accuracy`` and each class's
+    ``val_recall_CLASS``; for the evidence network ``val_place``, the fraction of poor images whose strongest
     evidence lies on an object; and ``val_score``, what the recipe's ``best_by`` names, by which the best
     checkpoint is chosen. `history` keeps them epoch by epoch, across a restart too.
 
@@ -107,7 +107,7 @@ class QualityModule(lightning.LightningModule):
         self._seen.append((logits, batch.labels, batch.goals, hits, loss))
 
     def on_validation_epoch_end(self) -> None:
-        """Gather the validation films' scores."""
+        """Gather the validation images' scores."""
         columns = [torch.cat(column) for column in zip(*self._seen, strict=True)]
         self._seen.clear()
         logits, labels, goals, hits, losses = (self._everywhere(column) for column in columns)
@@ -205,7 +205,7 @@ def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
 
 
 def _hits(evidence: Tensor, batch: Batch) -> Tensor:
-    """1 where a film's strongest evidence lies on a box, 0 where not, NaN on films without boxes."""
+    """1 where an image's strongest evidence lies on a box, 0 where not, NaN on images without boxes."""
     width = evidence.shape[-1]
     peak = evidence.flatten(1).argmax(1)
     x, y = (peak % width)[:, None], (peak // width)[:, None]
@@ -216,6 +216,6 @@ def _hits(evidence: Tensor, batch: Batch) -> Tensor:
 
 
 def _area(scores: NDArray[np.float64], poor: NDArray[Any]) -> float:
-    """The AUC; 0 where all films are alike, so that a run chosen by it goes on."""
+    """The AUC; 0 where all images are alike, so that a run chosen by it goes on."""
     area = roc_auc(scores, poor)
     return 0.0 if np.isnan(area) else area

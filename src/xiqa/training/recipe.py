@@ -41,26 +41,26 @@ Layout = Annotated[str, AfterValidator(_known)]
 
 
 class Data(Section):
-    """Which films to learn from.
+    """Which images to learn from.
 
     Attributes:
         layout: How the data set lies on the disk (``xiqa data layouts``); ``auto``: recognised by its files;
             ``simulated_chest``, ``simulated_cardiac``: made on the spot, every patient without and with
             what is looked for; ``corrupted``: good images with a global problem put into them (see
             `xiqa.training.corrupted`).
-        balance: Of classes of unequal size: ``downsample`` drops training films of the larger ones,
+        balance: Of classes of unequal size: ``downsample`` drops training images of the larger ones,
             ``weights`` weighs the loss, ``sampler`` draws every class equally often.
-        films: How many films a simulated layout makes; every fourth validates.
+        images: How many images a simulated layout makes; every fourth validates.
         least_degree: Smallest degree of the problems that ``corrupted`` puts in.
-        keep: Where films lie while training: in ``memory``, read once, or on the ``disk``, read in every
+        keep: Where images lie while training: in ``memory``, read once, or on the ``disk``, read in every
             epoch (for data sets that do not fit into memory).
-        simulated: How many simulated films to train on as well (two classes only).
-        inserted: How many copies of clean training films to train on, with simulated objects put into them.
+        simulated: How many simulated images to train on as well (two classes only).
+        inserted: How many copies of clean training images to train on, with simulated objects put into them.
     """
 
     layout: Layout = "foreign_objects"
     balance: Literal["none", "downsample", "weights", "sampler"] = "none"
-    films: int = Field(default=240, ge=8)
+    images: int = Field(default=240, ge=8)
     least_degree: float = Field(default=0.1, gt=0, lt=1)
     keep: Literal["memory", "disk"] = "memory"
     simulated: int = Field(default=0, ge=0)
@@ -124,9 +124,9 @@ class Loss(Section):
         dense: Focal cross-entropy of the evidence at every place (evidence head only).
         region: Cross-entropy of each coarse box's strongest evidence (evidence head only).
         focus: Exponent of the focal loss.
-        survey: (x0, y0, x1, y1) as fractions of the film: where a film surveyed only over the thorax is
+        survey: (x0, y0, x1, y1) as fractions of the image: where an image surveyed only over the thorax is
             sure to show no object that is not boxed.
-        unsurveyed: Weight of such a film's places outside ``survey``. An object that was not boxed there
+        unsurveyed: Weight of such an image's places outside ``survey``. An object that was not boxed there
             lies outside the thorax and is no evidence either, but where the thorax ends is not so clear.
     """
 
@@ -172,7 +172,7 @@ class CardText(Section):
 class Recipe(RecipeFile):
     """One training, from nothing to a bundle.
 
-    A recipe may end in a table ``[quick]``: the same training in small, on simulated films. Its entries
+    A recipe may end in a table ``[quick]``: the same training in small, on simulated images. Its entries
     replace the recipe's, table by table, when the recipe is read with ``quick=True``.
 
     Attributes:
@@ -192,7 +192,7 @@ class Recipe(RecipeFile):
         method: Saliency method that an assessment uses unless told otherwise.
         layers: Modules that a last-layer and a multi-layer map read; None: found by themselves.
         guard_layers: Modules whose pooled outputs the guard looks at; empty: no guard.
-        guard_caught: Share of the films it is made for that the guard may catch.
+        guard_caught: Share of the images it is made for that the guard may catch.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")

@@ -96,8 +96,8 @@ def simulated_samples(
     Args:
         recipe: Says what, how many, and the seed.
         data: For ``corrupted``: a data set whose images are taken instead of simulated ones.
-        size: (rows, columns) of the simulated films.
-        tick: Called after every film, for a progress bar.
+        size: (rows, columns) of the simulated images.
+        tick: Called after every image, for a progress bar.
 
     Yields:
         Samples whose seeds no evaluation uses.
@@ -106,7 +106,7 @@ def simulated_samples(
         ConfigError: The recipe's problems or classes are none of the corruptions.
         DatasetError: The data set cannot be read.
     """
-    layout, count = recipe.data.layout, recipe.data.films
+    layout, count = recipe.data.layout, recipe.data.images
     if layout not in SIMULATED:
         raise ConfigError(f"the layout {layout} is not simulated", expected=", ".join(SIMULATED))
     first = TRAINING.take(count, recipe.seed).start
@@ -133,7 +133,7 @@ def simulated_samples(
 def _chests(
     first: int, splits: Sequence[Split], size: tuple[int, int]
 ) -> Iterator[tuple[int, Split, Phantom]]:
-    """Two films of every patient, without objects and with some: all that they can be told apart by."""
+    """Two images of every patient, without objects and with some: all that they can be told apart by."""
     clean = Scenario(count="none")
     foreign = Scenario(count="different", size="large", kinds=SEEN_IN_SMALL)
     for place in range(len(splits)):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DenseTarget", "Truth", "dense_target"]
 
 MAX_REGIONS = 24
-LARGEST_COMPACT = 0.1  # of the film's side: the box of a whole necklace is mostly background
+LARGEST_COMPACT = 0.1  # of the image's side: the box of a whole necklace is mostly background
 
 
 class Truth(NamedTuple):

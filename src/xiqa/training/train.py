@@ -1,4 +1,4 @@
-"""One command from a recipe and a folder of films to a bundle."""
+"""One command from a recipe and a folder of images to a bundle."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from xiqa.models.backbones import build_network
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.heads import he_initialise, zero_residuals
 from xiqa.report.classifier_files import write_report
-from xiqa.training.data import load_films
-from xiqa.training.disk import FilmsOnDisk
-from xiqa.training.finish import Known, finish, report_on, score_films
+from xiqa.training.data import load_images
+from xiqa.training.disk import ImagesOnDisk
+from xiqa.training.finish import Known, finish, report_on, score_images
 from xiqa.training.fit import fit, read_history
 from xiqa.training.goals import goal_of, is_poor
 from xiqa.training.recipe import SIMULATED, Recipe
 from xiqa.training.sources import balanced, read_samples, simulated_samples
-from xiqa.training.synthetic import synthetic_films
+from xiqa.training.synthetic import synthetic_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from xiqa.models.card import BundleCard
     from xiqa.models.preprocess import Preprocessing
     from xiqa.scoring.classifier import ClassifierReport
-    from xiqa.training.data import Film
+    from xiqa.training.data import TrainingImage
     from xiqa.types import Split
 
 __all__ = ["bundle", "read_samples", "report_bundle", "starting_network", "train"]
 
-MARGIN = 1.25  # training films are kept this much larger than the input, so that zooming in stays sharp
+MARGIN = 1.25  # training images are kept this much larger than the input, so that zooming in stays sharp
 
 
 def train(
@@ -64,7 +64,7 @@ def train(
 
     Args:
         recipe: What to do.
-        data: The data set's folder; None where the recipe simulates its films.
+        data: The data set's folder; None where the recipe simulates its images.
         out: Folder for checkpoints, logs, the resolved recipe, the report and the bundle.
         resume: Go on from the last checkpoint in ``out``.
         devices: How many devices to train on.
@@ -74,7 +74,7 @@ def train(
         The bundle's card.
 
     Raises:
-        DatasetError: The data set lacks training or validation films of either quality, or has other
+        DatasetError: The data set lacks training or validation images of either quality, or has other
             classes than the recipe.
         ModelError: The pretrained weights cannot be had.
     """
@@ -86,7 +86,7 @@ def train(
     for part, name in zip(parts, ("training", "validation"), strict=True):
         if len({_poor(recipe, sample) for sample in part}) < 2:
             raise DatasetError(
-                f"too few {name} films", expected="films of both classes, good and poor", got=str(len(part))
+                f"too few {name} images", expected="images of both classes, good and poor", got=str(len(part))
             )
     exact = [_load(recipe, part, 1.0, progress) for part in parts]
     network = starting_network(recipe)
@@ -105,7 +105,7 @@ def report_bundle(
 
     Args:
         model: The bundle.
-        data: The data set's folder; None where the recipe simulates its films.
+        data: The data set's folder; None where the recipe simulates its images.
         split: Which part of it.
         progress: Whether to show progress bars.
 
@@ -124,11 +124,11 @@ def report_bundle(
         ) from error
     samples = by_split(_samples(recipe, data, progress), split)
     if not samples:
-        raise DatasetError(f"no {split} films", expected="films of that split", got=str(data))
-    films = _load(recipe, samples, 1.0, progress)
+        raise DatasetError(f"no {split} images", expected="images of that split", got=str(data))
+    images = _load(recipe, samples, 1.0, progress)
     with _bar(progress) as bar:
-        task = bar.add_task("classifying", total=len(films))
-        scored = score_films(model.network, recipe, films, lambda done: bar.advance(task, done))
+        task = bar.add_task("classifying", total=len(images))
+        scored = score_images(model.network, recipe, images, lambda done: bar.advance(task, done))
     return report_on(model.card, scored, {"val": "validation"}.get(split, split))
 
 
@@ -149,12 +149,12 @@ def _samples(recipe: Recipe, data: Path | None, progress: bool) -> list[Sample]:
             raise ConfigError(
                 f"the recipe {recipe.name} needs data",
                 expected=f"a data set of the layout {recipe.data.layout}",
-                todo="name its folder with --data, or add --quick for simulated films",
+                todo="name its folder with --data, or add --quick for simulated images",
             )
         return read_samples(recipe, data)
     size = _grid(recipe, MARGIN if recipe.augmentation else 1.0).size
     with _bar(progress) as bar:
-        task = bar.add_task("simulating films", total=recipe.data.films if data is None else None)
+        task = bar.add_task("simulating images", total=recipe.data.images if data is None else None)
         return list(simulated_samples(recipe, data, size, lambda: bar.advance(task)))
 
 
@@ -167,7 +167,7 @@ def bundle(
     network: nn.Module,
     recipe: Recipe,
     parts: tuple[Sequence[Sample], Sequence[Sample]],
-    films: Sequence[Sequence[Film]],
+    images: Sequence[Sequence[TrainingImage]],
     folder: Path,
     *,
     progress: bool = True,
@@ -178,7 +178,7 @@ def bundle(
         network: The trained network.
         recipe: Its recipe.
         parts: The training and the validation samples.
-        films: The same, read.
+        images: The same, read.
         folder: The bundle's folder.
         progress: Whether to show a progress bar.
 
@@ -189,10 +189,10 @@ def bundle(
     plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"inserted": 0})})
     simulated = _synthetic(plain, parts[0], 1.0, progress) if guarded else []
     with _bar(progress) as bar:
-        scored = [*films, simulated] if guarded else [films[1]]
+        scored = [*images, simulated] if guarded else [images[1]]
         task = bar.add_task("calibrating", total=sum(map(len, scored)))
         scores = [
-            score_films(network, recipe, part, lambda done: bar.advance(task, done))
+            score_images(network, recipe, part, lambda done: bar.advance(task, done))
             for part in scored
             if part
         ]
@@ -205,7 +205,7 @@ def bundle(
     val = scores[1] if guarded else scores[0]
     card = finish(network, recipe, val, [sample.patient for sample in parts[1]], known, folder)
     if isinstance(network, EvidenceNet):  # which calibration has shifted
-        val = score_films(network, recipe, films[1])
+        val = score_images(network, recipe, images[1])
     history = read_history(folder.parent, len(recipe.phases))
     write_report(report_on(card, val, "validation", history), folder.parent / "report")
     return card
@@ -213,29 +213,31 @@ def bundle(
 
 def _load(
     recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool
-) -> list[Film] | FilmsOnDisk:
-    """Films on the input's grid, made larger by ``margin``: read now, or when they are asked for."""
+) -> list[TrainingImage] | ImagesOnDisk:
+    """Images on the input's grid, made larger by ``margin``: read now, or when they are asked for."""
     if recipe.data.keep == "disk":
-        return FilmsOnDisk(samples, _grid(recipe, margin), lambda sample: goal_of(recipe, sample))
+        return ImagesOnDisk(samples, _grid(recipe, margin), lambda sample: goal_of(recipe, sample))
     with _bar(progress) as bar:
-        task = bar.add_task("reading films", total=len(samples))
-        return load_films(
+        task = bar.add_task("reading images", total=len(samples))
+        return load_images(
             samples, _grid(recipe, margin), lambda: bar.advance(task), lambda sample: goal_of(recipe, sample)
         )
 
 
-def _synthetic(recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool) -> list[Film]:
-    """Simulated films, and clean films with simulated objects in them."""
+def _synthetic(
+    recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool
+) -> list[TrainingImage]:
+    """Simulated images, and clean images with simulated objects in them."""
     if not recipe.data.simulated + recipe.data.inserted:
         return []
     clean = [sample for sample in samples if sample.label != recipe.poor_class]
     with _bar(progress) as bar:
-        task = bar.add_task("simulating films", total=recipe.data.simulated + recipe.data.inserted)
-        films = []
-        for film in synthetic_films(recipe, clean, _grid(recipe, margin)):
-            films.append(film)
+        task = bar.add_task("simulating images", total=recipe.data.simulated + recipe.data.inserted)
+        images = []
+        for image in synthetic_images(recipe, clean, _grid(recipe, margin)):
+            images.append(image)
             bar.advance(task)
-    return films
+    return images
 
 
 def _grid(recipe: Recipe, margin: float) -> Preprocessing:

@@ -11,88 +11,94 @@ SMALL = (160, 160)
 
 
 @pytest.fixture(scope="module")
-def films():
+def radiographs():
     return [simulate_chest(seed, size=SMALL) for seed in range(40)]
 
 
-def test_same_seed_same_film_other_seed_another():
+def test_same_seed_same_image_other_seed_another():
     first, same, other = (simulate_chest(seed, size=SMALL) for seed in (7, 7, 8))
     assert np.array_equal(first.image.pixels, same.image.pixels)
     assert [a.box for a in first.annotations] == [a.box for a in same.annotations]
     assert not np.array_equal(first.image.pixels, other.image.pixels)
 
 
-def test_films_are_images_in_range(films):
-    for film in films:
-        pixels = film.image.pixels
+def test_simulated_images_are_in_range(radiographs):
+    for radiograph in radiographs:
+        pixels = radiograph.image.pixels
         assert pixels.dtype == np.float32
-        assert pixels.shape == SMALL == film.lung_mask.shape
+        assert pixels.shape == SMALL == radiograph.lung_mask.shape
         assert np.isfinite(pixels).all()
         assert 0 <= pixels.min() < pixels.max() <= 1
-        assert film.image.spacing == pytest.approx((2.3, 2.3), rel=0.2)
+        assert radiograph.image.spacing == pytest.approx((2.3, 2.3), rel=0.2)
 
 
-def test_box_is_the_tightest_around_its_mask(films):
+def test_box_is_the_tightest_around_its_mask(radiographs):
     count = 0
-    for film in films:
-        for annotation in film.annotations:
+    for radiograph in radiographs:
+        for annotation in radiograph.annotations:
             rows, columns = np.nonzero(annotation.mask)
             assert annotation.box == (columns.min(), rows.min(), columns.max(), rows.max())
             count += 1
     assert count > 40
 
 
-def test_label_is_a_removable_object_over_the_chest(films):
-    for film in films:
-        assert film.label == any(
-            {"removable", "outside"} & {*a.groups} == {"removable"} for a in film.annotations
+def test_label_is_a_removable_object_over_the_chest(radiographs):
+    for radiograph in radiographs:
+        assert radiograph.label == any(
+            {"removable", "outside"} & {*a.groups} == {"removable"} for a in radiograph.annotations
         )
-        assert film.label == any(a.problem for a in film.annotations)
-    assert 0.25 < np.mean([film.label for film in films]) < 0.75
+        assert radiograph.label == any(a.problem for a in radiograph.annotations)
+    assert 0.25 < np.mean([radiograph.label for radiograph in radiographs]) < 0.75
 
 
-def test_markers_and_implants_are_no_reason(films):
-    kinds = {a.kind for film in films for a in film.annotations if "removable" not in a.groups}
+def test_markers_and_implants_are_no_reason(radiographs):
+    kinds = {
+        a.kind for radiograph in radiographs for a in radiograph.annotations if "removable" not in a.groups
+    }
     assert {"marker", "line"} <= kinds
     for seed in range(6):
-        film = simulate_chest(seed, size=SMALL, objects=Scenario(count="none", implant=True))
-        assert film.label == 0
-        assert any("removable" not in a.groups and a.kind != "marker" for a in film.annotations)
+        radiograph = simulate_chest(seed, size=SMALL, objects=Scenario(count="none", implant=True))
+        assert radiograph.label == 0
+        assert any("removable" not in a.groups and a.kind != "marker" for a in radiograph.annotations)
 
 
 @pytest.mark.parametrize("scenario", scenario_grid(), ids=lambda scenario: scenario.name)
 def test_scenarios_give_what_they_say(scenario):
-    film = simulate_chest(len(scenario.name), size=(200, 200), objects=scenario)
-    removable = [a for a in film.annotations if "removable" in a.groups]
-    assert film.label == (scenario.count != "none" and scenario.place != "outside")
+    radiograph = simulate_chest(len(scenario.name), size=(200, 200), objects=scenario)
+    removable = [a for a in radiograph.annotations if "removable" in a.groups]
+    assert radiograph.label == (scenario.count != "none" and scenario.place != "outside")
     assert bool(removable) == (scenario.count != "none")
     if scenario.implant is False:
-        assert all("removable" in a.groups or a.kind == "marker" for a in film.annotations)
+        assert all("removable" in a.groups or a.kind == "marker" for a in radiograph.annotations)
     compact = [a.kind for a in removable if a.kind != "lead"]
     if scenario.count == "same":
         assert len(set(compact)) == 1
         assert len(compact) >= 2
     if scenario.place == "marker":
-        assert any(a.kind == "marker" for a in film.annotations)
+        assert any(a.kind == "marker" for a in radiograph.annotations)
 
 
 def test_large_objects_are_larger_than_small_ones():
     area = {}
     for size in ("small", "large"):
         scenario = Scenario(count="one", size=size, place="lung", kinds=("coin",), implant=False)
-        films = (simulate_chest(seed, size=SMALL, objects=scenario) for seed in range(5))
-        area[size] = np.mean([f.annotations[0].mask.sum() for f in films])
+        radiographs = (simulate_chest(seed, size=SMALL, objects=scenario) for seed in range(5))
+        area[size] = np.mean([f.annotations[0].mask.sum() for f in radiographs])
     assert area["large"] > 4 * area["small"]
 
 
 def test_objects_lie_where_asked():
     for seed in range(6):
-        film = simulate_chest(seed, size=SMALL, objects=Scenario("one", place="lung", kinds=("button",)))
-        mask = next(a.mask for a in film.annotations if a.kind == "button")
-        assert film.lung_mask[mask].mean() > 0.5
-        film = simulate_chest(seed, size=SMALL, objects=Scenario("one", place="heart", kinds=("button",)))
-        mask = next(a.mask for a in film.annotations if a.kind == "button")
-        assert film.lung_mask[mask].mean() < 0.5
+        radiograph = simulate_chest(
+            seed, size=SMALL, objects=Scenario("one", place="lung", kinds=("button",))
+        )
+        mask = next(a.mask for a in radiograph.annotations if a.kind == "button")
+        assert radiograph.lung_mask[mask].mean() > 0.5
+        radiograph = simulate_chest(
+            seed, size=SMALL, objects=Scenario("one", place="heart", kinds=("button",))
+        )
+        mask = next(a.mask for a in radiograph.annotations if a.kind == "button")
+        assert radiograph.lung_mask[mask].mean() < 0.5
 
 
 def test_another_scenario_shows_the_same_patient():
@@ -112,21 +118,21 @@ def test_another_scenario_shows_the_same_patient():
 
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_every_kind_shows(kind):
-    """An object is brighter than the same film without it, over its mask."""
+    """An object is brighter than the same image without it, over its mask."""
     scenario = Scenario("one", kinds=(kind,), implant=False)
-    film = simulate_chest(5, size=(320, 320), objects=scenario)
+    radiograph = simulate_chest(5, size=(320, 320), objects=scenario)
     clean = simulate_chest(5, size=(320, 320), objects=Scenario("none", implant=False))
-    shown = np.logical_or.reduce([a.mask for a in film.annotations if "removable" in a.groups])
-    change = (film.image.pixels - clean.image.pixels)[shown]
+    shown = np.logical_or.reduce([a.mask for a in radiograph.annotations if "removable" in a.groups])
+    change = (radiograph.image.pixels - clean.image.pixels)[shown]
     assert change.mean() > 0.015
-    assert film.label == 1
+    assert radiograph.label == 1
 
 
 def test_anatomy_has_its_grey_values():
     """Lungs are darker than what lies between and below them; neither is lost."""
     for seed in range(8):
-        film = simulate_chest(seed, size=SMALL, objects=Scenario("none", implant=False), marker=False)
-        pixels, lungs = film.image.pixels, film.lung_mask
+        radiograph = simulate_chest(seed, size=SMALL, objects=Scenario("none", implant=False), marker=False)
+        pixels, lungs = radiograph.image.pixels, radiograph.lung_mask
         rows, columns = np.nonzero(lungs)
         below = pixels[min(rows.max() + 8, 155) :, columns.min() + 10 : columns.max() - 10]
         assert 0.06 < lungs.mean() < 0.5
@@ -134,9 +140,9 @@ def test_anatomy_has_its_grey_values():
         assert 0.15 < np.median(pixels[lungs]) < 0.75
 
 
-def test_bedside_films_differ_from_those_of_the_stand(films):
-    assert 0.2 < np.mean([film.parameters["body"]["portable"] for film in films]) < 0.8
-    assert 0.2 < np.mean([film.parameters["body"]["female"] for film in films]) < 0.8
+def test_bedside_images_differ_from_those_of_the_stand(radiographs):
+    assert 0.2 < np.mean([radiograph.parameters["body"]["portable"] for radiograph in radiographs]) < 0.8
+    assert 0.2 < np.mean([radiograph.parameters["body"]["female"] for radiograph in radiographs]) < 0.8
 
 
 @pytest.mark.parametrize("size", [(48, 48), (200, 320), (333, 321), (601, 401)])
@@ -146,8 +152,8 @@ def test_any_size_will_do(size):
 
 def test_marker_can_be_had_or_left_out():
     for wanted in (True, False):
-        film = simulate_chest(1, size=SMALL, marker=wanted)
-        assert any(a.kind == "marker" for a in film.annotations) == wanted
+        radiograph = simulate_chest(1, size=SMALL, marker=wanted)
+        assert any(a.kind == "marker" for a in radiograph.annotations) == wanted
 
 
 def test_wrong_requests_are_refused():

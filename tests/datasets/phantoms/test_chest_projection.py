@@ -29,7 +29,7 @@ def test_splat_is_the_loop():
     assert ours == pytest.approx(loops.splat((8, 11), x, y, weight), abs=1e-4)
 
 
-def test_matter_inside_the_film_is_kept():
+def test_matter_inside_the_image_is_kept():
     grid = Grid((400, 400), 0.5, tilt=0.1, shift=(3.0, -4.0))
     x, y = RNG.uniform(-60, 60, (2, 5000)).astype(np.float32)
     volume = RNG.uniform(0, 2, 5000).astype(np.float32)
@@ -53,11 +53,11 @@ def test_enlarging_keeps_straight_slopes_and_places():
     x, _ = grid.patient_axes()
     rows, columns = np.mgrid[0:400, 0:360]
     full = enlarge(x, grid)
-    film_x, film_y = grid.to_film(
+    image_x, image_y = grid.to_image(
         full[50:-50:30, 50:-50:30], enlarge(grid.patient_axes()[1], grid)[50:-50:30, 50:-50:30]
     )
-    assert film_x == pytest.approx(columns[50:-50:30, 50:-50:30], abs=0.01)
-    assert film_y == pytest.approx(rows[50:-50:30, 50:-50:30], abs=0.01)
+    assert image_x == pytest.approx(columns[50:-50:30, 50:-50:30], abs=0.01)
+    assert image_y == pytest.approx(rows[50:-50:30, 50:-50:30], abs=0.01)
 
 
 def test_ellipsoid_and_rod_have_their_volumes():
@@ -71,7 +71,7 @@ def test_ellipsoid_and_rod_have_their_volumes():
 
 
 def test_anatomy_does_not_depend_on_resolution():
-    """Total bone and blood are the same on a coarse and a fine film: matter, not pixels, is projected."""
+    """Total bone and blood are the same on a coarse and a fine image: matter, not pixels, is projected."""
     body = draw_body(np.random.default_rng(4))
     for paths in (bone_paths, vessel_paths):
         totals = []
@@ -114,14 +114,14 @@ def test_a_tube_is_hollow():
 def test_a_wire_covers_what_the_loop_says(reach):
     course = np.array([(3.2, 4.1), (0.4 * reach, 9.7), (0.9 * reach, 2.0), (reach, 11.5)])
     pen = Pen((16, reach + 4), 1.0)
-    pen.wire(course, 1.3, "steel", film=True)
+    pen.wire(course, 1.3, "steel", in_pixels=True)
     assert np.array_equal(pen.mask, loops.distance_to_course((16, reach + 4), course) <= 1.3)
 
 
 def test_pen_turns_and_scales():
     pen = Pen((100, 100), 0.5, origin=(40, 60), angle=np.pi / 2, scale=2.0)
-    assert pen.to_film([(5, 0)]) == pytest.approx(np.array([[40, 80]]))
-    assert pen.to_object(pen.to_film([(3, -7)])) == pytest.approx(np.array([[3, -7]]))
+    assert pen.to_image([(5, 0)]) == pytest.approx(np.array([[40, 80]]))
+    assert pen.to_object(pen.to_image([(3, -7)])) == pytest.approx(np.array([[3, -7]]))
 
 
 def plain(**changes):
@@ -146,16 +146,16 @@ def halves(size=64):
     return attenuation, lungs, lungs[:, ::-1]
 
 
-def test_film_is_a_sigmoid_of_attenuation_and_puts_the_window_where_asked():
+def test_image_is_a_sigmoid_of_attenuation_and_puts_the_window_where_asked():
     attenuation, lungs, solid = halves()
-    film = expose(
+    image = expose(
         attenuation, np.zeros_like(attenuation), lungs, solid, plain(), 40.0, np.random.default_rng(0)
     )
-    assert film[:, :10].mean() == pytest.approx(0.4, abs=0.01)
-    assert film[:, -10:].mean() == pytest.approx(0.8, abs=0.01)
+    assert image[:, :10].mean() == pytest.approx(0.4, abs=0.01)
+    assert image[:, -10:].mean() == pytest.approx(0.8, abs=0.01)
     steps = np.tile(np.linspace(1.5, 4.5, 64, dtype=np.float32), (64, 1))
-    film = expose(steps, np.zeros_like(steps), lungs, solid, plain(), 40.0, np.random.default_rng(0))
-    slopes = np.diff(np.log(film / (1 - film)), axis=1)
+    image = expose(steps, np.zeros_like(steps), lungs, solid, plain(), 40.0, np.random.default_rng(0))
+    slopes = np.diff(np.log(image / (1 - image)), axis=1)
     assert slopes == pytest.approx(slopes.mean(), rel=0.02)
 
 
@@ -165,21 +165,21 @@ def test_scatter_takes_contrast_away():
     object_[30:34, 50:54] = 1.0
     contrast = []
     for scatter in (0.0, 0.4):
-        film = expose(
+        image = expose(
             attenuation, object_, lungs, solid, plain(scatter=scatter), 5.0, np.random.default_rng(0)
         )
-        contrast.append(film[31:33, 51:53].mean() - film[31:33, 58:62].mean())
+        contrast.append(image[31:33, 51:53].mean() - image[31:33, 58:62].mean())
     assert contrast[1] < 0.8 * contrast[0]
 
 
 def test_noise_follows_the_photons():
     """A count's relative deviation is one over its square root, and so is its logarithm's deviation."""
     flat = np.full((256, 256), -np.log(0.1), np.float32)
-    film = expose(
+    image = expose(
         flat, np.zeros_like(flat), flat > 0, flat > 9, plain(photons=400.0), 100.0, np.random.default_rng(0)
     )
     slope = np.diff(np.log([0.4 / 0.6, 0.8 / 0.2]))[0] / 0.3  # the least contrast that the window allows
-    logit = np.log(film / (1 - film)) / slope
+    logit = np.log(image / (1 - image)) / slope
     assert logit.std() == pytest.approx(1 / np.sqrt(400), rel=0.03)
 
 

@@ -1,8 +1,8 @@
-"""Simulated films keep within the statistics of real ones.
+"""Simulated images keep within the statistics of real ones.
 
-For each film: quantiles of its grey values, and the power of its spectrum in octaves of spatial frequency. Of
-the real films only the 5th, 50th and 95th percentile of each statistic are kept, in ``real_film_bands.json``;
-``python tests/simulation/test_chest_realism.py FOLDER`` computes them anew.
+For each image: quantiles of its grey values, and the power of its spectrum in octaves of spatial frequency.
+Of the real radiographs only the 5th, 50th and 95th percentile of each statistic are kept, in
+``real_radiograph_bands.json``; ``python tests/simulation/test_chest_realism.py FOLDER`` computes them anew.
 """
 
 import json
@@ -16,13 +16,13 @@ from PIL import Image as Pillow
 
 from xiqa.simulation.chest import simulate_chest
 
-BANDS = Path(__file__).with_name("real_film_bands.json")
+BANDS = Path(__file__).with_name("real_radiograph_bands.json")
 EDGE = 600
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 OCTAVES = 2.0 ** np.arange(-8, 0)  # cycles a pixel: from 256 to 2 pixels a period
 NAMES = [f"grey quantile {q:g}" for q in QUANTILES]
 NAMES += [f"log10 power, {1 / high:g} to {1 / low:g} px" for low, high in pairwise(OCTAVES)]
-FILMS = 60
+IMAGES = 60
 
 
 def statistics(pixels):
@@ -36,11 +36,11 @@ def statistics(pixels):
 
 
 def real_statistics(folder):
-    """Statistics of every second training film."""
+    """Statistics of every second training image."""
     lines = (folder / "images.csv").read_text().splitlines()[1:]
     names = [line.split(",")[0] for line in lines if line.split(",")[2] == "train"][::2]
-    films = (Pillow.open(folder / "images" / name).convert("L").resize((EDGE, EDGE)) for name in names)
-    return np.array([statistics(np.asarray(film, np.float64) / 255) for film in films])
+    radiographs = (Pillow.open(folder / "images" / name).convert("L").resize((EDGE, EDGE)) for name in names)
+    return np.array([statistics(np.asarray(radiograph, np.float64) / 255) for radiograph in radiographs])
 
 
 def percentiles(table):
@@ -50,12 +50,12 @@ def percentiles(table):
 
 @pytest.fixture(scope="module")
 def simulated():
-    return np.array([statistics(simulate_chest(seed).image.pixels) for seed in range(9000, 9000 + FILMS)])
+    return np.array([statistics(simulate_chest(seed).image.pixels) for seed in range(9000, 9000 + IMAGES)])
 
 
 @pytest.mark.long
-def test_simulated_films_lie_in_the_bands_of_real_ones(simulated):
-    """The middle half of the simulated films lies inside, for every statistic; and most films do."""
+def test_simulated_images_lie_in_the_bands_of_real_ones(simulated):
+    """The middle half of the simulated images lies inside, for every statistic; and most images do."""
     bands = np.array([json.loads(BANDS.read_text())[name] for name in NAMES])
     low, high = np.quantile(simulated, (0.25, 0.75), axis=0)
     outside = [
@@ -68,7 +68,7 @@ def test_simulated_films_lie_in_the_bands_of_real_ones(simulated):
     assert inside.mean() > 0.8
 
 
-def test_noise_and_a_flat_film_are_told_apart():
+def test_noise_and_a_flat_image_are_told_apart():
     """The comparison can fail: white noise and a smooth disc leave the bands."""
     bands = np.array([json.loads(BANDS.read_text())[name] for name in NAMES])
     y, x = np.mgrid[-1 : 1 : EDGE * 1j, -1 : 1 : EDGE * 1j]
@@ -79,9 +79,9 @@ def test_noise_and_a_flat_film_are_told_apart():
 
 @pytest.mark.realdata
 @pytest.mark.long
-def test_bands_are_those_of_the_real_films(real_films):
+def test_bands_are_those_of_the_real_images(real_images):
     bands = json.loads(BANDS.read_text())
-    for name, values in percentiles(real_statistics(real_films)).items():
+    for name, values in percentiles(real_statistics(real_images)).items():
         assert values == pytest.approx(bands[name], abs=0.02), name
 
 

@@ -1,4 +1,4 @@
-"""Folders of simulated films: PNG and DICOM, tables, masks."""
+"""Folders of simulated images: PNG and DICOM, tables, masks."""
 
 import csv
 
@@ -31,7 +31,7 @@ def rows(path):
         return list(csv.DictReader(lines))
 
 
-def test_png_folder_is_read_by_the_reader_of_real_films(phantoms, tmp_path):
+def test_png_folder_is_read_by_the_reader_of_real_images(phantoms, tmp_path):
     with PhantomFolder(tmp_path / "set", masks=True) as folder:
         paths = [folder.add(phantom) for phantom in phantoms]
     samples = read_foreign_objects(tmp_path / "set")
@@ -66,8 +66,8 @@ def test_masks_are_written_exactly(phantoms, tmp_path):
         assert np.array_equal(np.asarray(Pillow.open(file)), annotation.mask)
 
 
-def test_dicom_shows_the_film(phantoms, tmp_path):
-    """Through its window and photometric interpretation the file gives the film's grey values."""
+def test_dicom_shows_the_image(phantoms, tmp_path):
+    """Through its window and photometric interpretation the file gives the image's grey values."""
     interpretations = set()
     for phantom in phantoms:
         path = tmp_path / f"{phantom.parameters['seed']}.dcm"
@@ -86,7 +86,7 @@ def test_dicom_shows_the_film(phantoms, tmp_path):
 def test_dicom_is_read_as_display_order(phantoms, tmp_path):
     from xiqa.imaging import read_image
 
-    path = tmp_path / "film.dcm"
+    path = tmp_path / "image.dcm"
     for phantom in phantoms[:3]:
         write_dx(phantom, path)
         image = read_image(path)
@@ -98,7 +98,7 @@ def test_dicom_is_read_as_display_order(phantoms, tmp_path):
 
 def test_dicom_has_what_its_class_requires(phantoms, tmp_path):
     """The mandatory modules of DX for presentation have no empty type 1 attribute."""
-    path = tmp_path / "film.dcm"
+    path = tmp_path / "image.dcm"
     write_dx(phantoms[0], path)
     ds = pydicom.dcmread(path)
     assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
@@ -130,7 +130,7 @@ def test_identifiers_follow_from_the_seed(phantoms, tmp_path):
 def test_a_folder_is_not_overwritten_by_accident(phantoms, tmp_path):
     with PhantomFolder(tmp_path / "set") as folder:
         folder.add(phantoms[0])
-        with pytest.raises(DatasetError, match="two films"):
+        with pytest.raises(DatasetError, match="two images"):
             folder.add(phantoms[0])
     with pytest.raises(DatasetError, match="not empty"):
         PhantomFolder(tmp_path / "set")
@@ -163,11 +163,11 @@ def test_tables_tell_what_was_done_before_an_error(phantoms, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["--dicom"], ["--masks", "--objects", "one", "--place", "lung"]])
 def test_command(tmp_path, options):
-    out = tmp_path / "films"
+    out = tmp_path / "images"
     arguments = ["chest", "--count", "2", "--seed", "4", "--size", "96", "--out", str(out), *options]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
-    assert "2 films" in done.output
+    assert "2 images" in done.output
     assert len(list((out / "images").iterdir())) == 2
     assert (out / "contact_sheet.png").stat().st_size > 1000
     if "one" in options:

@@ -140,15 +140,16 @@ def test_rectifying_rules_leave_its_gradient_alone(guided):
 
 @pytest.fixture(scope="module")
 def shipped():
-    """The shipped network in float64 and films, one without and one with something to find."""
+    """The shipped network in float64 and images, one without and one with something to find."""
     model = load_model(shipped_models()[0])
     network = model.network.double().requires_grad_(False)
-    films = [
+    radiographs = [
         simulate_chest(7, objects=Scenario(count), size=(320, 320)).image for count in ("none", "different")
     ]
     channels = len(model.card.preprocessing.mean)
     grids = [
-        torch.from_numpy(Frame.resize(film.size, (128, 128)).image_to_model(film.pixels)) for film in films
+        torch.from_numpy(Frame.resize(radiograph.size, (128, 128)).image_to_model(radiograph.pixels))
+        for radiograph in radiographs
     ]
     images = torch.stack(grids)[:, None].expand(-1, channels, -1, -1).double()
     images = (images - 0.5) / 0.5

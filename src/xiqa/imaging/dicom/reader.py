@@ -184,7 +184,7 @@ def spacing_of(data: Dataset, frame: int) -> tuple[tuple[float, float] | None, t
         (measures, "PixelSpacing", ""),
         (data, "PixelSpacing", ""),
         (data, "ImagerPixelSpacing", "spacing is measured at the detector"),
-        (data, "NominalScannedPixelSpacing", "spacing is measured on the scanned film"),
+        (data, "NominalScannedPixelSpacing", "spacing is measured on the scanned image"),
     ):
         value = [] if group is None else _millimetres(group, keyword, notes)
         if value:

@@ -60,17 +60,17 @@ class Networks(Section):
 
 
 class Achieved(Section):
-    """What the generators do on films that they were not trained on.
+    """What the generators do on images that they were not trained on.
 
     Attributes:
-        films: How many.
+        images: How many.
         kept: Share of similar images on which the classifier's verdict stays; None without such a generator.
         flipped: Share of adversarial images on which it turns.
-        flipped_poor: The same among films called poor: what is removed.
-        change: Mean distance of the pair (or of the adversarial image from the film), grey values in [0, 1].
+        flipped_poor: The same among images called poor: what is removed.
+        change: Mean distance of the pair (or of adversarial image and original), grey values in [0, 1].
     """
 
-    films: int = Field(ge=0)
+    images: int = Field(ge=0)
     kept: Share | None = None
     flipped: Share | None = None
     flipped_poor: Share | None = None
@@ -88,7 +88,7 @@ class GeneratorCard(ExplainerCard):
         input_size: (rows, columns) of the classifier's input.
         size: (rows, columns) of the images that the generators were trained on.
         networks: How they are built.
-        achieved: What they do on validation films.
+        achieved: What they do on validation images.
         recipe: The resolved training recipe.
         versions: Packages that the training ran on.
     """

@@ -60,7 +60,7 @@ class Drawn(NamedTuple):
 class PixelNorm(nn.Module):
     r"""Features of unit mean square at every place, :math:`f_c / \sqrt{\tfrac1C \sum_k f_k^2 + \epsilon}`.
 
-    It looks at one place alone, so what is learned of parts of films holds of whole ones. Source:
+    It looks at one place alone, so what is learned of parts of images holds of whole ones. Source:
     ``karras2018progressive``.
 
     >>> PixelNorm()(torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1)).square().mean().item()
@@ -78,13 +78,13 @@ class UNet(nn.Module):
     - ``painted``: :math:`g(x) = x + M \odot (P - x)`, a gate :math:`M = \sigma(U_1)`, open where the image
       shall change, and what is painted there, :math:`P = B(x) + \tanh U_2`, which starts as the local mean
       :math:`B(x)` (``pumarola2018ganimation``). Gate and paint are drawn at half the resolution, so neither
-      can hide a pattern of pixels. The gate is almost shut at the start, and the image almost the film.
+      can hide a pattern of pixels. The gate is almost shut at the start, and the result almost the original.
     - ``residual``: :math:`g(x) = x + \tanh U(x)`, which starts as the identity.
     - ``direct``: :math:`g(x) = \sigma(U(x))`, which must learn to draw the image first.
 
     Values that leave [0, 1] are clipped. Strided convolutions lead down, bilinear enlargements up, and each
     level sees what its own level going down saw (``ronneberger2015unet``). A network that paints also sees
-    the local contrast :math:`x - B(x)`, and `PixelNorm` lets it treat a part of a film as it treats the
+    the local contrast :math:`x - B(x)`, and `PixelNorm` lets it treat a part of an image as it treats the
     whole; the others have group norms, which look at the whole image but at no other of the batch.
 
     Args:
@@ -134,7 +134,7 @@ class UNet(nn.Module):
         return Drawn(images + gate * (paint - images), gate, paint)
 
     def _features(self, seen: Tensor) -> Tensor:
-        """``(N, width, h, w)``, at the finest level, of the film and its local contrast."""
+        """``(N, width, h, w)``, at the finest level, of the image and its local contrast."""
         levels: list[Tensor] = [self.stem(seen)]
         for step in self.down:
             levels.append(step(levels[-1]))

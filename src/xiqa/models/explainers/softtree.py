@@ -40,10 +40,10 @@ __all__ = [
     "TreeCard",
     "TreeInput",
     "Turns",
-    "film_input",
     "load_tree",
     "place_weights",
     "save_tree",
+    "tree_input",
 ]
 
 CARD, WEIGHTS = "softtree.json", "softtree.safetensors"
@@ -161,8 +161,8 @@ class TreeInput(Section):
     """What a tree looks at.
 
     Attributes:
-        kind: ``pixels``: the film, made small; ``features``: a layer of the classifier, pooled.
-        size: (rows, columns) of the small film.
+        kind: ``pixels``: the image, made small; ``features``: a layer of the classifier, pooled.
+        size: (rows, columns) of the small image.
         layer: Name of the layer; None: the card's last one.
         pooling: ``mean`` or ``max`` over the layer's places.
     """
@@ -174,18 +174,18 @@ class TreeInput(Section):
 
 
 class Fidelity(Section):
-    """How well a tree stands for its classifier, on films that neither the tree nor its scale has seen.
+    """How well a tree stands for its classifier, on images that neither the tree nor its scale has seen.
 
     Attributes:
-        films: How many.
+        images: How many.
         agreement: Share with the same side of the limit.
         majority: Share that the classifier's more frequent side alone would get.
-        balanced: Mean of the agreement on films that the classifier calls poor and on those that it calls
-            good: 0.5 for a tree that always says the same. None where it calls all films one.
+        balanced: Mean of the agreement on images that the classifier calls poor and on those that it calls
+            good: 0.5 for a tree that always says the same. None where it calls all images one.
         distance: Mean absolute difference of the probabilities.
     """
 
-    films: int
+    images: int
     agreement: Estimate
     majority: float
     balanced: Estimate | None
@@ -217,7 +217,7 @@ class TreeCard(ExplainerCard):
         inputs: Length of an input.
         threshold: The classifier's limit.
         fidelity: To the classifier.
-        reached: Share of the training films whose most probable leaf is each one.
+        reached: Share of the training images whose most probable leaf is each one.
         recipe: The recipe.
     """
 
@@ -274,7 +274,7 @@ def _layer_output(network: nn.Module, images: Tensor, layer: str) -> Tensor:
     return output
 
 
-def film_input(network: nn.Module, images: Tensor, look: TreeInput) -> tuple[Tensor, Tensor]:
+def tree_input(network: nn.Module, images: Tensor, look: TreeInput) -> tuple[Tensor, Tensor]:
     """What a tree sees of a classifier's inputs ``(N, C, H, W)``.
 
     Args:
@@ -283,7 +283,7 @@ def film_input(network: nn.Module, images: Tensor, look: TreeInput) -> tuple[Ten
         look: What the tree looks at; the layer has its name.
 
     Returns:
-        The tree's inputs ``(N, F)``, and where they come from: the small films ``(N, 1, h, w)``, in the
+        The tree's inputs ``(N, F)``, and where they come from: the small images ``(N, 1, h, w)``, in the
         network's own scale, or the layer ``(N, C, h, w)``.
 
     Raises:
@@ -300,13 +300,13 @@ def film_input(network: nn.Module, images: Tensor, look: TreeInput) -> tuple[Ten
 def place_weights(tree: SoftTree, filters: Tensor, source: Tensor, look: TreeInput) -> Tensor:
     r"""What each place of an image adds to a filter's answer, ``(N, h, w)``.
 
-    They sum to :math:`w \cdot (x - \mu)`, with the training films' mean :math:`\mu`: pixels and pooled means
+    They sum to :math:`w \cdot (x - \mu)`, with the training images' mean :math:`\mu`: pixels and pooled means
     add where they are, a pooled maximum where it lies; places that share it share alike.
 
     Args:
         tree: The tree, for its mean.
         filters: ``(N, F)``, one an image; rows of `SoftTree.filters`, or sums of them.
-        source: ``(N, C, h, w)``, what `film_input` gave second.
+        source: ``(N, C, h, w)``, what `tree_input` gave second.
         look: What the tree looks at.
     """
     mean = cast("Tensor", tree.mean)

@@ -52,10 +52,10 @@ class LungNet(nn.Module):
         )
         self.head = nn.Conv2d(widths[0], 1, 1)
 
-    def forward(self, films: Tensor) -> Tensor:
-        """Logits ``(N, 1, h, w)`` of films ``(N, 1, h, w)`` with values in [-1, 1]."""
+    def forward(self, radiographs: Tensor) -> Tensor:
+        """Logits ``(N, 1, h, w)`` of images ``(N, 1, h, w)`` with values in [-1, 1]."""
         stages = []
-        x = films
+        x = radiographs
         for block in self.down:
             x = block(x)
             stages.append(x)
@@ -63,7 +63,7 @@ class LungNet(nn.Module):
         for block, finer in zip(self.up, stages[-2::-1], strict=True):
             x = F.interpolate(x, size=finer.shape[-2:], mode="bilinear", align_corners=False)
             x = block(torch.cat((x, finer), dim=1))
-        return F.interpolate(self.head(x), size=films.shape[-2:], mode="bilinear", align_corners=False)
+        return F.interpolate(self.head(x), size=radiographs.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _block(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -79,7 +79,7 @@ def _block(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> 
 
 
 class LungMask:
-    """Finds the lungs of a frontal film.
+    """Finds the lungs of a frontal radiograph.
 
     Args:
         network: A `LungNet`.
@@ -90,7 +90,7 @@ class LungMask:
         self.network, self.about = network.eval(), about or {}
 
     def __call__(self, image: Image) -> MaskArray:
-        """The lungs ``(H, W)`` on the film's grid: at most two pieces, without holes; all False where none.
+        """The lungs ``(H, W)`` on the image's grid: at most two pieces, without holes; all False where none.
 
         Args:
             image: A frontal chest radiograph, bright bones; grey or RGB.
@@ -103,7 +103,7 @@ class LungMask:
         return mask
 
     def probability(self, image: Image) -> tuple[FloatArray, Frame]:
-        """How likely each place of the network's grid ``(160, 160)`` is lung, and the frame to the film."""
+        """How likely each place of the network's grid ``(160, 160)`` is lung, and the frame to the image."""
         frame = Frame.letterbox(original=image.size, model=(SIDE, SIDE))
         grey = standardise(frame.image_to_model(to_grey(image.pixels)))
         device = next(self.network.parameters()).device
@@ -153,7 +153,7 @@ class LungMask:
 
 @lru_cache(maxsize=2)
 def loaded(name: str) -> LungMask:
-    """A lung network that stays in memory, for preprocessing film after film."""
+    """A lung network that stays in memory, for preprocessing image after image."""
     return LungMask.load(name)
 
 
@@ -187,9 +187,9 @@ def dice(a: MaskArray, b: MaskArray) -> float:
 def doubt(mask: MaskArray) -> str:
     """Why a mask can hardly be two lungs, told without the true ones; empty where nothing speaks against it.
 
-    Lungs are two pieces, neither less than 0.4 of the other, side by side, together 6 to 50 % of a film, and
-    nearly convex: a piece covers at least 0.83 of its convex hull. A mask that runs into a shoulder or the
-    stomach does not. The bounds are loose, so that real lungs of small patients and large hearts pass.
+    Lungs are two pieces, neither less than 0.4 of the other, side by side, together 6 to 50 % of an image,
+    and nearly convex: a piece covers at least 0.83 of its convex hull. A mask that runs into a shoulder or
+    the stomach does not. The bounds are loose, so that real lungs of small patients and large hearts pass.
 
     Args:
         mask: ``(H, W)`` of a `LungMask`.
@@ -200,7 +200,7 @@ def doubt(mask: MaskArray) -> str:
     from skimage.measure import label as pieces_of  # noqa: PLC0415 - scikit-image loads slowly
     from skimage.measure import regionprops  # noqa: PLC0415
 
-    step = max(1, max(mask.shape) // (2 * SIDE))  # shapes of a large film are seen in a small one
+    step = max(1, max(mask.shape) // (2 * SIDE))  # shapes of a large image are seen in a small one
     mask = mask[::step, ::step]
     found = regionprops(pieces_of(mask))  # type: ignore[no-untyped-call]
     large_enough = [piece for piece in found if piece.area >= LEAST_LUNG * mask.size]

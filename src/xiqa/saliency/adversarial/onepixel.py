@@ -133,7 +133,7 @@ def onepixel(
     by differential evolution; see `one_pixel_flip`. It sees nothing but scores and needs no gradient.
 
     **Cost**: ``population`` times (``iterations`` + 1) forward passes an image, or fewer where it flips: by
-    far the dearest of the attacks. **Not for** large images: one pixel of a megapixel film seldom matters,
+    far the dearest of the attacks. **Not for** large images: one pixel of a megapixel image seldom matters,
     and the map is zero but for that pixel.
 
     Args:

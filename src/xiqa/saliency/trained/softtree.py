@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from xiqa.errors import SaliencyError
-from xiqa.models.explainers.softtree import film_input, load_tree, place_weights
+from xiqa.models.explainers.softtree import load_tree, place_weights, tree_input
 from xiqa.saliency.registry import Needs, image_method
 from xiqa.saliency.trained.folder import open_bundle
 
@@ -31,7 +31,7 @@ def softtree(image: ImageRecord, *, bundle: str | None = None) -> Tensor:
     Node i is reached with the probability :math:`P_i`; its right and left subtree expect the class with
     :math:`Q_{2i+2,c}` and :math:`Q_{2i+1,c}`. So each node speaks as loud as it decides, and not less where
     it is sure, as the gradient would: the slope of the turn's sigmoid is left out. What a place adds to the
-    turn, :math:`s_i(u)`, is told against the training films' mean :math:`\mu`; see
+    turn, :math:`s_i(u)`, is told against the training images' mean :math:`\mu`; see
     `xiqa.models.explainers.softtree.place_weights`.
 
     The map explains the tree, and the classifier only as far as the tree stands for it: see the fidelity in
@@ -42,7 +42,7 @@ def softtree(image: ImageRecord, *, bundle: str | None = None) -> Tensor:
         bundle: Folder ``tree`` that ``xiqa train recipes/softtree.toml --model M --data D`` wrote.
 
     Returns:
-        ``(N, h, w)``, signed, of no unit, at the layer's size or the small film's; with two classes, the map
+        ``(N, h, w)``, signed, of no unit, at the layer's size or the small image's; with two classes, the map
         of one is that of the other with the sign turned.
 
     Raises:
@@ -54,7 +54,7 @@ def softtree(image: ImageRecord, *, bundle: str | None = None) -> Tensor:
     tree, card = loaded.tree, loaded.card
     card.require(image.pass_.network)
     classes = _answers(card, image.pass_.target)
-    inputs, source = film_input(image.pass_.network, image.images, card.look)
+    inputs, source = tree_input(image.pass_.network, image.images, card.look)
     stakes = torch.stack([one[:, c] for one, c in zip(tree.stakes(inputs), classes, strict=True)])
     return place_weights(tree, stakes @ tree.filters(), source, card.look)
 

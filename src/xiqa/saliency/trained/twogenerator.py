@@ -1,4 +1,4 @@
-r"""The two-generator explanation: what a similar and an adversarial image of the same film differ in."""
+r"""The two-generator explanation: what a similar and an adversarial image of the same image differ in."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def difference(grey: Tensor, generated: Generated, *, form: str = "two") -> Tens
     "twogenerator", needs=Needs.INPUT | Needs.NETWORK | Needs.TRAINED, cite="charachon2020combining"
 )
 def twogenerator(image: ImageRecord, *, bundle: str | None = None, form: str = "two") -> Tensor:
-    r"""Two generators: what a similar and an adversarial image of the same film differ in.
+    r"""Two generators: what a similar and an adversarial image of the same image differ in.
 
     .. math:: E(x) = \lvert g_s(x) - g_a(x) \rvert
 
     Both generators were trained for this classifier, from one start: the similar image keeps its verdict,
-    the adversarial one turns it, and both stay near the film. What they draw badly, they draw badly alike,
+    the adversarial one turns it, and both stay near the image. What they draw badly, they draw badly alike,
     so it cancels in the difference; in the one-generator form :math:`\lvert x - g_a(x) \rvert` it does not.
     At prediction it costs one pass of each generator and none of the classifier, but for the verdict.
 

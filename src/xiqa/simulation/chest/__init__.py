@@ -1,4 +1,4 @@
-"""Chest radiographs with and without foreign objects, and objects put into films that exist."""
+"""Chest radiographs with and without foreign objects, and objects put into images that exist."""
 
 from xiqa.simulation.chest.find import find_chest
 from xiqa.simulation.chest.insert import insert_objects

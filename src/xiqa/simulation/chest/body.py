@@ -1,4 +1,4 @@
-"""The numbers that make one patient and one way of taking the film."""
+"""The numbers that make one patient and one way of taking the image."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Body:
 
     Attributes:
         female: Sex, which decides size and breasts.
-        portable: An AP film at the bedside: large heart, high diaphragm, scapulae over the lungs.
+        portable: An AP image at the bedside: large heart, high diaphragm, scapulae over the lungs.
         scale: Size relative to an average man's.
         half_width: Inner half-width of the chest at its widest.
         half_depth: Inner half-depth of the chest.
@@ -49,7 +49,7 @@ class Body:
         effusion: Height of fluid on the (right, left) side.
         lung_density: Density of lung tissue relative to water.
         bubble: A stomach bubble is there.
-        chin: How far the chin hangs into the film, mm; 0 for a head held up.
+        chin: How far the chin hangs into the image, mm; 0 for a head held up.
         bone: Mineral of the ribs relative to the usual.
     """
 

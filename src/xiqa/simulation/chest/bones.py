@@ -206,7 +206,7 @@ def bone_paths(body: Body, grid: Grid, rng: np.random.Generator) -> FloatArray:
 
     Args:
         body: The patient.
-        grid: The film.
+        grid: The image.
         rng: Source of small differences between bones.
     """
     step = 0.75 * grid.work_spacing

@@ -1,4 +1,4 @@
-"""From attenuation to a film: scatter, photons, blur, and the processing that makes it readable."""
+"""From attenuation to an image: scatter, photons, blur, and the processing that makes it readable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EDGE = 9
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """How a film is taken and processed.
+    """How an image is taken and processed.
 
     Attributes:
         scatter: Scattered photons for a primary photon that interacts in the patient.
@@ -43,7 +43,7 @@ class Exposure:
 
 
 def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
-    """Draw one exposure; portable films have more scatter, fewer photons and no grid."""
+    """Draw one exposure; portable images have more scatter, fewer photons and no grid."""
     dark = rng.uniform(0.36, 0.62)
     return Exposure(
         scatter=float(rng.uniform(0.18, 0.4) if portable else rng.uniform(0.08, 0.2)),
@@ -66,7 +66,7 @@ def expose(
     spacing: float,
     rng: np.random.Generator,
 ) -> FloatArray:
-    r"""A film of an attenuation map :math:`a = \int \mu\,dl`.
+    r"""An image of an attenuation map :math:`a = \int \mu\,dl`.
 
     .. math::
         I &= e^{-a} + r\,G * (a\,e^{-a}) \\
@@ -82,7 +82,7 @@ def expose(
         objects: ``(H, W)``, what objects add; they absorb and do not scatter.
         lungs: Pixels that set the dark end of the window.
         solid: Pixels that set the bright end.
-        exposure: How to take and process the film.
+        exposure: How to take and process the image.
         spacing: Millimetres a pixel.
         rng: Source of the photons.
 
@@ -118,7 +118,7 @@ def expose(
 
 
 def _tenth(pixels: float) -> float:
-    """Rounded, so that films of like scale share their smoothing matrices."""
+    """Rounded, so that images of like scale share their smoothing matrices."""
     return round(pixels, 1)
 
 

@@ -1,4 +1,4 @@
-"""Where the chest lies on a film that comes without anatomy: a matched filter of lung-shaped templates."""
+"""Where the chest lies on an image that comes without anatomy: a matched filter of lung-shaped templates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xiqa.types import FloatArray, Image, MaskArray
 
 __all__ = ["FIELD", "find_chest"]
 
-# A film without a pixel spacing shows about this many millimetres along its shorter side.
+# An image without a pixel spacing shows about this many millimetres along its shorter side.
 FIELD = 380.0
 EDGE = 48
 
@@ -27,7 +27,8 @@ class Templates:
 
     Attributes:
         lungs: ``(n, EDGE, EDGE)`` masks.
-        weights: ``(n, EDGE * EDGE)``; the product with a film is how much darker the lungs are than the rim.
+        weights: ``(n, EDGE * EDGE)``; the product with an image is how much darker the lungs are than the
+            rim.
     """
 
     lungs: MaskArray
@@ -38,7 +39,7 @@ class Templates:
 def _templates() -> Templates:
     y, x = (np.mgrid[0:EDGE, 0:EDGE] / (EDGE - 1)).astype(np.float32)
     shapes = product(
-        (-0.08, -0.04, 0.0, 0.04, 0.08),  # of the midline from the film's middle
+        (-0.08, -0.04, 0.0, 0.04, 0.08),  # of the midline from the image's middle
         (0.28, 0.32, 0.36, 0.40, 0.44),  # half the chest's width
         (0.04, 0.09, 0.14, 0.20, 0.26),  # top
         (0.58, 0.66, 0.74, 0.82, 0.90),  # bottom
@@ -72,12 +73,12 @@ def _pair(across: FloatArray, y: FloatArray, half: float, top: float, bottom: fl
 
 
 def find_chest(image: Image) -> Landmarks:
-    """Estimate where the chest lies on a frontal film.
+    """Estimate where the chest lies on a frontal radiograph.
 
     The template whose lungs are darkest against their rim wins.
 
     Args:
-        image: A grey frontal film, upright, bones bright.
+        image: A grey frontal radiograph, upright, bones bright.
 
     Returns:
         Its landmarks; good to a few per cent of the width.

@@ -1,8 +1,8 @@
-"""The plane of the detector: millimetres of the patient, pixels of the film, and ways to fill them.
+"""The plane of the detector: millimetres of the patient, pixels of the image, and ways to fill them.
 
-Patient millimetres have their origin at the middle of the film: ``x`` to the patient's left (right in the
+Patient millimetres have their origin at the middle of the image: ``x`` to the patient's left (right in the
 image), ``y`` downwards, ``z`` towards the back. Smooth anatomy is computed on a *work grid* of half the
-film's resolution and enlarged once.
+image's resolution and enlarged once.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ HALVE_FROM = 320
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A film of ``size`` pixels over a patient who is turned in the plane and not quite in the middle.
+    """An image of ``size`` pixels over a patient who is turned in the plane and not quite in the middle.
 
     Attributes:
-        size: Rows and columns of the film.
-        spacing: Millimetres a pixel of the film.
+        size: Rows and columns of the image.
+        spacing: Millimetres a pixel of the image.
         tilt: Radians by which the patient leans.
-        shift: Millimetres (x, y) from the film's middle to the patient's origin.
+        shift: Millimetres (x, y) from the image's middle to the patient's origin.
     """
 
     size: tuple[int, int]
@@ -40,12 +40,12 @@ class Grid:
 
     @property
     def factor(self) -> int:
-        """Film pixels a work pixel, along each axis."""
+        """Image pixels a work pixel, along each axis."""
         return 2 if min(self.size) >= HALVE_FROM else 1
 
     @property
     def work_size(self) -> tuple[int, int]:
-        """Rows and columns of the work grid; it may reach a pixel over the film."""
+        """Rows and columns of the work grid; it may reach a pixel over the image."""
         return -(-self.size[0] // self.factor), -(-self.size[1] // self.factor)
 
     @property
@@ -64,8 +64,8 @@ class Grid:
         cos, sin = np.float32(np.cos(self.tilt)), np.float32(np.sin(self.tilt))
         return cos * u + sin * v, cos * v - sin * u
 
-    def to_film(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Film pixels (column, row) of patient millimetres."""
+    def to_image(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Image pixels (column, row) of patient millimetres."""
         cos, sin = np.float32(np.cos(self.tilt)), np.float32(np.sin(self.tilt))
         column = (cos * x - sin * y + np.float32(self.shift[0])) / np.float32(self.spacing)
         row = (sin * x + cos * y + np.float32(self.shift[1])) / np.float32(self.spacing)
@@ -73,7 +73,7 @@ class Grid:
 
     def deposit(self, x: FloatArray, y: FloatArray, volume: FloatArray) -> FloatArray:
         """Path lengths ``(h, w)`` in mm of matter given as points of so many cubic millimetres."""
-        column, row = self.to_film(x, y)
+        column, row = self.to_image(x, y)
         offset = np.float32((self.factor - 1) / 2)
         scale = np.float32(1 / self.factor)
         laid = splat(self.work_size, (column - offset) * scale, (row - offset) * scale, volume)
@@ -126,7 +126,7 @@ def _between(nodes: int, pixels: int, step: float, first: float) -> FloatArray:
 
 
 def enlarge(values: FloatArray, grid: Grid) -> FloatArray:
-    """A work-grid array at the film's size, by cubic interpolation."""
+    """A work-grid array at the image's size, by cubic interpolation."""
     if grid.factor == 1:
         return values
     first = (grid.factor - 1) / 2

@@ -1,4 +1,4 @@
-"""Implanted devices: visible, but no reason to repeat a film."""
+"""Implanted devices: visible, but no reason to repeat an image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def line(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
         course[:2] = [marks.at(side * 0.2, -0.22), marks.at(side * 0.15, -0.02)]
     else:
         course.insert(0, marks.at(side * rng.uniform(1.0, 1.2), rng.uniform(0.1, 0.3)))
-    pen.wire(curve(course), rng.uniform(0.7, 1.1), "barium", bore=0.3, film=True)
+    pen.wire(curve(course), rng.uniform(0.7, 1.1), "barium", bore=0.3, in_pixels=True)
 
 
 def port(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
@@ -47,7 +47,7 @@ def port(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
     pen.disc(spot, 9, "titanium", rng.uniform(0.6, 1.5))
     pen.ring(spot, 6.5, 5.5, "titanium", 2)
     pen.part("line")
-    pen.wire(curve([place, *_vein(marks, side, rng)[1:]]), 0.9, "barium", bore=0.4, film=True)
+    pen.wire(curve([place, *_vein(marks, side, rng)[1:]]), 0.9, "barium", bore=0.4, in_pixels=True)
 
 
 def pacemaker(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
@@ -64,7 +64,7 @@ def pacemaker(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
         pen.part("wire")
         middle = [marks.at(0.25, 0.1), marks.at(-0.1, 0.22), marks.at(-0.16, 0.5)]
         turn_in = ((middle[-1][0] + tip[0]) / 2, max(tip[1], middle[-1][1]) + 4)
-        pen.wire(curve([place, *middle, turn_in, tip]), 0.8, "steel", film=True)
+        pen.wire(curve([place, *middle, turn_in, tip]), 0.8, "steel", in_pixels=True)
 
 
 def sternal_wires(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:

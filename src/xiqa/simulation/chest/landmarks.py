@@ -1,4 +1,4 @@
-"""Where things belong on a film: the places that objects and devices are put by."""
+"""Where things belong on an image: the places that objects and devices are put by."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STRIDE = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
-    """A chest on a film, in film pixels.
+    """A chest on an image, in image pixels.
 
     Attributes:
         chest: Pixels over lungs or mediastinum, above the diaphragm; what counts as thorax.
@@ -44,12 +44,12 @@ class Landmarks:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns of the film."""
+        """Rows and columns of the image."""
         rows, columns = self.chest.shape
         return rows, columns
 
     def at(self, across: float, down: float) -> tuple[float, float]:
-        """Film pixel of a place told relative to the chest.
+        """Image pixel of a place told relative to the chest.
 
         Args:
             across: -1 at the left border in the image, 0 at the midline, 1 at the right border.
@@ -88,7 +88,7 @@ def landmarks_of(chest: MaskArray, lungs: MaskArray, body: MaskArray, spacing: f
     """Read the landmarks off masks."""
     seen = lungs if lungs.any() else chest
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-    if not rows.size:  # no chest in view: the film's middle stands for it
+    if not rows.size:  # no chest in view: the image's middle stands for it
         rows, columns = (np.arange(round(0.2 * n), round(0.8 * n)) for n in chest.shape)
     middle = slice(int(rows[0] + 0.3 * len(rows)), int(rows[0] + 0.6 * len(rows)) + 1)
     gap = ~lungs[middle] & chest[middle]

@@ -1,4 +1,4 @@
-"""The side marker and the words that a console burns in; part of every film, no foreign object."""
+"""The side marker and the words that a console burns in; part of every image, no foreign object."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Marker", "draw_marker"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Marker:
-    """Letters on a film.
+    """Letters on an image.
 
     Attributes:
-        ink: ``(H, W)`` from 0 (film) to 1 (white).
+        ink: ``(H, W)`` from 0 (image) to 1 (white).
         parts: Every word's own pixels.
-        place: Middle of the side marker, film pixels (x, y).
+        place: Middle of the side marker, image pixels (x, y).
     """
 
     ink: FloatArray
@@ -49,7 +49,7 @@ def _stamp(text: str, height: float, turn: float, *, circle: bool = False) -> Fl
 
 
 def _lay(ink: FloatArray, stamp: FloatArray, x: float, y: float) -> Part:
-    """Lay a stamp with its middle at (x, y), as far as it is on the film."""
+    """Lay a stamp with its middle at (x, y), as far as it is on the image."""
     top, left = round(y - stamp.shape[0] / 2), round(x - stamp.shape[1] / 2)
     rows = slice(max(top, 0), max(min(top + stamp.shape[0], ink.shape[0]), 0))
     columns = slice(max(left, 0), max(min(left + stamp.shape[1], ink.shape[1]), 0))
@@ -61,11 +61,11 @@ def _lay(ink: FloatArray, stamp: FloatArray, x: float, y: float) -> Part:
 
 
 def draw_marker(size: tuple[int, int], portable: bool, rng: np.random.Generator) -> Marker:
-    """A lead letter or a burned-in circle in an upper corner; words on portable films.
+    """A lead letter or a burned-in circle in an upper corner; words on portable images.
 
     Args:
-        size: Rows and columns of the film.
-        portable: Bedside films say so.
+        size: Rows and columns of the image.
+        portable: Bedside radiographs say so.
         rng: Source of place and kind.
     """
     rows, columns = size

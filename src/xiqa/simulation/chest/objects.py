@@ -1,7 +1,7 @@
 """Removable foreign objects, each a few strokes of a pen in millimetres.
 
-To add a kind, write a function of a `Pen`, the film's `Landmarks` and a generator, and decorate it. The pen's
-origin is where the object lies; annotations are made from the pen's parts.
+To add a kind, write a function of a `Pen`, the image's `Landmarks` and a generator, and decorate it. The
+pen's origin is where the object lies; annotations are made from the pen's parts.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def button(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
 
 
 def _lead(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
-    """A wire from the object to the film's edge, in film pixels."""
+    """A wire from the object to the image's edge, in image pixels."""
     rows, columns = marks.size
     start = np.array(pen.origin)
     down = rng.random() < 0.6
@@ -105,7 +105,7 @@ def _lead(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
     t = np.array([0.0, 0.15, 0.45, 0.75, 1.0])[:, None]
     sway = np.hypot(*(end - start)) * np.array([0, 0.10, 0.16, 0.10, 0])[:, None] * rng.normal(0, 1, (5, 2))
     pen.part("lead")
-    pen.wire(curve(start + t * (end - start) + sway), rng.uniform(0.35, 0.75), "copper", film=True)
+    pen.wire(curve(start + t * (end - start) + sway), rng.uniform(0.35, 0.75), "copper", in_pixels=True)
 
 
 @foreign_object("electrode", weight=9)
@@ -280,7 +280,7 @@ def underwire(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
 
 @foreign_object("tubing", weight=1.0, anchored=True, upright=True)
 def tubing(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
-    """Oxygen tubing: a soft tube that crosses the film."""
+    """Oxygen tubing: a soft tube that crosses the image."""
     pen.part("tube")
     rows, columns = marks.size
     side = 1 if rng.random() < 0.5 else -1
@@ -289,4 +289,4 @@ def tubing(pen: Pen, marks: Landmarks, rng: np.random.Generator) -> None:
     bend = marks.at(side * rng.uniform(0.1, 0.8), rng.uniform(0.0, 0.5))
     later = ((bend[0] + end[0]) / 2 + rng.normal(0, 0.05) * columns, (bend[1] + end[1]) / 2 + 0.06 * rows)
     outer = rng.uniform(2.0, 3.2)
-    pen.wire(curve([start, bend, later, end]), outer, "rubber", bore=0.62 * outer, film=True)
+    pen.wire(curve([start, bend, later, end]), outer, "rubber", bore=0.62 * outer, in_pixels=True)

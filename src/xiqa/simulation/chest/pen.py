@@ -62,12 +62,12 @@ SMALL = 30_000
 
 
 class Pen:
-    """Draws in millimetres of an object that lies somewhere on a film.
+    """Draws in millimetres of an object that lies somewhere on an image.
 
     Args:
-        size: Rows and columns of the film.
+        size: Rows and columns of the image.
         spacing: Millimetres a pixel.
-        origin: Where the object's (0, 0) lies, film pixels (x, y).
+        origin: Where the object's (0, 0) lies, image pixels (x, y).
         angle: By how much the object is turned, radians.
         scale: Size of the object relative to its usual one.
 
@@ -90,7 +90,7 @@ class Pen:
         scale: float = 1.0,
     ) -> None:
         self.size, self.origin = size, origin
-        self.per_mm = scale / spacing  # film pixels a millimetre of the object
+        self.per_mm = scale / spacing  # image pixels a millimetre of the object
         self.cos, self.sin = math.cos(angle), math.sin(angle)
         self.attenuation: FloatArray = np.zeros(size, np.float32)
         self.parts: list[Part] = []
@@ -113,7 +113,7 @@ class Pen:
         """What follows belongs to a part of this kind."""
         self.parts.append(Part(kind, np.zeros(self.size, bool)))
 
-    def to_film(self, points: Points) -> np.ndarray:
+    def to_image(self, points: Points) -> np.ndarray:
         """Film pixels ``(n, 2)`` of the object's millimetres."""
         x, y = np.asarray(points, np.float64).reshape(-1, 2).T * self.per_mm
         return np.stack(
@@ -121,12 +121,12 @@ class Pen:
         )
 
     def to_object(self, points: Points) -> np.ndarray:
-        """The object's millimetres ``(n, 2)`` of film pixels."""
+        """The object's millimetres ``(n, 2)`` of image pixels."""
         x, y = (np.asarray(points, np.float64).reshape(-1, 2) - np.array(self.origin)).T / self.per_mm
         return np.stack([self.cos * x + self.sin * y, self.cos * y - self.sin * x], 1)
 
     def _window(self, points: np.ndarray, margin: float) -> Window:
-        """Rows and columns of the film around film points."""
+        """Rows and columns of the image around image points."""
         low = np.floor(points.min(0) - margin).astype(int)
         high = np.ceil(points.max(0) + margin).astype(int) + 1
         rows = slice(max(low[1], 0), max(min(high[1], self.size[0]), 0))
@@ -134,7 +134,7 @@ class Pen:
 
     def _local(self, centre: tuple[float, float], reach: float) -> tuple[Window, FloatArray, FloatArray]:
         """A window around a place in the object, and the object's millimetres from there."""
-        place = self.to_film([centre])
+        place = self.to_image([centre])
         window = self._window(place, reach * self.per_mm + 2)
         x = (np.arange(window[1].start, window[1].stop, dtype=np.float32) - np.float32(place[0, 0]))[None, :]
         y = (np.arange(window[0].start, window[0].stop, dtype=np.float32) - np.float32(place[0, 1]))[:, None]
@@ -197,13 +197,13 @@ class Pen:
         self._fill(window, distance, thickness, material)
 
     def wire(
-        self, points: Points, radius: float, material: str, *, bore: float = 0.0, film: bool = False
+        self, points: Points, radius: float, material: str, *, bore: float = 0.0, in_pixels: bool = False
     ) -> None:
-        """A round wire, or a tube with a bore, through points; ``film``: these are film pixels.
+        """A round wire, or a tube with a bore, through points; ``in_pixels``: these are image pixels.
 
         A wire thinner than a pixel is drawn a pixel wide with the attenuation of its true section.
         """
-        course = np.asarray(points, np.float64) if film else self.to_film(points)
+        course = np.asarray(points, np.float64) if in_pixels else self.to_image(points)
         true = radius * self.per_mm
         width = max(true, 0.6)
         distance, window = self._distance(course, width + 1.5)
@@ -221,7 +221,7 @@ class Pen:
         self._mark(window, distance <= width)
 
     def _distance(self, course: np.ndarray, margin: float) -> tuple[FloatArray, Window]:
-        """Distance to a polyline in film pixels, exact up to ``margin``, in a window around it."""
+        """Distance to a polyline in image pixels, exact up to ``margin``, in a window around it."""
         window = self._window(course, margin)
         rows, columns = window
         shape = (max(rows.stop - rows.start, 0), max(columns.stop - columns.start, 0))

@@ -29,7 +29,7 @@ TRIES = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:
-    """Objects on a film.
+    """Objects on an image.
 
     Attributes:
         attenuation: ``(H, W)`` of all objects together.
@@ -64,9 +64,9 @@ def annotate(parts: Iterable[Part], marks: Landmarks, *, removable: bool) -> lis
 def _spots(
     marks: Landmarks, place: str, near: tuple[float, float] | None, rng: np.random.Generator
 ) -> np.ndarray:
-    """A few candidate places ``(n, 2)`` in film pixels."""
+    """A few candidate places ``(n, 2)`` in image pixels."""
     region = np.flatnonzero(marks.region(place))
-    if region.size == 0:  # a film that shows too little of that place
+    if region.size == 0:  # an image that shows too little of that place
         region = np.arange(marks.chest.size)
     rows, columns = np.divmod(region, marks.size[1])
     if place == "marker" and near is not None:  # over the chest, but as close to the marker as may be
@@ -154,9 +154,9 @@ def place_objects(
 
     Args:
         scenario: How many, how large, where.
-        marks: The film's places.
+        marks: The image's places.
         rng: Source of choices.
-        marker: Film pixel of the burned-in marker, where there is one.
+        marker: Image pixel of the burned-in marker, where there is one.
 
     Raises:
         ConfigError: If the scenario names an unknown kind, or a kind that cannot lie there.
@@ -174,7 +174,7 @@ def place_objects(
     for kind, place in _orders(scenario, rng):
         scale = float(rng.uniform(low, high))
         drawn = _draw(kind, marks, place, scale, marker, rng)
-        if drawn is None and kind.anchored:  # its own place is not on this film: a loose object instead
+        if drawn is None and kind.anchored:  # its own place is not on this image: a loose object instead
             drawn = _draw(OBJECTS["button"], marks, place, scale, marker, rng)
         if drawn is not None:
             total[drawn[0].window] += drawn[0].attenuation[drawn[0].window]

@@ -1,4 +1,4 @@
-"""What lies on the film: how many objects, how large, where; and the grid of all such cases."""
+"""What lies on the image: how many objects, how large, where; and the grid of all such cases."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Place = Literal["any", "lung", "heart", "edge", "marker", "outside"]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What to put on a film.
+    """What to put on an image.
 
     Attributes:
         count: No object, one, several of the same kind, several of different kinds; ``random`` is what
-            a ward sends: about half the films with objects over the chest, some beside it, devices.
+            a ward sends: about half the images with objects over the chest, some beside it, devices.
         size: Small or large ones of their kind.
         place: Over a lung, the heart, the chest's edge, the part of the chest next to the burned-in
             marker, or beside the chest.
         kinds: Names of object kinds to choose from; empty for all.
-        implant: An implanted device, which is no reason to repeat the film; None by chance.
+        implant: An implanted device, which is no reason to repeat the image; None by chance.
 
     Raises:
         ConfigError: If a choice is unknown.

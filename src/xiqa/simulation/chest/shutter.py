@@ -1,4 +1,4 @@
-"""The film's edges: collimation, a plate that lies askew, bright strips."""
+"""The image's edges: collimation, a plate that lies askew, bright strips."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["draw_shutter"]
 
 
 def draw_shutter(size: tuple[int, int], rng: np.random.Generator) -> tuple[FloatArray | None, float]:
-    """How open each pixel is, 0 to 1, and the grey of what is shut; None for a film exposed to its edges.
+    """How open each pixel is, 0 to 1, and the grey of what is shut; None for an image exposed to its edges.
 
     Args:
-        size: Rows and columns of the film.
+        size: Rows and columns of the image.
         rng: Source of the edges.
     """
     if rng.random() < 0.45:

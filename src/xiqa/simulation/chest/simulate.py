@@ -43,7 +43,7 @@ def simulate_chest(
     r"""Simulate one frontal chest radiograph by Beer and Lambert's law, :math:`I = I_0 e^{-\int \mu\,dl}`.
 
     Path lengths through soft tissue, lung, blood and bone, and through the objects, are added up; scatter,
-    photon noise, blur and the console's processing make a film of them (see `expose`).
+    photon noise, blur and the console's processing make an image of them (see `expose`).
 
     Args:
         seed: Decides everything that is not given. The same seed with another scenario shows the same
@@ -51,11 +51,11 @@ def simulate_chest(
         size: Rows and columns; the shorter side shows about 36 cm.
         objects: What lies on the patient; None for what a ward sends.
         body: The patient; None to draw one.
-        exposure: How the film is taken; None to draw it.
+        exposure: How the image is taken; None to draw it.
         marker: Whether there is a burned-in side marker; None by chance (mostly).
 
     Returns:
-        The film; label 1 when a removable object lies over the chest.
+        The image; label 1 when a removable object lies over the chest.
 
     Raises:
         ConfigError: If the size is below 48 pixels or the scenario cannot be met.
@@ -65,7 +65,7 @@ def simulate_chest(
     ((96, 96), 1)
     """
     if min(size) < SMALLEST:
-        raise ConfigError("film too small", expected=f"at least {SMALLEST} pixels a side", got=str(size))
+        raise ConfigError("image too small", expected=f"at least {SMALLEST} pixels a side", got=str(size))
     scenario = objects or Scenario()
     streams = [np.random.default_rng([seed, stream]) for stream in range(7)]
     body = body or draw_body(streams[PATIENT])
@@ -127,6 +127,6 @@ def simulate_chest(
 
 
 def _full(mask: MaskArray, grid: Grid) -> MaskArray:
-    """A work-grid mask at the film's size."""
+    """A work-grid mask at the image's size."""
     full = mask.repeat(grid.factor, 1).repeat(grid.factor, 0)
     return full[: grid.size[0], : grid.size[1]]

@@ -2,7 +2,7 @@
 
 Every part is a solid whose chord along the ray has a closed form: superelliptic cross-sections for the trunk,
 ellipsoids for the heart, cylinders for arms, vessels and airways. A chord starts like a square root at the
-edge of a solid; this is what makes the sharp borders of heart, diaphragm and pleura on a film.
+edge of a solid; this is what makes the sharp borders of heart, diaphragm and pleura on an image.
 """
 
 from __future__ import annotations

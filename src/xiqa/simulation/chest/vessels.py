@@ -82,7 +82,7 @@ def vessel_paths(body: Body, grid: Grid, rng: np.random.Generator) -> FloatArray
 
     Args:
         body: The patient.
-        grid: The film.
+        grid: The image.
         rng: Source of the trees.
     """
     total = np.zeros(grid.work_size, np.float32)

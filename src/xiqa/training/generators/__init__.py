@@ -2,10 +2,10 @@
 
 from xiqa.training.generators.balance import Balance
 from xiqa.training.generators.classifier import Classifier, classifier_of
-from xiqa.training.generators.films import ErasingParts, FilmParts
 from xiqa.training.generators.fit import fit_generators
 from xiqa.training.generators.loss import edges_within, generator_loss, total_variation
 from xiqa.training.generators.module import GeneratorModule
+from xiqa.training.generators.parts import ErasingParts, ImageParts
 from xiqa.training.generators.pictures import write_pictures
 from xiqa.training.generators.recipe import Aim, GeneratorLoss, GeneratorRecipe
 from xiqa.training.generators.shapes import covering, erasing_loss, lay_shapes
@@ -17,10 +17,10 @@ __all__ = [
     "Balance",
     "Classifier",
     "ErasingParts",
-    "FilmParts",
     "GeneratorLoss",
     "GeneratorModule",
     "GeneratorRecipe",
+    "ImageParts",
     "classifier_of",
     "covering",
     "edges_within",

@@ -34,7 +34,7 @@ def fit_generators(
     resume: bool = False,
     progress: bool = True,
 ) -> Achieved:
-    """Train generators, and say what they do on the validation films.
+    """Train generators, and say what they do on the validation images.
 
     ``out/fit/last.ckpt`` is written every few steps, ``metrics.csv`` along the way.
 
@@ -42,10 +42,10 @@ def fit_generators(
         generators: Changed in place; in evaluation mode when this returns.
         classifier: What they explain.
         recipe: The recipe.
-        loaders: Training and validation films, of one grey channel in [0, 1].
+        loaders: Training and validation images, of one grey channel in [0, 1].
         out: Folder for checkpoints.
-        erasing: Films with objects and without, for the warm-up; None: shapes are laid over the training
-            films.
+        erasing: Images with objects and without, for the warm-up; None: shapes are laid over the training
+            images.
         resume: Go on from the last checkpoint in ``out``.
         progress: Whether to show progress bars.
 
@@ -70,7 +70,7 @@ def fit_generators(
     watched = _fit(module, train, val, out / "fit", recipe.epochs, resume=resume, progress=progress)
     generators.eval()
     return Achieved(
-        films=len(val.films),
+        images=len(val.images),
         kept=watched["val_kept"] if generators.similar is not None else None,
         flipped=watched["val_flipped"],
         flipped_poor=watched.get("val_flipped_poor"),

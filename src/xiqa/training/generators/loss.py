@@ -1,7 +1,7 @@
 r"""The loss of the two generators.
 
 The classifier is frozen. With its margin :math:`m(x)` (the log-odds of the explained class less those at the
-verdict's threshold), the verdict :math:`s = \mathrm{sign}\,m(x)` on a film, and :math:`t = 1` where the
+verdict's threshold), the verdict :math:`s = \mathrm{sign}\,m(x)` on an image, and :math:`t = 1` where the
 adversarial image shall turn it, 0 where it shall only stay close, both generators minimise
 
 .. math::
@@ -12,7 +12,7 @@ adversarial image shall turn it, 0 where it shall only stay close, both generato
          &+ \lambda_v\, \mathrm{TV}(g_s(x) - g_a(x)) + \lambda_m \overline{M} + \lambda_e E(M, g_a(x))\big)
 
 with :math:`d` the mean absolute difference of the grey values, :math:`M` the adversarial image's gate and
-:math:`E` the edges within it. The factor :math:`\lambda` is that of `Balance`; films whose verdict need not
+:math:`E` the edges within it. The factor :math:`\lambda` is that of `Balance`; images whose verdict need not
 turn teach what is to be left as it is, and have :math:`u` times the weight in that. Source:
 ``charachon2020combining``; its adversarial image turns every verdict, and its weights are fixed.
 """
@@ -73,13 +73,13 @@ def generator_loss(
 ) -> dict[str, Tensor]:
     r"""The parts of the loss, each a mean over the batch, and their weighted sum ``loss``.
 
-    Without a similar generator the film itself takes its image's place in the pair, and nothing is kept.
+    Without a similar generator the image itself takes its image's place in the pair, and nothing is kept.
 
     Args:
-        grey: The films :math:`x`, ``(N, 1, H, W)`` in [0, 1].
+        grey: The images :math:`x`, ``(N, 1, H, W)`` in [0, 1].
         generated: :math:`g_s(x)` and :math:`g_a(x)`.
         margins: :math:`m(g_s(x))` and :math:`m(g_a(x))`, ``(N,)``.
-        verdict: :math:`s` on the films, ``(N,)`` of -1 and 1.
+        verdict: :math:`s` on the images, ``(N,)`` of -1 and 1.
         weights: See `GeneratorLoss`.
         turns: ``(N,)``, whether the adversarial image shall turn the verdict; None: all.
         gate: :math:`M`, ``(N, 1, H, W)``, where the adversarial image is painted.
@@ -105,11 +105,11 @@ def generator_loss(
         distances["area"] = gate.mean(dim=(1, 2, 3))
         distances["edges"] = edges_within(adversarial, gate)
     close = torch.stack([getattr(weights, name) * part for name, part in distances.items()]).sum(dim=0)
-    films = (
+    radiographs = (
         torch.stack(list(verdicts.values())).sum(dim=0)
         + factor * torch.where(turns, 1.0, weights.untouched).to(grey) * close
     )
-    return {name: part.mean() for name, part in ({"loss": films} | verdicts | distances).items()}
+    return {name: part.mean() for name, part in ({"loss": radiographs} | verdicts | distances).items()}
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The training step of generators, and what they reach on validation films."""
+"""The training step of generators, and what they reach on validation images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["GeneratorModule"]
 class GeneratorModule(lightning.LightningModule):
     """Trains generators against a frozen classifier, which is no part of the checkpoints.
 
-    Watched on the validation films: ``val_kept``, ``val_flipped``, ``val_flipped_poor``, ``val_change`` (see
+    Watched on the validation images: ``val_kept``, ``val_flipped``, ``val_flipped_poor``, ``val_change`` (see
     `xiqa.models.explainers.generator_bundle.Achieved`) and ``val_loss``.
 
     Args:
@@ -34,8 +34,8 @@ class GeneratorModule(lightning.LightningModule):
         classifier: What they explain.
         recipe: The recipe.
         steps: Optimiser steps in all.
-        erasing: In the warm-up, what a generator learns to take away: ``"shapes"`` laid over the films, or
-            ``"objects"`` put into them, where a batch's ``target`` is the film without. None: it explains.
+        erasing: In the warm-up, what a generator learns to take away: ``"shapes"`` laid over the images, or
+            ``"objects"`` put into them, where a batch's ``target`` is the image without. None: it explains.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class GeneratorModule(lightning.LightningModule):
         self.log("val_loss", parts["loss"], batch_size=len(grey))
 
     def on_validation_epoch_end(self) -> None:
-        """Gather the validation films' scores."""
+        """Gather the validation images' scores."""
         seen = torch.cat(self._seen)
         self._seen.clear()
         self.log_dict(_shares(seen), prog_bar=True)
@@ -112,12 +112,12 @@ class GeneratorModule(lightning.LightningModule):
     def _erase(self, batch: Batch) -> Tensor:
         """A step of the warm-up."""
         if self.erasing == "objects":
-            film, laid = batch.target, batch.images
-            covered = covering(laid, film)
+            radiograph, laid = batch.target, batch.images
+            covered = covering(laid, radiograph)
         else:
-            film = batch.images
-            laid, covered = lay_shapes(film, self._draws())
-        loss = erasing_loss(film, self.generators.adversarial.draw(laid), covered)
+            radiograph = batch.images
+            laid, covered = lay_shapes(radiograph, self._draws())
+        loss = erasing_loss(radiograph, self.generators.adversarial.draw(laid), covered)
         self.log("train_erasing", loss.detach(), prog_bar=True)
         return loss
 
@@ -164,7 +164,7 @@ class GeneratorModule(lightning.LightningModule):
 
 
 def _shares(seen: Tensor) -> dict[str, Tensor]:
-    """What was achieved on films: rows of verdict, kept, flipped and change."""
+    """What was achieved on images: rows of verdict, kept, flipped and change."""
     verdict, kept, flipped, change = seen.unbind(dim=1)
     shares = {"val_kept": kept.mean(), "val_flipped": flipped.mean(), "val_change": change.mean()}
     if bool(verdict.any()):

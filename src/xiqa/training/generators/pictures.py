@@ -1,4 +1,4 @@
-"""What became of films, for eyes."""
+"""What became of images, for eyes."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["write_pictures"]
 
 
 def write_pictures(
-    generators: Generators, classifier: Classifier, films: EpochLoader, count: int, path: Path
+    generators: Generators, classifier: Classifier, radiographs: EpochLoader, count: int, path: Path
 ) -> None:
-    """Show what became of some films, those called poor first: film, similar, adversarial, difference.
+    """Show what became of some images, those called poor first: image, similar, adversarial, difference.
 
     Below each generated image stands the classifier's margin; the difference is drawn four times as strong.
 
     Args:
         generators: In evaluation mode.
         classifier: What they explain.
-        films: Where to take films from, in [0, 1].
+        radiographs: Where to take images from, in [0, 1].
         count: How many.
         path: The picture.
     """
     rows: list[tuple[list[float], NDArray[np.float32]]] = []
     with torch.inference_mode():
-        for batch in films:
+        for batch in radiographs:
             similar, adversarial = generators(batch.images)
             start = batch.images if similar is None else similar
             drawn = [batch.images, start, adversarial]
@@ -51,7 +51,7 @@ def write_pictures(
     tiles, captions = [], []
     for values, shown in rows[:count]:
         tiles += [Image(np.ascontiguousarray(one)) for one in shown]
-        names = ("film", "similar", "adversarial")
+        names = ("radiograph", "similar", "adversarial")
         captions += [f"{name}: margin {value:.2f}" for name, value in zip(names, values, strict=True)]
         captions.append("difference x 4")
     contact_sheet(tiles, captions=captions, columns=4, cell=320).save(path)

@@ -22,15 +22,15 @@ class GeneratorLoss(Section):
     r"""Weights of the loss's parts; grey values lie in [0, 1].
 
     Attributes:
-        beyond: :math:`b`, log-odds beyond the limit to which a verdict shall turn: about as far as films that
-            get this verdict lie.
-        similar: :math:`\lambda_s`, of the similar image's distance from the film.
+        beyond: :math:`b`, log-odds beyond the limit to which a verdict shall turn: about as far as images
+            that get this verdict lie.
+        similar: :math:`\lambda_s`, of the similar image's distance from the image.
         adversarial: :math:`\lambda_a`, of the adversarial image's.
         pair: :math:`\lambda_p`, of their distance from each other.
         variation: :math:`\lambda_v`, of the total variation of what they differ in: a change of few, whole
             places instead of a pattern of single pixels, which turns many a verdict unseen.
-        untouched: :math:`u`, how many times as dear all changes are on films whose verdict need not turn.
-        area: :math:`\lambda_m`, of the share of the film over which the adversarial image is painted.
+        untouched: :math:`u`, how many times as dear all changes are on images whose verdict need not turn.
+        area: :math:`\lambda_m`, of the share of the image over which the adversarial image is painted.
         edges: :math:`\lambda_e`, of edges in what is painted, so that it fills a place in smoothly.
     """
 
@@ -73,22 +73,22 @@ class GeneratorRecipe(RecipeFile):
         crop: (rows, columns) of the part that a step sees, at a random place, and the classifier with it;
             None: the whole. A classifier of local evidence judges a part as it judges the whole, and at its
             own resolution a step costs less.
-        focus: How often a part lies around an annotated object, on films that have one; the rest lies
+        focus: How often a part lies around an annotated object, on images that have one; the rest lies
             anywhere.
         explained: The class whose verdict is turned; None: the poor-quality class.
         networks: How the generators are built.
-        warmup: Epochs in which one generator, without the classifier, learns to give back films over which
+        warmup: Epochs in which one generator, without the classifier, learns to give back images over which
             random shapes were laid, before it becomes the start of both; see `lay_shapes`.
-        inserted: How many clean training films get simulated objects put into them, to be taken away in the
+        inserted: How many clean training images get simulated objects put into them, to be taken away in the
             warm-up instead of random shapes; 0: none.
         letters: Whether side markers lie near the inserted objects, and stay. They are as bright as metal,
             but lie in corners, where a part around an object seldom reaches.
         epochs: After that.
-        batch_size: Films a step.
+        batch_size: Images a step.
         learning_rate: Of AdamW, at the peak of a one-cycle schedule.
         warmup_rate: The same in the warm-up; None: no other.
         turn: Which verdicts the adversarial image has to turn: ``both``, as published, or those called
-            ``poor``: then it takes objects away, and on other films it only has to stay close.
+            ``poor``: then it takes objects away, and on other images it only has to stay close.
         aim: The share of them that shall turn, by which the weights of distances find themselves; None: the
             weights are what ``loss`` says.
         jitter: The classifier sees generated images shifted by up to this many pixels, so that a pattern
@@ -99,7 +99,7 @@ class GeneratorRecipe(RecipeFile):
         simulated: How many simulated radiographs to add, each fourth for validation.
         augmentation: Their random changes; the source finds the geometric ones a useful regularisation.
         loss: The weights.
-        pictures: How many validation films are shown with what became of them in ``pictures.png``.
+        pictures: How many validation images are shown with what became of them in ``pictures.png``.
     """
 
     kind: Literal["twogenerator"]
@@ -128,8 +128,8 @@ class GeneratorRecipe(RecipeFile):
     loss: GeneratorLoss = GeneratorLoss()
     pictures: int = Field(default=6, ge=0)
 
-    def films(self, preprocessing: Preprocessing) -> Recipe:
-        """The recipe by which films are read, changed and served: grey, in [0, 1], one channel."""
+    def image_recipe(self, preprocessing: Preprocessing) -> Recipe:
+        """The recipe by which images are read, changed and served: grey, in [0, 1], one channel."""
         grey = preprocessing.model_copy(
             update={"size": self.size or preprocessing.size, "mean": (0.0,), "std": (1.0,)}
         )

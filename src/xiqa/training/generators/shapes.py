@@ -1,4 +1,4 @@
-r"""Shapes laid over films, and how a generator learns to take them away before it meets the classifier."""
+r"""Shapes laid over images, and how a generator learns to take them away before it meets the classifier."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from xiqa.models.explainers.generators import Drawn
 
 __all__ = ["covering", "erasing_loss", "lay_shapes"]
 
-MOST = 5  # shapes a film
+MOST = 5  # shapes an image
 FULL = 0.04  # change of grey value from which a pixel counts as covered whole
 
 
 def lay_shapes(images: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Lay random discs, rings and long curved lines over films, up to five on each.
+    """Lay random discs, rings and long curved lines over images, up to five on each.
 
     They know nothing of the objects that a classifier was trained on: place, size (radii of 2 to 200
     pixels), stroke, sharpness of the edge and grey value are drawn at random; most are brighter than what
@@ -28,7 +28,7 @@ def lay_shapes(images: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
         draws: Decides which.
 
     Returns:
-        The films with shapes, in [0, 1], and how far each pixel is covered, likewise.
+        The images with shapes, in [0, 1], and how far each pixel is covered, likewise.
     """
     count, _, height, width = images.shape
 
@@ -57,32 +57,32 @@ def lay_shapes(images: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
     return laid.clamp(0, 1), covered
 
 
-def covering(laid: Tensor, films: Tensor) -> Tensor:
-    r"""How far what was put into films covers each pixel, from 0 to 1: :math:`\min(1, |l - x| / 0.04)`.
+def covering(laid: Tensor, radiographs: Tensor) -> Tensor:
+    r"""How far what was put into images covers each pixel, from 0 to 1: :math:`\min(1, |l - x| / 0.04)`.
 
     >>> covering(torch.tensor([0.5, 0.52, 0.9]), torch.full((3,), 0.5))
     tensor([0.0000, 0.5000, 1.0000])
     """
-    return ((laid - films).abs() / FULL).clamp(max=1)
+    return ((laid - radiographs).abs() / FULL).clamp(max=1)
 
 
-def erasing_loss(films: Tensor, drawn: Drawn, covered: Tensor) -> Tensor:
+def erasing_loss(radiographs: Tensor, drawn: Drawn, covered: Tensor) -> Tensor:
     r"""How badly a painting generator takes shapes away.
 
     .. math:: L_0 = -\overline{c \log M + (1 - c) \log(1 - M)} +
        2\,\frac{\sum_u c_u\,\lvert P_u - x_u \rvert}{1 + \sum_u c_u} + 2\,\overline{\lvert g - x \rvert}
 
     The paint is judged only where a shape lies, so that elsewhere too it shows what could lie behind and is
-    no copy of the film. Without gate and paint only the last part is left.
+    no copy of the image. Without gate and paint only the last part is left.
 
     Args:
-        films: :math:`x`, ``(N, 1, H, W)``, without the shapes.
-        drawn: :math:`g`, :math:`M` and :math:`P`, of the films with shapes.
+        radiographs: :math:`x`, ``(N, 1, H, W)``, without the shapes.
+        drawn: :math:`g`, :math:`M` and :math:`P`, of the images with shapes.
         covered: :math:`c`, how far these lie over each pixel.
     """
-    loss = 2 * (drawn.image - films).abs().mean()
+    loss = 2 * (drawn.image - radiographs).abs().mean()
     if drawn.gate is None or drawn.paint is None:
         return loss
     gate = F.binary_cross_entropy(drawn.gate.clamp(1e-6, 1 - 1e-6), covered)
-    paint = (covered * (drawn.paint - films).abs()).sum() / (1 + covered.sum())
+    paint = (covered * (drawn.paint - radiographs).abs()).sum() / (1 + covered.sum())
     return loss + gate + 2 * paint

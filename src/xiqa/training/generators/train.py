@@ -1,4 +1,4 @@
-"""From a recipe, a classifier and films to a bundle of generators."""
+"""From a recipe, a classifier and images to a bundle of generators."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from xiqa.models.bundle import load_model
 from xiqa.models.explainers.generator_bundle import GeneratorCard, save_generators
 from xiqa.models.explainers.generators import Generators, network_hash
 from xiqa.simulation.seeds import GENERATORS
-from xiqa.training.explainers import read_plan, simulated_films
+from xiqa.training.explainers import read_plan, simulated_images
 from xiqa.training.generators.classifier import classifier_of
-from xiqa.training.generators.films import erasing_loader, film_loaders
 from xiqa.training.generators.fit import fit_generators
+from xiqa.training.generators.parts import erasing_loader, image_loaders
 from xiqa.training.generators.pictures import write_pictures
 from xiqa.training.generators.recipe import GeneratorRecipe
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run", "train_generators"]
 
-ENOUGH = 0.5  # share of poor films' verdicts that must turn, or the user is warned
+ENOUGH = 0.5  # share of poor images' verdicts that must turn, or the user is warned
 PACKAGES = ("xiqa", "torch", "lightning", "numpy")
 
 
@@ -49,7 +49,7 @@ def train_generators(
         recipe: What to do.
         model: The classifier; it is frozen.
         name: What it is called, for the card.
-        data: The data set's folder; its labels do not matter. None: simulated films alone.
+        data: The data set's folder; its labels do not matter. None: simulated images alone.
         out: Folder for checkpoints, logs, the resolved recipe, pictures and the bundle.
         resume: Go on from the last checkpoint in ``out``.
         progress: Whether to show progress bars.
@@ -58,29 +58,29 @@ def train_generators(
         The bundle's card.
 
     Raises:
-        DatasetError: The data set lacks training or validation films.
+        DatasetError: The data set lacks training or validation images.
         ConfigError: The classifier has no such class as is to be explained.
     """
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     classifier = classifier_of(model, recipe.explained)
-    films = recipe.films(model.card.preprocessing)
-    simulated = simulated_films(GENERATORS.take(recipe.simulated, recipe.seed), annotated=True)
+    images = recipe.image_recipe(model.card.preprocessing)
+    simulated = simulated_images(GENERATORS.take(recipe.simulated, recipe.seed), annotated=True)
     samples = [*(read_dataset(data).samples if data else ()), *simulated]
     parts = by_split(samples, "train"), by_split(samples, "val")
     for part, kind in zip(parts, ("training", "validation"), strict=True):
         if not part:
             raise DatasetError(
-                f"no {kind} films",
+                f"no {kind} images",
                 expected="a data set with splits, or simulated = 64 in the recipe",
-                got=f"{len(samples)} films",
+                got=f"{len(samples)} images",
             )
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
-    loaders = film_loaders(recipe, films, *parts)
+    loaders = image_loaders(recipe, images, *parts)
     torch.manual_seed(recipe.seed)
     networks = recipe.networks
     generators = Generators(networks.count, networks.width, networks.depth, networks.output)
-    erasing = erasing_loader(recipe, films, parts[0]) if recipe.warmup else None
+    erasing = erasing_loader(recipe, images, parts[0]) if recipe.warmup else None
     achieved = fit_generators(
         generators, classifier, recipe, loaders, out, erasing=erasing, resume=resume, progress=progress
     )
@@ -95,7 +95,7 @@ def train_generators(
         mean=classifier.mean,
         std=classifier.std,
         input_size=model.card.preprocessing.size,
-        size=films.preprocessing.size,
+        size=images.preprocessing.size,
         networks=networks,
         achieved=achieved,
         recipe=recipe.model_dump(mode="json"),
@@ -122,7 +122,7 @@ def run(
     plan, name = read_plan(GeneratorRecipe, recipe, model=model, seed=seed, quick=quick)
     card = train_generators(plan, load_model(name), name, data, out, resume=resume)
     told = card.achieved
-    lines = [f"On {told.films} validation films:"]
+    lines = [f"On {told.images} validation images:"]
     if told.kept is not None:
         lines.append(f"  the similar image keeps the verdict on {told.kept:.0%}")
     if told.flipped is not None:

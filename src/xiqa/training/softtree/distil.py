@@ -22,13 +22,13 @@ from xiqa.errors import ConfigError, DatasetError
 from xiqa.files import write_atomic
 from xiqa.models.bundle import load_model
 from xiqa.models.explainers.generators import network_hash
-from xiqa.models.explainers.softtree import Fidelity, SoftTree, TreeCard, TreeInput, film_input, save_tree
+from xiqa.models.explainers.softtree import Fidelity, SoftTree, TreeCard, TreeInput, save_tree, tree_input
 from xiqa.models.outputs import output_count, target_of
 from xiqa.report.softtree import draw_tree
 from xiqa.scoring.bootstrap import bootstrap_means
 from xiqa.scoring.intervals import interval_of, mean_interval
 from xiqa.simulation.seeds import SOFT_TREE
-from xiqa.training.explainers import read_plan, simulated_films
+from xiqa.training.explainers import read_plan, simulated_images
 from xiqa.training.softtree.loss import Shares, tree_loss, turn_penalty
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ __all__ = [
     "fidelity",
     "fit_tree",
     "run",
-    "see_films",
+    "see_images",
     "tree_targets",
 ]
 
@@ -58,14 +58,14 @@ class SoftTreeRecipe(RecipeFile):
     Attributes:
         kind: What the recipe trains.
         name: Of the tree.
-        seed: Of the start, the order and the simulated films.
+        seed: Of the start, the order and the simulated images.
         depth: Levels of inner nodes.
         sharpness: The inverse temperature :math:`\beta`.
         penalty: :math:`\lambda` at the root, halved at each level.
-        epochs: Passes over the films.
-        batch_size: Films a step.
+        epochs: Passes over the images.
+        batch_size: Images a step.
         learning_rate: Of Adam.
-        weight_decay: On the filters, so that few films do not make them noise.
+        weight_decay: On the filters, so that few images do not make them noise.
         simulated: How many simulated radiographs to add, each fourth for validation.
         look: What the tree looks at.
     """
@@ -86,7 +86,7 @@ class SoftTreeRecipe(RecipeFile):
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Films as a tree sees them.
+    """Images as a tree sees them.
 
     Attributes:
         inputs: ``(N, F)``.
@@ -105,14 +105,14 @@ class Seen:
 def fit_tree(
     tree: SoftTree, seen: Seen, recipe: SoftTreeRecipe, folder: Path, *, resume: bool = False
 ) -> None:
-    """Train a tree; it begins with the films' mean and deviation.
+    """Train a tree; it begins with the images' mean and deviation.
 
     ``folder/last.ckpt`` is written every few epochs; with ``resume`` the run goes on there and ends as if it
     had not been interrupted.
 
     Args:
         tree: Changed in place.
-        seen: The training films.
+        seen: The training images.
         recipe: The recipe.
         folder: For checkpoints.
         resume: Go on from the last checkpoint.
@@ -137,7 +137,7 @@ def fit_tree(
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if state["mark"] != mark:
             raise ConfigError(
-                f"{checkpoint} is of another recipe or other films", todo="train without --resume"
+                f"{checkpoint} is of another recipe or other images", todo="train without --resume"
             )
         tree.load_state_dict(state["tree"])
         optimiser.load_state_dict(state["optimiser"])
@@ -172,19 +172,19 @@ def _mark(recipe: SoftTreeRecipe, seen: Seen) -> str:
 
 
 def _batches(count: int, recipe: SoftTreeRecipe, epoch: int) -> Iterator[Tensor]:
-    """The films in an order that seed and epoch decide."""
+    """The images in an order that seed and epoch decide."""
     order = torch.from_numpy(np.random.default_rng((recipe.seed, epoch)).permutation(count))
     yield from order.split(recipe.batch_size)
 
 
 def fidelity(tree: SoftTree, seen: Seen, threshold: float, patients: Sequence[str] | None = None) -> Fidelity:
-    """How well a tree stands for its classifier on films, with 95 % intervals by patient.
+    """How well a tree stands for its classifier on images, with 95 % intervals by patient.
 
     Args:
         tree: The tree.
-        seen: The films.
+        seen: The images.
         threshold: The classifier's limit.
-        patients: Whom each film shows; None: each another.
+        patients: Whom each image shows; None: each another.
     """
     with torch.no_grad():
         said = tree.likeliest(seen.inputs)[:, 1]
@@ -203,7 +203,7 @@ def fidelity(tree: SoftTree, seen: Seen, threshold: float, patients: Sequence[st
             patients=len(set(patients or range(len(poor)))),
         ).estimate()
     return Fidelity(
-        films=len(poor),
+        images=len(poor),
         agreement=mean_interval(agree, draws[:, 0], patients).estimate(),
         majority=max(share, 1 - share),
         balanced=balanced,
@@ -211,14 +211,14 @@ def fidelity(tree: SoftTree, seen: Seen, threshold: float, patients: Sequence[st
     )
 
 
-def see_films(
+def see_images(
     model: LoadedModel, samples: Sequence[Sample], look: TreeInput, *, progress: bool = True
 ) -> Seen:
-    """What a tree sees of films, and what the classifier says of them.
+    """What a tree sees of images, and what the classifier says of them.
 
     Args:
         model: The classifier.
-        samples: The films.
+        samples: The images.
         look: What the tree looks at; the layer has its name.
         progress: Whether to show a progress bar.
 
@@ -231,7 +231,7 @@ def see_films(
     for sample in track(samples, "asking the classifier", disable=not progress):
         array, _ = model.prepare(sample.read())
         image = torch.from_numpy(array)[None].to(device)
-        inputs.append(film_input(model.network, image, look)[0].float().cpu())
+        inputs.append(tree_input(model.network, image, look)[0].float().cpu())
         with torch.no_grad():
             poor.append(float(model.probability(model.network(image))[0]))
     return Seen(inputs=torch.cat(inputs), poor=torch.tensor(poor, dtype=torch.float32))
@@ -251,7 +251,7 @@ def distil(
     Args:
         recipe: What to do.
         model: The classifier.
-        samples: Films of the splits ``train`` and ``val``.
+        samples: Images of the splits ``train`` and ``val``.
         out: Folder.
         resume: Go on from the last checkpoint, with what the classifier said then.
         progress: Whether to show progress bars.
@@ -260,7 +260,7 @@ def distil(
         The tree's card.
 
     Raises:
-        DatasetError: There are no training or no validation films, or one patient's are in both.
+        DatasetError: There are no training or no validation images, or one patient's are in both.
     """
     require_no_leak(samples)
     out.mkdir(parents=True, exist_ok=True)
@@ -268,7 +268,7 @@ def distil(
     train, val = by_split(samples, "train"), by_split(samples, "val")
     for name, part in (("training", train), ("validation", val)):
         if len(part) < 2:
-            raise DatasetError(f"too few {name} films", expected="2 or more", got=str(len(part)))
+            raise DatasetError(f"too few {name} images", expected="2 or more", got=str(len(part)))
     look = recipe.look
     if look.kind == "features":
         look = look.model_copy(update={"layer": look.layer or model.card.layers.last})
@@ -327,7 +327,7 @@ def _seen_before(
         with safetensors.safe_open(path, framework="pt") as file:
             if (file.metadata() or {}).get("asked") == mark:
                 return Seen(inputs=file.get_tensor("inputs"), poor=file.get_tensor("poor"))
-    seen = see_films(model, samples, look, progress=progress)
+    seen = see_images(model, samples, look, progress=progress)
     tensors = {"inputs": seen.inputs.contiguous(), "poor": seen.poor}
     write_atomic(path, safetensors.torch.save(tensors, metadata={"asked": mark}))
     return seen
@@ -346,17 +346,17 @@ def run(
     """Distil as a recipe says, and tell how faithful the tree is; see `xiqa.cli.train`.
 
     Raises:
-        ConfigError: The recipe has a wrong value, no model is named, or there are no films.
+        ConfigError: The recipe has a wrong value, no model is named, or there are no images.
     """
     plan, name = read_plan(SoftTreeRecipe, recipe, model=model, seed=seed, quick=quick)
     samples = [] if data is None else [*read_dataset(data).samples]
-    samples += simulated_films(SOFT_TREE.take(plan.simulated, plan.seed))
+    samples += simulated_images(SOFT_TREE.take(plan.simulated, plan.seed))
     if not samples:
-        raise ConfigError("no films to ask the classifier about", todo="name --data, or set simulated")
+        raise ConfigError("no images to ask the classifier about", todo="name --data, or set simulated")
     card = distil(plan, load_model(name), samples, out, resume=resume)
     return "\n".join(
         [
-            f"On {card.fidelity.films} validation films:",
+            f"On {card.fidelity.images} validation images:",
             *(f"  {line}" for line in card.fidelity.lines()),
             f"The tree is in {out / 'tree'}, its picture {out / 'tree.png'}; an image's way, and a map:",
             f"  xiqa tree {out / 'tree'} --model {name} --image IMAGE",

@@ -7,8 +7,8 @@ The tree learns the classifier's own calibrated probabilities T(x), not the labe
         - \lambda \sum_i 2^{-d_i}\, \tfrac12 \big(\log \alpha_i + \log(1 - \alpha_i)\big), \qquad
     \alpha_i = \frac{\sum_x P^i(x)\, p_i(x)}{\sum_x P^i(x)}
 
-The second part keeps every node :math:`i` of level :math:`d_i` sending films both ways; deeper nodes see
-fewer films, so their share :math:`\alpha_i` is averaged over twice as many batches a level. Source:
+The second part keeps every node :math:`i` of level :math:`d_i` sending images both ways; deeper nodes see
+fewer images, so their share :math:`\alpha_i` is averaged over twice as many batches a level. Source:
 ``frosst2017distilling``, eq. 3 to 5. Deviation: as printed there, the first part is the logarithm of a
 negative sum; here it is the mean cross-entropy of the leaves.
 """
@@ -42,12 +42,12 @@ def tree_loss(turns: Turns, log_distributions: Tensor, targets: Tensor) -> Tenso
 
 
 def turn_penalty(shares: Tensor, levels: Tensor) -> Tensor:
-    r"""The price of nodes that send all films one way.
+    r"""The price of nodes that send all images one way.
 
     .. math:: C = -\sum_i 2^{-d_i}\, \tfrac12 \big(\log \alpha_i + \log(1 - \alpha_i)\big)
 
     Args:
-        shares: ``(I,)``, the share of its films that each node sends right.
+        shares: ``(I,)``, the share of its images that each node sends right.
         levels: ``(I,)``, 0 for the root.
     """
     safe = shares.clamp(1e-6, 1 - 1e-6)

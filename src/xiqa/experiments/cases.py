@@ -1,4 +1,4 @@
-"""The films of an experiment: real ones from a folder, or simulated ones whose truth is exact."""
+"""The images of an experiment: real ones from a folder, or simulated ones whose truth is exact."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.groups import members
 from xiqa.datasets.nih_chestxray14 import read_boxes
 from xiqa.errors import ConfigError, DatasetError
-from xiqa.experiments.recipe import Films, Measure
+from xiqa.experiments.recipe import Images, Measure
 from xiqa.geometry import Frame
 from xiqa.models.regions.region import box_around, find_region
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.chest.scenario import Scenario, scenario_grid
 from xiqa.types import Annotation, Image, MaskArray
 
-__all__ = ["Film", "Loaded", "choose_films", "truth_of"]
+__all__ = ["Case", "Loaded", "choose_cases", "truth_of"]
 
 BOX_SIDE = 1024  # of the frame that ChestX-ray14 tells its boxes in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A film in memory.
+    """An image in memory.
 
     Attributes:
         image: Its pixels.
         label: Index of its class; 1 is poor.
         annotations: The objects on it.
-        region: The pixels of a region of interest, by its name: exact on simulated films, found by a network
+        region: The pixels of a region of interest, by its name: exact on simulated images, found by a network
             on real ones.
     """
 
@@ -45,8 +45,8 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Film:
-    """A film that is read when its turn comes.
+class Case:
+    """An image that is read when its turn comes.
 
     Attributes:
         key: Unique name.
@@ -61,47 +61,47 @@ class Film:
     load: Callable[[], Loaded]
 
 
-def choose_films(films: Films, seed: int) -> list[Film]:
-    """The films that a recipe names, in a fixed order.
+def choose_cases(cases: Images, seed: int) -> list[Case]:
+    """The images that a recipe names, in a fixed order.
 
     Args:
-        films: What the recipe says.
+        cases: What the recipe says.
         seed: Of the choice, where there is a limit.
 
     Raises:
         ConfigError: No folder is named, or the choice is empty.
         DatasetError: The folder's own reader refuses it.
     """
-    found = _from_folder(films) if films.source == "folder" else _simulated(films)
+    found = _from_folder(cases) if cases.source == "folder" else _simulated(cases)
     if not found:
-        raise ConfigError("the recipe chooses no film", todo="look at data.split and data.only")
-    if films.limit is not None and films.limit < len(found):
-        chosen = np.random.default_rng(seed).permutation(len(found))[: films.limit]
+        raise ConfigError("the recipe chooses no image", todo="look at data.split and data.only")
+    if cases.limit is not None and cases.limit < len(found):
+        chosen = np.random.default_rng(seed).permutation(len(found))[: cases.limit]
         found = [found[place] for place in np.sort(chosen)]
     return found
 
 
-def truth_of(film: Loaded, measure: Measure) -> list[Annotation]:
+def truth_of(case: Loaded, measure: Measure) -> list[Annotation]:
     """The annotations that a measure takes for the truth."""
     if not measure.region:
-        return members(film.annotations, measure.objects)
-    mask = film.region(measure.region)
+        return members(case.annotations, measure.objects)
+    mask = case.region(measure.region)
     return [Annotation(box_around(mask), kind=measure.region, mask=mask)] if mask.any() else []
 
 
-def _from_folder(films: Films) -> list[Film]:
-    if not films.path:
-        raise ConfigError("no films", expected="a folder", todo="name it: --data FOLDER")
-    collection = read_dataset(Path(films.path))
-    wanted = {"all": None, "poor": 1, "good": 0}[films.only]
-    boxes = read_boxes(Path(films.path) / films.boxes) if films.boxes else {}
+def _from_folder(cases: Images) -> list[Case]:
+    if not cases.path:
+        raise ConfigError("no images", expected="a folder", todo="name it: --data FOLDER")
+    collection = read_dataset(Path(cases.path))
+    wanted = {"all": None, "poor": 1, "good": 0}[cases.only]
+    boxes = read_boxes(Path(cases.path) / cases.boxes) if cases.boxes else {}
     found = []
     for sample in collection.samples:
-        if films.split in ("all", sample.split) and wanted in (None, sample.label):
+        if cases.split in ("all", sample.split) and wanted in (None, sample.label):
             group = collection.classes[sample.label]
             own = tuple(one for one in boxes.get(f"{sample.path.stem}.png", ()) if one.kind.lower() == group)
             load = partial(_read, sample, own)
-            found.append(Film(sample.key, sample.patient or sample.key, group, load))
+            found.append(Case(sample.key, sample.patient or sample.key, group, load))
     return found
 
 
@@ -112,32 +112,32 @@ def _read(sample: Sample, boxes: tuple[Annotation, ...] = ()) -> Loaded:
     return Loaded(image, sample.label, sample.annotations + own, cache(lambda name: find_region(name, image)))
 
 
-def _simulated(films: Films) -> list[Film]:
-    seeds = range(films.first, films.first + films.count)
-    if films.source == "random":
-        if films.only != "all":
-            raise ConfigError("random films come as they are", expected="data.only = 'all'")
+def _simulated(cases: Images) -> list[Case]:
+    seeds = range(cases.first, cases.first + cases.count)
+    if cases.source == "random":
+        if cases.only != "all":
+            raise ConfigError("random images come as they are", expected="data.only = 'all'")
         return [
-            Film(f"random {seed}", str(seed), "random", partial(_simulate, films, None, seed))
+            Case(f"random {seed}", str(seed), "random", partial(_simulate, cases, None, seed))
             for seed in seeds
         ]
-    poor = {"all": None, "poor": True, "good": False}[films.only]
+    poor = {"all": None, "poor": True, "good": False}[cases.only]
     return [
-        Film(f"{scenario.name} {seed}", str(seed), scenario.name, partial(_simulate, films, scenario, seed))
+        Case(f"{scenario.name} {seed}", str(seed), scenario.name, partial(_simulate, cases, scenario, seed))
         for scenario in scenario_grid()
         if poor in (None, scenario.count != "none" and scenario.place != "outside")
         for seed in seeds
     ]
 
 
-def _simulate(films: Films, scenario: Scenario | None, seed: int) -> Loaded:
-    phantom = simulate_chest(seed, size=films.size, objects=scenario)
+def _simulate(cases: Images, scenario: Scenario | None, seed: int) -> Loaded:
+    phantom = simulate_chest(seed, size=cases.size, objects=scenario)
     known = {"lungs": phantom.lung_mask}
 
     def region(name: str) -> MaskArray:
         mask = known.get(name)
         if mask is None:
-            raise DatasetError(f"the simulated film {seed} has no {name}")
+            raise DatasetError(f"the simulated image {seed} has no {name}")
         return mask
 
     # a drawn marker is no object, and the mask of valid pixels is no part of the question

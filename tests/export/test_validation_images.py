@@ -1,7 +1,7 @@
-"""On real films, exported maps and probabilities are PyTorch's, whatever runs them."""
+"""On real radiographs, exported maps and probabilities are PyTorch's, whatever runs them."""
 
 import pytest
-from benchmarks.export_equality import MOVED, QUANTILE, deviations, films, methods
+from benchmarks.export_equality import MOVED, QUANTILE, deviations, methods, radiographs
 
 from xiqa.models import load_model
 
@@ -25,8 +25,8 @@ def tolerance(name, engine):
 @pytest.mark.long
 @pytest.mark.realdata
 @pytest.mark.timeout(7200)
-def test_all_methods_on_all_validation_films(real_films, tmp_path):
-    *_, largest = deviations(load_model(), films(real_films, None), methods(), tmp_path / "all.onnx")
+def test_all_methods_on_all_validation_images(real_images, tmp_path):
+    *_, largest = deviations(load_model(), radiographs(real_images, None), methods(), tmp_path / "all.onnx")
     for engine, worst in largest.items():
         print(engine, worst)
         assert worst.pop("probability") < 1e-4
