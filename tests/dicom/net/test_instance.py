@@ -1,6 +1,8 @@
 """Bytes in, the same bytes out."""
 
 import hashlib
+import time
+import zlib
 from io import BytesIO
 
 import pydicom
@@ -30,6 +32,16 @@ def test_what_is_no_file_is_refused(content):
     with pytest.raises(NetworkError) as caught:
         split_part10(content)
     assert caught.value.code == "unreadable"
+
+
+def test_a_deflated_data_set_is_not_inflated():
+    """A few kilobytes that would become a gigabyte."""
+    packer = zlib.compressobj(9, wbits=-15)
+    bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(300)) + packer.flush()
+    made = Instance("1.2", "1.2.3", str(DeflatedExplicitVRLittleEndian), bomb)
+    begun = time.process_time()
+    assert split_part10(part10(made) + bomb) == made
+    assert time.process_time() - begun < 0.2
 
 
 def test_every_truncation_of_the_file_meta_is_refused():

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset, read_partial
+from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
@@ -120,13 +120,13 @@ def split_part10(content: bytes) -> Instance:
     Raises:
         NetworkError: ``unreadable``: no file meta information, or one without the three UIDs.
     """
-    stream = BytesIO(content)
     try:
         if content[128:132] != b"DICM":
             raise ValueError("no DICM prefix")
-        meta: Any = read_partial(stream, stop_when=lambda tag, _vr, _length: tag.group > 2).file_meta
-        uids = [meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID]
         start = _meta_end(content)
+        # the data set behind it is not looked at: a deflated one would be inflated
+        meta: Any = read_dataset(BytesIO(content[132:start]), is_implicit_VR=False, is_little_endian=True)
+        uids = [meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID]
     except Exception as error:  # pydicom raises many kinds for what is no DICOM file
         raise NetworkError(
             "this is not a DICOM file",

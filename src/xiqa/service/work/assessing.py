@@ -90,7 +90,11 @@ class Assessing:
     def _ask(self, row: dict[str, Any], rule: Rule) -> dict[str, Any]:
         path = self._spool / row["path"]
         model = self._settings.models[rule.model]
-        return self._assessor.assess(path, model, self._settings.kinds(), self._unfinished)
+        answer = self._assessor.assess(path, model, self._settings.kinds(), self._unfinished)
+        problem = answer.get("problem", "").replace(
+            str(path), "the image"
+        )  # where it lies is nobody's business
+        return answer | {"problem": problem}
 
     def _died(self, job: Job, rule: Rule, problem: str) -> None:
         """An image that kills its process is tried again, and then set aside without a verdict."""

@@ -90,7 +90,7 @@ def _named(name: str) -> Any:
 def _assess(look: Look, order: dict[str, Any]) -> dict[str, Any]:
     """The verdict on a file and the result objects, written into the order's folder."""
     assessment, image = look(order["path"])
-    answer: dict[str, Any] = {"assessment": _told(assessment), "results": [], "problem": ""}
+    answer: dict[str, Any] = {"assessment": _told(assessment, order["path"]), "results": [], "problem": ""}
     if assessment.verdict is not Verdict.NOT_ASSESSED and order["kinds"]:
         try:
             answer["results"] = _results(assessment, image, order)
@@ -101,10 +101,11 @@ def _assess(look: Look, order: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _told(assessment: Assessment) -> dict[str, Any]:
-    """The assessment as JSON, without what names a person."""
+def _told(assessment: Assessment, path: str) -> dict[str, Any]:
+    """The assessment as JSON, without what names a person or where the image lies."""
     disclosed = assessment.disclosed()
-    return replace(disclosed, file="", source=replace(disclosed.source, path="")).to_dict()
+    reason = disclosed.reason.replace(path, "the image")
+    return replace(disclosed, file="", reason=reason, source=replace(disclosed.source, path="")).to_dict()
 
 
 def _results(assessment: Assessment, image: Any, order: dict[str, Any]) -> list[dict[str, str]]:
