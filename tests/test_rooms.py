@@ -1,6 +1,7 @@
 """The rooms stand in an order, and a room imports only rooms above it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,13 @@ def test_a_room_imports_only_rooms_above_it(path):
 
 def test_every_room_has_a_place_in_the_order():
     assert {room_of(p) for p in SOURCE.rglob("*.py")} - {"__init__", "__main__"} <= set(ORDER)
+
+
+def test_the_list_for_contributors_is_the_real_order():
+    page = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    there = {room_of(path) for path in SOURCE.rglob("*.py")}
+    assert listed == [room for room in ORDER if room in there]
 
 
 def test_the_guard_sees_an_offence():
