@@ -316,7 +316,7 @@ def test_coco_of_another_tool_without_extra_fields(tmp_path):
     assert b.path.is_file()
     polygon, mask = b.annotations
     assert polygon.box == (2, 3, 7, 7)
-    assert polygon.polygon == ((2, 3), (8, 3), (8, 8))
+    assert polygon.polygon == ((1.5, 2.5), (7.5, 2.5), (7.5, 7.5))
     assert np.flatnonzero(mask.mask.any(axis=0)).tolist() == [0]
     assert mask.mask.sum() == 3
     for change, problem in (

@@ -8,7 +8,7 @@ One file ``annotations.json`` beside the images, or ``annotations/*train*.json``
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from xiqa.imaging.masks import tightest_box
 from xiqa.types import Annotation, MaskArray, Split
 
 __all__ = ["read_coco", "write_coco"]
+
+EDGE = 0.5  # from a pixel's edge to its centre
 
 
 def _is_coco(path: Path) -> bool:
@@ -44,9 +46,10 @@ def read_coco(path: Path, *, seed: int = 0) -> Collection:
         DatasetError: No file, no JSON, or fields that COCO requires are absent.
     """
     samples: list[Sample] = []
+    notes: list[str] = []
     for file, split in _files(path):
-        samples += _read_file(file, split, seed)
-    return Collection("coco", ("without_object", "with_object"), tuple(samples))
+        samples += _read_file(file, split, seed, notes)
+    return Collection("coco", ("without_object", "with_object"), tuple(samples), tuple(notes))
 
 
 def _files(path: Path) -> list[tuple[Path, Split | None]]:
@@ -64,17 +67,15 @@ def _files(path: Path) -> list[tuple[Path, Split | None]]:
     return found
 
 
-def _read_file(file: Path, split: Split | None, seed: int) -> list[Sample]:
+def _read_file(file: Path, split: Split | None, seed: int, notes: list[str]) -> list[Sample]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        names = {category["id"]: category["name"] for category in content["categories"]}
-        objects: dict[Any, list[Annotation]] = defaultdict(list)
-        sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-        for entry in content["annotations"]:
-            objects[entry["image_id"]].append(_annotation(entry, names, sizes[entry["image_id"]]))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         images = content["images"]
+        _check_images(file, images)
+        objects = _objects(file, content, notes)
+        labels = [int(image.get("label", bool(objects[str(image["id"])]))) for image in images]
         owners = [str(image.get("patient") or image["file_name"]) for image in images]
-        drawn = assign_splits(owners, seed=seed)
+        drawn = assign_splits(owners, seed=seed, labels=labels)
         root = file.parent if file.name == "annotations.json" or split is None else file.parent.parent
         folder = root / "images" if (root / "images").is_dir() else root
         unknown = {str(image["split"]) for image in images if image.get("split", "train") not in SPLITS}
@@ -84,28 +85,81 @@ def _read_file(file: Path, split: Split | None, seed: int) -> list[Sample]:
             Sample(
                 key=image["file_name"],
                 path=folder / image["file_name"],
-                label=int(image.get("label", bool(objects[image["id"]]))),
+                label=label,
                 split=image.get("split", split or part),
                 patient=str(image.get("patient", "")),
-                annotations=tuple(objects[image["id"]]),
+                annotations=tuple(objects[str(image["id"])]),
             )
-            for image, part in zip(images, drawn, strict=True)
+            for image, label, part in zip(images, labels, drawn, strict=True)
         ]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
         raise DatasetError(
             f"cannot read {file.name}", expected="COCO JSON", got=f"{type(error).__name__}: {error}"
         ) from None
 
 
-def _annotation(entry: dict[str, Any], names: dict[Any, str], size: tuple[int, int]) -> Annotation:
+def _check_images(file: Path, images: list[dict[str, Any]]) -> None:
+    """Every image once, under one id."""
+    for key in ("id", "file_name"):
+        counts = Counter(str(image[key]) for image in images)
+        twice = [value for value, count in counts.items() if count > 1]
+        if twice:
+            raise DatasetError(
+                f"{file.name} lists an image twice",
+                got=f"{key} {twice[0]}; {len(twice)} such",
+                todo="keep one entry an image, and let its annotations name it",
+            )
+
+
+def _objects(file: Path, content: dict[str, Any], notes: list[str]) -> dict[str, list[Annotation]]:
+    """The annotations by the id of their image; ids count as text, since some tools write both."""
+    names = {str(category["id"]): str(category["name"]) for category in content["categories"]}
+    sizes = {str(image["id"]): (image["height"], image["width"]) for image in content["images"]}
+    objects: dict[str, list[Annotation]] = defaultdict(list)
+    unlisted = Counter(
+        str(entry["image_id"]) for entry in content["annotations"] if str(entry["image_id"]) not in sizes
+    )
+    for place, entry in enumerate(content["annotations"]):
+        image = str(entry["image_id"])
+        if image in unlisted:
+            continue
+        try:
+            objects[image].append(_annotation(entry, names, sizes[image]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(
+                f"{file.name}, annotation {entry.get('id', place)} of image {image}",
+                expected="a bbox of four numbers, a listed category_id, a segmentation of the image's size",
+                got=f"{type(error).__name__}: {error}",
+                todo="mend the entry or take it out",
+            ) from None
+    if unlisted:
+        some = ", ".join(list(unlisted)[:3])
+        notes.append(
+            f"{file.name}: {sum(unlisted.values())} annotations were left out, whose images are not listed"
+            f" (image_id {some})"
+        )
+    return objects
+
+
+def _annotation(entry: dict[str, Any], names: dict[str, str], size: tuple[int, int]) -> Annotation:
+    """An annotation; COCO counts from the outer edge of the first pixel, half a pixel before its centre."""
     x, y, width, height = (number(value) for value in entry["bbox"])
     shape = entry.get("segmentation") or []
     mask = _decode(shape, size) if isinstance(shape, dict) else None
-    corners = shape[0] if isinstance(shape, list) and len(shape) == 1 else []
+    polygons = [_corners(polygon) for polygon in shape] if isinstance(shape, list) else []
+    if len(polygons) > 1:
+        mask = np.logical_or.reduce([_filled(polygon, size) for polygon in polygons])
     return Annotation(
         Box(x, y, x + width - 1, y + height - 1),
-        kind=names[entry["category_id"]],
-        polygon=tuple(map(Point, corners[0::2], corners[1::2])),
+        kind=names[str(entry["category_id"])],
+        polygon=tuple(Point(*corner) for corner in polygons[0]) if len(polygons) == 1 else (),
         ellipse=bool(entry.get("ellipse", False)),
         mask=mask,
         problem=bool(entry.get("problem", True)),
@@ -113,13 +167,52 @@ def _annotation(entry: dict[str, Any], names: dict[Any, str], size: tuple[int, i
     )
 
 
+def _corners(polygon: list[float]) -> list[tuple[float, float]]:
+    """The corners of a polygon, in coordinates that count from the centre of the first pixel."""
+    numbers = [number(value) - EDGE for value in polygon]
+    if len(numbers) < 6 or len(numbers) % 2:
+        raise ValueError(f"a polygon of {len(numbers)} numbers")
+    return list(zip(numbers[0::2], numbers[1::2], strict=True))
+
+
+def _filled(corners: list[tuple[float, float]], size: tuple[int, int]) -> MaskArray:
+    """The pixels whose centres lie inside a polygon."""
+    from skimage.draw import polygon  # noqa: PLC0415 - only for objects of several polygons
+
+    mask = np.zeros(size, dtype=bool)
+    x, y = zip(*corners, strict=True)
+    mask[polygon(y, x, size)] = True  # type: ignore[no-untyped-call]
+    return mask
+
+
 def _decode(segmentation: dict[str, Any], size: tuple[int, int]) -> MaskArray:
-    """A mask from uncompressed run lengths, which go down the columns and begin with background."""
+    """A mask from run lengths, which go down the columns and begin with background."""
     counts = segmentation["counts"]
-    if not isinstance(counts, list) or sum(counts) != size[0] * size[1]:
-        raise ValueError("segmentation counts are not uncompressed runs of the image's size")
+    if isinstance(counts, str):
+        counts = _unpacked(counts)
+    if not isinstance(counts, list) or sum(counts) != size[0] * size[1] or min(counts, default=0) < 0:
+        raise ValueError(
+            f"segmentation runs, compressed or uncompressed, of {sum(counts):,} pixels for an image of "
+            f"{size[0]} x {size[1]}"
+        )
     values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return values.reshape(size, order="F")
+
+
+def _unpacked(text: str) -> list[int]:
+    """Run lengths from COCO's compressed text: five bits a character, from the fourth run on differences."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        code = ord(character) - 48
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            if code & 16:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs
 
 
 def _encode(mask: MaskArray) -> dict[str, Any]:
@@ -182,7 +275,7 @@ class _Builder:
 
     def _annotate(self, annotation: Annotation, image: int) -> None:
         box = tightest_box(annotation.mask) if annotation.mask is not None else annotation.box
-        corners = [float(value) for point in annotation.polygon for value in point]
+        corners = [float(value) + EDGE for point in annotation.polygon for value in point]
         self.annotations.append(
             {
                 "id": len(self.annotations) + 1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -35,17 +35,22 @@ class Collection:
 
 
 def assign_splits(
-    patients: Sequence[str], fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
+    patients: Sequence[str],
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    labels: Sequence[int] | None = None,
 ) -> list[Split]:
     """A split for every image, such that all images of a patient share one.
 
     Patients are shuffled and handed out one by one to the split that lacks most images, so that the
-    fractions hold for images as nearly as whole patients allow.
+    fractions hold for images as nearly as whole patients allow; with labels so in each class by itself. A
+    patient with images of several classes counts for the rarest of them.
 
     Args:
         patients: The patient of each image.
         fractions: Wanted parts of train, val and test; they need not sum to one.
         seed: Of the shuffle.
+        labels: The class of each image, to have every class in every split.
 
     Returns:
         One split an image.
@@ -60,21 +65,42 @@ def assign_splits(
     wanted = np.asarray(fractions, float)
     if len(wanted) != len(SPLITS) or (wanted < 0).any() or wanted.sum() == 0:
         raise DatasetError("wrong fractions", expected="three numbers from 0 on", got=str(tuple(fractions)))
-    wanted = wanted / wanted.sum() * len(patients)
     images_of: dict[str, list[int]] = defaultdict(list)
     for index, patient in enumerate(patients):
         images_of[patient].append(index)
-    order = sorted(images_of)
-    np.random.default_rng(seed).shuffle(order)
-    given = np.zeros(len(SPLITS))
+    rng = np.random.default_rng(seed)
     splits: list[Split] = ["train"] * len(patients)
-    for patient in order:
+    for stratum in _strata(images_of, labels):
+        rng.shuffle(stratum)
+        _hand_out(stratum, images_of, wanted / wanted.sum(), splits)
+    return splits
+
+
+def _strata(images_of: dict[str, list[int]], labels: Sequence[int] | None) -> list[list[str]]:
+    """The patients of each class, sorted; all of them together without labels."""
+    if labels is None:
+        return [sorted(images_of)]
+    counts = Counter(labels)
+    strata: dict[int, list[str]] = defaultdict(list)
+    for patient in sorted(images_of):
+        strata[min((labels[index] for index in images_of[patient]), key=lambda c: (counts[c], c))].append(
+            patient
+        )
+    return [strata[label] for label in sorted(strata)]
+
+
+def _hand_out(
+    patients: Sequence[str], images_of: dict[str, list[int]], parts: np.ndarray, splits: list[Split]
+) -> None:
+    """Give patients one by one to the split that lacks most of its part of their images."""
+    wanted = parts * sum(len(images_of[patient]) for patient in patients)
+    given = np.zeros(len(SPLITS))
+    for patient in patients:
         lacks = np.where(wanted > 0, (wanted - given) / np.maximum(wanted, 1e-9), -np.inf)
         chosen = int(np.argmax(lacks))
         given[chosen] += len(images_of[patient])
         for index in images_of[patient]:
             splits[index] = SPLITS[chosen]
-    return splits
 
 
 def leaking_patients(samples: Iterable[Sample]) -> dict[str, set[Split]]:

@@ -20,7 +20,7 @@ from typing import cast
 from xiqa.datasets.collection import SPLITS, Collection, assign_splits, require_no_leak
 from xiqa.datasets.layout import header, layout
 from xiqa.datasets.sample import Sample
-from xiqa.datasets.tables import read_rows
+from xiqa.datasets.tables import numbered_rows, read_rows
 from xiqa.errors import DatasetError
 from xiqa.types import Split
 
@@ -33,8 +33,8 @@ SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".nii", ".
 def read_class_folders(folder: Path, *, seed: int = 0) -> Collection:
     """Images in one folder a class, with or without a level of splits above.
 
-    Without given splits the files are split 80/10/10. Patients are unknown in this layout: a patient with
-    several images can leak between splits, and a note says so.
+    Without given splits the files of each class are split 80/10/10. Patients are unknown in this layout: a
+    patient with several images can leak between splits, and a note says so.
 
     Raises:
         DatasetError: Fewer than two classes, or a class without images.
@@ -58,7 +58,8 @@ def read_class_folders(folder: Path, *, seed: int = 0) -> Collection:
     if empty:
         raise DatasetError(f"no image of class {', '.join(empty)}", expected=f"files such as {SUFFIXES}")
     if not roots:
-        splits = assign_splits([sample.key for sample in samples], seed=seed)
+        labels = [sample.label for sample in samples]
+        splits = assign_splits([sample.key for sample in samples], seed=seed, labels=labels)
         samples = [replace(sample, split=part) for sample, part in zip(samples, splits, strict=True)]
     notes = ("patients are unknown: images of one patient may lie in several splits",)
     return Collection("class_folders", tuple(classes), tuple(samples), notes)
@@ -89,7 +90,7 @@ def read_csv(table: Path, *, seed: int = 0, label: str | None = None, leaks: boo
         DatasetError: A column is missing, a split is unknown or told for some images only, a class is empty,
             a degree is no number from 0 to 1, an image is listed twice, or a patient lies in two splits.
     """
-    rows = read_rows(table, ("image",))
+    rows = read_rows(table, ("image",), optional=(label,) if label else ())
     if not rows:
         raise DatasetError(f"{table.name} lists no image")
     wanted = (label,) if label else ("label", "class")
@@ -105,7 +106,9 @@ def read_csv(table: Path, *, seed: int = 0, label: str | None = None, leaks: boo
     if unknown:
         raise DatasetError(f"{table.name}: unknown split", expected="train, val or test", got=str(unknown))
     owners = [row.get("patient") or row["image"] for row in rows]
-    splits = [cast("Split", split) for split in given] if all(given) else assign_splits(owners, seed=seed)
+    labels = [classes.index(row[name]) for row in rows]
+    drawn = assign_splits(owners, seed=seed, labels=labels)
+    splits = [cast("Split", split) for split in given] if all(given) else drawn
     samples = tuple(
         Sample(
             key=row["image"],
@@ -128,7 +131,12 @@ def _check_rows(table: Path, rows: list[dict[str, str]], name: str) -> None:
     """Every image once, with a class; a split for all of them or for none."""
     twice = [image for image, count in Counter(row["image"] for row in rows).items() if count > 1]
     if twice:
-        raise DatasetError(f"{table.name} lists an image twice", got=", ".join(twice[:3]))
+        lines = [number for number, row in numbered_rows(table) if row["image"] == twice[0]]
+        raise DatasetError(
+            f"{table.name} lists an image twice",
+            got=f"{twice[0]} in lines {', '.join(map(str, lines))}; {len(twice)} such images",
+            todo="keep one line an image",
+        )
     for row in rows:
         if not row[name]:
             raise DatasetError(f"{table.name}, {row['image']}", expected=f"a {name}", got="an empty cell")

@@ -12,7 +12,6 @@ An image is poor (label 1) when a removable object lies over the lungs or the me
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from pathlib import Path
 from typing import Literal, cast
@@ -20,7 +19,7 @@ from typing import Literal, cast
 from xiqa.datasets.collection import Collection
 from xiqa.datasets.layout import header, layout
 from xiqa.datasets.sample import Sample
-from xiqa.datasets.tables import number
+from xiqa.datasets.tables import number, read_rows
 from xiqa.errors import DatasetError
 from xiqa.geometry import Box
 from xiqa.simulation.chest.groups import chest_object
@@ -47,10 +46,10 @@ def read_foreign_objects(folder: Path) -> list[Sample]:
         DatasetError: A table is absent or has other columns, or a value is not as documented.
     """
     objects: dict[str, list[Annotation]] = defaultdict(list)
-    for row in _rows(folder / "objects.csv", _OBJECT_COLUMNS):
+    for row in read_rows(folder / "objects.csv", _OBJECT_COLUMNS):
         objects[row["image"]].append(_annotation(row))
     samples = []
-    for row in _rows(folder / "images.csv", _IMAGE_COLUMNS):
+    for row in read_rows(folder / "images.csv", _IMAGE_COLUMNS):
         if row["label"] == "uncertain":
             continue
         if row["label"] not in _LABELS or row["split"] not in ("train", "val", "test"):
@@ -87,20 +86,8 @@ def read_scenarios(folder: Path) -> dict[str, str]:
     Raises:
         DatasetError: There is no ``scenarios.csv``, or it has other columns.
     """
-    rows = _rows(folder / "scenarios.csv", {"image", "scenario"})
+    rows = read_rows(folder / "scenarios.csv", {"image", "scenario"})
     return {row["image"]: row["scenario"] for row in rows}
-
-
-def _rows(table: Path, columns: set[str]) -> list[dict[str, str]]:
-    """A table's rows, after a look at its columns."""
-    if not table.is_file():
-        raise DatasetError("no table of the data set", expected=str(table), todo="check the folder")
-    with table.open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines)
-        missing = columns - set(reader.fieldnames or [])
-        if missing:
-            raise DatasetError(f"{table.name} lacks columns", expected=", ".join(sorted(missing)))
-        return list(reader)
 
 
 def _annotation(row: dict[str, str]) -> Annotation:

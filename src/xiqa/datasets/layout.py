@@ -6,7 +6,6 @@ recipes and the command line find a new file by themselves.
 
 from __future__ import annotations
 
-import csv
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pkgutil import iter_modules
 from typing import TypeVar
 
 from xiqa.datasets.collection import Collection
+from xiqa.datasets.tables import header_of
 from xiqa.errors import DatasetError
 
 __all__ = ["Layout", "get_layout", "header", "layout", "layout_names", "layouts"]
@@ -111,5 +111,7 @@ def header(table: Path) -> set[str]:
     """The columns of a CSV file; none where there is no such file."""
     if not table.is_file():
         return set()
-    with table.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-        return set(next(csv.reader(lines), []))
+    try:
+        return set(header_of(table))
+    except DatasetError:
+        return set()

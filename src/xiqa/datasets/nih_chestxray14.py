@@ -87,7 +87,7 @@ def read_nih_chestxray14(folder: Path, *, val_fraction: float = 0.125, seed: int
     test_list = folder / "test_list.txt"
     if not test_list.is_file():
         raise DatasetError("no official test list", expected=str(test_list))
-    test = set(test_list.read_text().split())
+    test = set(test_list.read_text(encoding="utf-8-sig").split())
     files = {
         file.name: file
         for pattern in ("images/*.png", "images_*/images/*.png")

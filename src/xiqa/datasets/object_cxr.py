@@ -12,14 +12,13 @@ in pixels of the original image, origin at the top left.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xiqa.datasets.collection import Collection
 from xiqa.datasets.layout import header, layout
 from xiqa.datasets.sample import Sample
-from xiqa.datasets.tables import number
+from xiqa.datasets.tables import header_of, number, numbered_rows
 from xiqa.errors import DatasetError
 from xiqa.geometry import Box, Point
 from xiqa.types import Annotation, Split
@@ -92,33 +91,33 @@ def read_object_cxr(table: Path, images: Path, split: Split, classes: Sequence[i
         DatasetError: The table is absent, has other columns, a row cannot be read, or an image is listed
             twice.
     """
-    if not table.is_file():
-        raise DatasetError("no table of the data set", expected=str(table), todo="check the folder")
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        columns = reader.fieldnames or []
-        name = next((column for column in _NAME_COLUMNS if column in columns), None)
-        if name is None or "annotation" not in columns:
+    columns = header_of(table)
+    name = next((column for column in _NAME_COLUMNS if column in columns), None)
+    if name is None or "annotation" not in columns:
+        raise DatasetError(
+            f"{table.name} is not an Object-CXR table",
+            expected="columns image_name,annotation",
+            got=",".join(columns),
+        )
+    samples: list[Sample] = []
+    seen: dict[str, int] = {}
+    for line, row in numbered_rows(table):
+        try:
+            annotations = parse_annotation(row["annotation"])
+        except DatasetError as error:
+            raise DatasetError(f"{table.name}, line {line}: {error}") from None
+        key, label = row[name], classes[bool(annotations)]
+        if key in seen:
             raise DatasetError(
-                f"{table.name} is not an Object-CXR table",
-                expected="columns image_name,annotation",
-                got=",".join(columns),
+                f"{table.name}, line {line}: {key} is listed twice",
+                got=f"the first time in line {seen[key]}",
+                todo="put all its objects into one line, separated by semicolons",
             )
-        samples: list[Sample] = []
-        seen: set[str] = set()
-        for row in reader:
-            try:
-                annotations = parse_annotation(row["annotation"] or "")
-            except DatasetError as error:
-                raise DatasetError(f"{table.name}, line {reader.line_num}: {error}") from None
-            key, label = row[name], classes[bool(annotations)]
-            if key in seen:
-                raise DatasetError(f"{table.name}, line {reader.line_num}: {key} is listed twice")
-            seen.add(key)
-            file = images / key
-            if not file.is_file() and (images / Path(key).name).is_file():
-                file = images / Path(key).name
-            samples.append(Sample(key, file, label, split, patient=key, annotations=annotations))
+        seen[key] = line
+        file = images / key
+        if not file.is_file() and (images / Path(key).name).is_file():
+            file = images / Path(key).name
+        samples.append(Sample(key, file, label, split, patient=key, annotations=annotations))
     return samples
 
 
@@ -126,9 +125,16 @@ def read_object_cxr(table: Path, images: Path, split: Split, classes: Sequence[i
 def _read(folder: Path) -> Collection:
     """All tables that are there; images lie in ``images/``, or in a folder named like the table."""
     samples: list[Sample] = []
+    notes = []
     for name, split in _TABLES.items():
         table = folder / name
-        if table.is_file():
-            own = folder / table.stem
-            samples += read_object_cxr(table, own if own.is_dir() else folder / "images", split)
-    return Collection("object_cxr", ("clean", "foreign"), tuple(samples))
+        if not table.is_file():
+            continue
+        if "annotation" not in header(table):
+            notes.append(
+                f"{name} has no column annotation: its {len(numbered_rows(table))} images are left out"
+            )
+            continue
+        own = folder / table.stem
+        samples += read_object_cxr(table, own if own.is_dir() else folder / "images", split)
+    return Collection("object_cxr", ("clean", "foreign"), tuple(samples), tuple(notes))
