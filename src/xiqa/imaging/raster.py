@@ -116,6 +116,8 @@ class JpegReader(RasterReader):
         self.head = head = read_head(self.stream)
         if head.process < 0:
             raise ImageReadError("the JPEG file has no frame", code="truncated", got=f"{self.size:,} bytes")
+        if self.stream.rfind(b"\xff\xd9") < head.scan or not head.scan:
+            raise ImageReadError("the image is cut off", code="truncated", got="a JPEG file without its end")
         limits.check_frame(head.height or 1, head.width, head.components)
         limits.check_stream(self.size, 2 * max(head.height, 1) * head.width * head.components)
 

@@ -175,6 +175,8 @@ def check_lossless(stream: bytes, head: JpegHead, pixels: Array) -> None:
     Raises:
         DamagedError: The bits do not come out even.
     """
+    if int(pixels.max()) >> head.precision:
+        raise DamagedError(f"samples of more than {head.precision} bits")
     end = stream.rfind(b"\xff\xd9")
     count = head.scan_header[0] if head.scan_header else 0
     planes = pixels[..., None] if pixels.ndim == 2 else pixels
