@@ -15,14 +15,14 @@ import tifffile
 from PIL import Image as Raster
 from pydicom import uid
 
-from tests.imaging.dicom_files import compress, dataset, film, save
+from tests.imaging.dicom_files import compress, dataset, radiograph, save
 from tests.imaging.test_damage import MAKERS
 from xiqa.errors import ImageReadError
 from xiqa.imaging import Limits, iter_images
 
 ROUNDS = 150
 LIMITS = Limits(samples=10**6, frames=20, decoder_seconds=1.0)
-EIGHT, SIXTEEN = film(32, 24, bits=8), film(32, 24, bits=16)
+EIGHT, SIXTEEN = radiograph(32, 24, bits=8), radiograph(32, 24, bits=16)
 RGB = np.stack([EIGHT, EIGHT[::-1], EIGHT[:, ::-1]], axis=-1)
 
 
@@ -41,8 +41,8 @@ def dicom(syntax, pixels=EIGHT, **elements):
 FORMATS = MAKERS | {
     "dicom-baseline": dicom(uid.JPEGBaseline8Bit),
     "dicom-baseline-rgb": dicom(uid.JPEGBaseline8Bit, RGB),
-    "dicom-extended": dicom(uid.JPEGExtended12Bit, film(32, 24), BitsStored=12),
-    "dicom-lossless-4": dicom(uid.JPEGLossless, film(32, 24), BitsStored=12),
+    "dicom-extended": dicom(uid.JPEGExtended12Bit, radiograph(32, 24), BitsStored=12),
+    "dicom-lossless-4": dicom(uid.JPEGLossless, radiograph(32, 24), BitsStored=12),
     "dicom-deflated": lambda path: save(dataset(EIGHT, syntax=uid.DeflatedExplicitVRLittleEndian), path),
     "dicom-big-endian": lambda path: save(
         dataset(SIXTEEN.astype(">u2"), syntax=uid.ExplicitVRBigEndian), path
@@ -56,12 +56,12 @@ FORMATS = MAKERS | {
     "jpeg-progressive": raster(RGB, "JPEG", progressive=True),
     "jpeg-cmyk": raster(RGB, "JPEG", "CMYK"),
     "jpeg-lossless": lambda path: path.write_bytes(
-        imagecodecs.jpeg8_encode(film(32, 24), lossless=True, bitspersample=12, predictor=1)
+        imagecodecs.jpeg8_encode(radiograph(32, 24), lossless=True, bitspersample=12, predictor=1)
     ),
     "tiff-plain": raster(EIGHT, "TIFF"),
     "tiff-lzw": raster(EIGHT, "TIFF", compression="tiff_lzw"),
     "tiff-jpeg": raster(EIGHT, "TIFF", compression="jpeg"),
-    "tiff-12": lambda path: tifffile.imwrite(path, film(32, 24), bitspersample=12),
+    "tiff-12": lambda path: tifffile.imwrite(path, radiograph(32, 24), bitspersample=12),
     "tiff-pages": lambda path: tifffile.imwrite(path, np.stack([SIXTEEN] * 3), photometric="minisblack"),
     "npy-stack": lambda path: np.save(path.open("wb"), np.stack([EIGHT] * 3)),
 }

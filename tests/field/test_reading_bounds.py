@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image as Raster
 from pydicom import uid
 
-from tests.imaging.dicom_files import compress, dataset, film, save
+from tests.imaging.dicom_files import compress, dataset, radiograph, save
 from xiqa.errors import ImageReadError
 from xiqa.imaging import read_image
 
@@ -27,28 +27,28 @@ def longer(path):
 
 
 def png(path):
-    Raster.fromarray(film(bits=16)).save(path, "PNG")
+    Raster.fromarray(radiograph(bits=16)).save(path, "PNG")
 
 
 def png_colour(path):
-    path.write_bytes(imagecodecs.png_encode(np.stack([film(bits=16)] * 3, axis=-1)))
+    path.write_bytes(imagecodecs.png_encode(np.stack([radiograph(bits=16)] * 3, axis=-1)))
 
 
 def jpeg(path):
-    Raster.fromarray(film(bits=8)).save(path, "JPEG")
+    Raster.fromarray(radiograph(bits=8)).save(path, "JPEG")
 
 
 def tiff(path):
-    tifffile.imwrite(path, film(bits=12), bitspersample=12)
+    tifffile.imwrite(path, radiograph(bits=12), bitspersample=12)
 
 
 def deflated(path):
-    save(dataset(film(), BitsStored=12, syntax=uid.DeflatedExplicitVRLittleEndian), path)
+    save(dataset(radiograph(), BitsStored=12, syntax=uid.DeflatedExplicitVRLittleEndian), path)
 
 
 def fragment(path):
     """A JPEG-LS fragment that claims the rest of the file."""
-    whole = save(compress(dataset(film(), BitsStored=12), uid.JPEGLSLossless), path).read_bytes()
+    whole = save(compress(dataset(radiograph(), BitsStored=12), uid.JPEGLSLossless), path).read_bytes()
     place = whole.rindex(b"\xfe\xff\x00\xe0", 0, whole.index(b"\xff\xd8\xff\xf7"))
     length = struct.pack("<I", LONG - place - 8)
     path.write_bytes(whole[: place + 4] + length + whole[place + 8 :])
@@ -56,14 +56,14 @@ def fragment(path):
 
 def header_element(path):
     """A LUT explanation of two gigabytes before the pixels."""
-    whole = save(dataset(film(), BitsStored=12), path).read_bytes()
+    whole = save(dataset(radiograph(), BitsStored=12), path).read_bytes()
     place = whole.index(b"\x28\0\x02\0US")
     element = b"\x28\0\x00\0UN\0\0" + struct.pack("<I", LONG - place - 12)
     path.write_bytes(whole[:place] + element)
 
 
 def gzip_zeros(path):
-    nibabel.save(nibabel.Nifti1Image(film().astype("<i2"), np.eye(4)), path.with_suffix(".nii.gz"))
+    nibabel.save(nibabel.Nifti1Image(radiograph().astype("<i2"), np.eye(4)), path.with_suffix(".nii.gz"))
     path.write_bytes(path.with_suffix(".nii.gz").read_bytes())
 
 

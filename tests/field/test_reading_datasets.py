@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as Raster
 
-from tests.imaging.dicom_files import film
+from tests.imaging.dicom_files import radiograph
 from xiqa.datasets.coco import read_coco, write_coco
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.folder import read_csv
@@ -20,7 +20,7 @@ TRIANGLE = [30, 20, 50, 20, 50, 35]
 
 
 def coco(folder, annotations, images=None):
-    Raster.fromarray(film(*SIZE, bits=8)).save(folder / "a.png")
+    Raster.fromarray(radiograph(*SIZE, bits=8)).save(folder / "a.png")
     images = images or [{"id": 1, "file_name": "a.png", "height": SIZE[0], "width": SIZE[1]}]
     defaults = {"category_id": 3, "image_id": 1, "bbox": [5, 6, 10, 10]}
     entries = [{"id": 10 + n, **defaults, **entry} for n, entry in enumerate(annotations)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.imaging.dicom_files import dataset, film, save, write
+from tests.imaging.dicom_files import dataset, radiograph, save, write
 from xiqa.errors import ImageReadError
 from xiqa.imaging import read_image
 
@@ -29,8 +29,8 @@ WINDOW = {"WindowCenter": 2000, "WindowWidth": 3000}
     ],
 )
 def test_the_image_comes_with_a_note(tmp_path, elements, note):
-    plain = read_image(write(tmp_path / "a.dcm", film(), BitsStored=12, **WINDOW))
-    image = read_image(write(tmp_path / "b.dcm", film(), BitsStored=12, **WINDOW, **elements))
+    plain = read_image(write(tmp_path / "a.dcm", radiograph(), BitsStored=12, **WINDOW))
+    image = read_image(write(tmp_path / "b.dcm", radiograph(), BitsStored=12, **WINDOW, **elements))
     np.testing.assert_array_equal(image.pixels, plain.pixels)
     assert image.mask is None
     assert image.spacing is None
@@ -42,7 +42,7 @@ def test_one_of_two_shutters_is_whole(tmp_path):
     elements = {f"Shutter{side}VerticalEdge": edge for side, edge in edges.items()}
     elements |= {"ShutterUpperHorizontalEdge": 3, "ShutterLowerHorizontalEdge": 90}
     shapes = {"ShutterShape": ["RECTANGULAR", "CIRCULAR"]}
-    image = read_image(write(tmp_path / "a.dcm", film(), BitsStored=12, **WINDOW, **elements, **shapes))
+    image = read_image(write(tmp_path / "a.dcm", radiograph(), BitsStored=12, **WINDOW, **elements, **shapes))
     expected = np.zeros((96, 80), bool)
     expected[2:90, 4:60] = True
     np.testing.assert_array_equal(image.mask, expected)
@@ -51,14 +51,14 @@ def test_one_of_two_shutters_is_whole(tmp_path):
 
 @pytest.mark.parametrize(("vr", "value"), [("IS", "1"), ("DS", "1.0"), ("US", 1), ("LO", "1"), ("IS", "")])
 def test_a_lenient_number_of_frames(tmp_path, vr, value):
-    data = dataset(film(), BitsStored=12, **WINDOW)
+    data = dataset(radiograph(), BitsStored=12, **WINDOW)
     data.add_new("NumberOfFrames", vr, value)
     assert read_image(save(data, tmp_path / "a.dcm")).source.frames == 1
 
 
 @pytest.mark.parametrize("keyword", ["Rows", "BitsAllocated", "NumberOfFrames"])
 def test_what_an_image_cannot_do_without_is_named(tmp_path, keyword):
-    data = dataset(film(), BitsStored=12)
+    data = dataset(radiograph(), BitsStored=12)
     data.add_new(keyword, "LO", "many")
     with pytest.raises(ImageReadError, match=f"{keyword} is no number") as caught:
         read_image(save(data, tmp_path / "a.dcm"))
