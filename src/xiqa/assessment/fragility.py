@@ -15,6 +15,7 @@ import torch
 
 from xiqa.assessment.runtimes.torch import TorchRuntime
 from xiqa.errors import ConfigError
+from xiqa.models.calibrated import calibrated_log_odds
 from xiqa.saliency.adversarial.flips import deepfool_flip, fgsm_flip
 from xiqa.saliency.state import evaluating
 from xiqa.types import Fragility
@@ -55,22 +56,20 @@ def require_gradients(runtime: Runtime) -> LoadedModel:
 def limit_margin(logits: Tensor, card: BundleCard) -> Tensor:
     r"""By how much the calibrated log-odds of poor quality lie above the limit.
 
-    .. math:: m = \log \frac{p}{1 - p} - \log \frac{t}{1 - t}, \qquad p = \mathrm{softmax}(z / T)_c
+    .. math:: m = \log \frac{q}{1 - q} - \log \frac{t}{1 - t}
+
+    with the probability q that the verdict is made of; see `calibrated_log_odds`.
 
     Args:
         logits: ``(M, K)``.
-        card: Says the class c, the temperature T and the threshold t (taken within one millionth of 0 and 1).
+        card: Says what they mean, how they are calibrated and the threshold t (taken within one millionth of
+            0 and 1).
 
     Returns:
         ``(M, 1)``, positive where the image is poor.
     """
     limit = min(max(card.threshold, 1e-6), 1 - 1e-6)
-    scaled = logits.double() / card.temperature
-    if scaled.shape[1] == 1:
-        scaled = torch.cat([torch.zeros_like(scaled), scaled], dim=1)
-    own = scaled[:, card.poor_class : card.poor_class + 1]
-    others = torch.cat([scaled[:, : card.poor_class], scaled[:, card.poor_class + 1 :]], dim=1)
-    return own - others.logsumexp(dim=1, keepdim=True) - math.log(limit / (1 - limit))
+    return calibrated_log_odds(logits.double(), card)[:, None] - math.log(limit / (1 - limit))
 
 
 def image_fragility(model: LoadedModel, array: FloatArray, frame: Frame, image: Image) -> Fragility:

@@ -44,6 +44,8 @@ def command(
     from xiqa.files import writing
     from xiqa.imaging import read_image
     from xiqa.models import load_model
+    from xiqa.models.calibrated import calibrated_log_odds
+    from xiqa.models.outputs import is_plain
     from xiqa.report.area_curves import draw_area_curves
     from xiqa.saliency.masking.extremal_curves import extremal_curve, meaningful_curve, plain_scores
     from xiqa.saliency.probe import class_score
@@ -56,10 +58,12 @@ def command(
     tensor = torch.from_numpy(array).to(next(network.parameters()).device)
 
     def logit(logits: Tensor) -> Tensor:
+        if not is_plain(card):  # no single output speaks for poor quality
+            return calibrated_log_odds(logits, card)
         return class_score(logits, card.poor_class, output="logit")
 
     def probability(logits: Tensor) -> Tensor:
-        return class_score(logits / card.temperature, card.poor_class)
+        return calibrated_log_odds(logits, card).sigmoid()
 
     wanted = sorted(set(area))
     settings: dict[str, Any] = {"sigma": sigma, "iterations": iterations}

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from xiqa.errors import SaliencyError
 from xiqa.export.closedforms import CLOSED_FORMS, closed_form
+from xiqa.models.calibrated import calibrated_log_odds
 from xiqa.models.fold import fold_batch_norm
 from xiqa.models.guard import pooled
 from xiqa.models.outputs import is_plain
@@ -21,7 +21,6 @@ from xiqa.saliency.registry import Bound, Kind, Needs, methods
 
 if TYPE_CHECKING:
     from xiqa.models import LoadedModel
-    from xiqa.models.card import BundleCard
 
 __all__ = ["cut_layers", "explained", "exportable", "frozen_copy"]
 
@@ -99,7 +98,7 @@ def explained(model: LoadedModel, method: Bound, *others: Bound) -> Callable[[Te
         )
         return (
             passed.logits,
-            _probability(passed.logits, card),
+            calibrated_log_odds(passed.logits, card).sigmoid(),
             heatmap,
             distance,
             *(records[name].output for name in cut_layers(model)),
@@ -159,15 +158,3 @@ def _layer_names(model: LoadedModel, method: Bound) -> list[str]:
 def _combined(maps: list[Tensor], method: Bound, size: tuple[int, int]) -> Tensor:
     combine = "reference" if method.params["profile"] == "reference" else str(method.params["combine"])
     return combine_layers(maps, combine, weights=method.params["weights"], image_size=size)
-
-
-def _probability(logits: Tensor, card: BundleCard) -> Tensor:
-    """Calibrated probability ``(N,)`` of the poor class; one logit or several, as `probability_of` does."""
-    scaled, poor, (a, b, c) = logits / card.temperature, card.poor_class, card.beta
-    if logits.shape[1] == 1:
-        margin = (scaled if poor == 1 else -scaled)[:, 0]
-    else:
-        others = [index for index in range(logits.shape[1]) if index != poor]
-        margin = scaled[:, poor] - scaled[:, others].logsumexp(dim=1)
-    # log p = -softplus(-margin), log(1 - p) = -softplus(margin)
-    return (b * F.softplus(margin) - a * F.softplus(-margin) + c).sigmoid()
