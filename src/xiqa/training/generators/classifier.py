@@ -58,9 +58,15 @@ def classifier_of(model: LoadedModel, explained: int | None = None) -> Classifie
     Where another class than the poor one is explained, or there are more than two, it turns at even odds.
 
     Raises:
-        ConfigError: The classifier has no such class.
+        ConfigError: The classifier has no such class, or its outputs are no classes.
     """
     card = model.card
+    if card.outputs.task != "classes":
+        raise ConfigError(
+            "generators explain a classifier of classes",
+            expected="outputs of which exactly one is right",
+            got=f"the task {card.outputs.task}",
+        )
     chosen = card.poor_class if explained is None else explained
     if chosen >= len(card.classes):
         raise ConfigError(
