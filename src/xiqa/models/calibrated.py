@@ -49,7 +49,8 @@ def _margin(logits: Tensor, card: BundleCard) -> Tensor:
     if outputs.task == "labels":
         return scaled[:, poor].amax(dim=1)
     if outputs.task == "ordered":
-        return scaled.unflatten(1, (-1, len(card.classes) - 1))[:, :, card.poor_class - 1].amax(dim=1)
+        graded = scaled.reshape(len(scaled), -1, len(card.classes) - 1)
+        return graded[:, :, card.poor_class - 1].amax(dim=1)
     if outputs.task == "degree":
         return (scaled - outputs.limit / card.temperature).amax(dim=1)
     if scaled.shape[1] == 1:  # the one output speaks for class 1
