@@ -16,6 +16,7 @@ from xiqa.assessment.reading import Prepared, Source, read_ahead
 from xiqa.assessment.runtime import Inference, Runtime
 from xiqa.assessment.verdicts import decide
 from xiqa.errors import Code, ConfigError, ImageReadError
+from xiqa.models.view import likeliest_other
 from xiqa.saliency.method import Method
 from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
 
@@ -202,7 +203,8 @@ def _assessment(
     distance = None if inference.distances is None else float(inference.distances[place])
     reading = inference.reading
     problem = None if reading is None else card.problems[int(reading.problems[place])]
-    verdict, code, reason = decide(card, probability, distance, runtime.guard_limit, problem)
+    views = None if inference.views is None else [float(share) for share in inference.views[place]]
+    verdict, code, reason = decide(card, probability, distance, runtime.guard_limit, problem, views)
     saliency = SaliencyMap(
         inference.maps[place],
         method.name,
@@ -222,7 +224,12 @@ def _assessment(
         probability=probability if verdict is not Verdict.NOT_ASSESSED else None,
         threshold=card.threshold,
         findings=found,
-        provenance={**shared, **_problems(card, reading, place), **_image_provenance(image, distance)},
+        provenance={
+            **shared,
+            **_problems(card, reading, place),
+            **_image_provenance(image, distance),
+            **_view(card, views),
+        },
         saliency=saliency,
         image_size=image.size,
         source=image.source,
@@ -259,6 +266,14 @@ def _problems(card: BundleCard, reading: Reading | None, place: int) -> dict[str
         name: round(float(value), 4) for name, value in zip(card.problems, reading.each[place], strict=True)
     }
     return {"target": problem, "problem": problem, "problems": each}
+
+
+def _view(card: BundleCard, views: Sequence[float] | None) -> dict[str, Any]:
+    """What the view check says of one image."""
+    if card.view is None or views is None:
+        return {}
+    seen = likeliest_other(card.view, views) or card.view.views[0]
+    return {"view": seen, "view_probability": round(views[0], 4) if np.isfinite(views[0]) else "not a number"}
 
 
 def _recipe_name(card: BundleCard) -> str:

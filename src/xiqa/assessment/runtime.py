@@ -34,6 +34,7 @@ class Inference:
         distances: ``(N,)`` of the guard; None where there is none.
         reading: Probabilities problem by problem, where the model tells several apart; its maps are then
             for each image's likeliest problem.
+        views: ``(N, V)`` probabilities of the view check; None where there is none.
     """
 
     probabilities: NDArray[Any]
@@ -42,6 +43,7 @@ class Inference:
     params: Mapping[str, Any] = field(default_factory=dict)
     distances: NDArray[Any] | None = None
     reading: Reading | None = None
+    views: NDArray[Any] | None = None
 
 
 @runtime_checkable

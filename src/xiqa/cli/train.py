@@ -21,9 +21,10 @@ KINDS: dict[str, str] = {
 def command(
     recipe: Annotated[Path, typer.Argument(help="A TOML recipe.")],
     data: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="Folder of the data set that the recipe names; none where it simulates its images."
+            help="Folder of the data set that the recipe names, repeatable, one a hospital; none where it "
+            "simulates its images."
         ),
     ] = None,
     out: Annotated[
@@ -61,7 +62,7 @@ def command(
     if kind is not None:
         options = {"quick": True} if quick else {}
         trained = import_module(KINDS[kind]).run(
-            recipe, data, folder, model=model, resume=resume, seed=seed, **options
+            recipe, data[0] if data else None, folder, model=model, resume=resume, seed=seed, **options
         )
         typer.echo(trained)
         return

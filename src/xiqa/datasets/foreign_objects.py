@@ -2,7 +2,8 @@
 
 Two tables describe a folder of images:
 
-- ``images.csv``: image, patient, split, label (``foreign``, ``clean``, ``uncertain``), outside_surveyed;
+- ``images.csv``: image, patient, split, label (``foreign``, ``clean``, ``uncertain``), outside_surveyed; and,
+  where the films come from several hospitals, source;
 - ``objects.csv``: image, x0, y0, x1, y1, kind, removable, zone.
 
 ``masks/NAME_lungs.png``, where it is there, is the mask of an image's lungs.
@@ -70,6 +71,7 @@ def read_foreign_objects(folder: Path) -> list[Sample]:
                 annotations=tuple(objects[row["image"]]),
                 surveyed=surveyed,
                 organ_mask=lungs if lungs.is_file() else None,
+                site=row.get("source") or folder.resolve().name,
             )
         )
     return samples

@@ -31,6 +31,7 @@ class Sample:
         degree: How bad it is, from 0 to 1, for regression and ordered classes; None where nobody said.
         organ_mask: File with the mask of the organ of interest (lungs), where the set has one.
         source: Gives the image where there is no file (simulated images); None: read `path`.
+        site: Where it was acquired: a hospital or a public collection; empty where nobody said.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Sample:
     degree: float | None = None
     organ_mask: Path | None = None
     source: Callable[[], Image] | None = field(default=None, repr=False)
+    site: str = ""
 
     def read(self) -> Image:
         """The image, from its source or its file."""

@@ -17,6 +17,7 @@ from xiqa.metrics.localisation.froc import candidates
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
 from xiqa.metrics.truth import objects_on
 from xiqa.models.card import BundleCard, Evaluation, GuardReport
+from xiqa.models.view import likeliest_other
 from xiqa.saliency.engine import explain
 from xiqa.saliency.placing import on_original
 from xiqa.scoring.evaluation import RECALL, Scores, summarise
@@ -122,12 +123,34 @@ def evaluate_guard(model: LoadedModel, samples: Sequence[Sample] = ()) -> tuple[
         One report a kind.
     """
     caught: dict[str, list[bool]] = {}
+    names: dict[str, list[str | None]] = {}
     for kind, image in chain(other_sources(), turned_images(samples)):
-        _, far = _verdict(model, _captured(model, torch.from_numpy(model.prepare(image)[0])[None], ()))
+        images = torch.from_numpy(model.prepare(image)[0])[None]
+        _, far = _verdict(model, _captured(model, images, ()), images)
         caught.setdefault(kind, []).append(far)
+        names.setdefault(kind, []).append(_other_view(model, images))
     return tuple(
-        GuardReport(kind=kind, images=len(far), caught=sum(far) / len(far)) for kind, far in caught.items()
+        GuardReport(kind=kind, images=len(far), caught=sum(far) / len(far), named=_named(kind, names[kind]))
+        for kind, far in caught.items()
     )
+
+
+NAMES = {"negative": "inverted", "upside down": "upside_down", "side": "on_its_side", "lateral": "lateral"}
+"""Words of a kind and the view check's name for it."""
+
+
+def _named(kind: str, names: Sequence[str | None]) -> float | None:
+    """How many are called by their name; None where the view check has no name for the kind."""
+    wanted = next((name for word, name in NAMES.items() if word in kind), None)
+    return None if wanted is None or not any(names) else names.count(wanted) / len(names)
+
+
+def _other_view(model: LoadedModel, images: Tensor) -> str | None:
+    """What the view check calls one image; None for an upright frontal view, or without a check."""
+    if model.view is None:
+        return None
+    shares: list[float] = model.view.probabilities(images)[0].tolist()
+    return likeliest_other(model.view.check, shares)
 
 
 def _captured(model: LoadedModel, images: Tensor, methods: Sequence[str]) -> Captured[list[SaliencyMap]]:
@@ -142,10 +165,12 @@ def _captured(model: LoadedModel, images: Tensor, methods: Sequence[str]) -> Cap
     )
 
 
-def _verdict(model: LoadedModel, seen: Captured[list[SaliencyMap]]) -> tuple[float, bool]:
-    """Calibrated probability of one image, and whether the guard catches it."""
+def _verdict(model: LoadedModel, seen: Captured[list[SaliencyMap]], images: Tensor) -> tuple[float, bool]:
+    """Calibrated probability of one image, and whether the view check or the guard catches it."""
     assert seen.logits is not None
     probability, guard = float(model.probability(seen.logits)[0]), model.guard
+    if _other_view(model, images) is not None:
+        return probability, True
     if guard is None:
         return probability, False
     return probability, bool(guard.distances(guard.join(seen.features))[0] >= guard.threshold)
@@ -160,7 +185,7 @@ def score_image(
     images = torch.from_numpy(array)[None]
     poor = sample.label == model.card.poor_class
     maps = _captured(model, images, methods)
-    probability, caught = _verdict(model, maps)
+    probability, caught = _verdict(model, maps, images)
     scores.patients.append(sample.patient)
     scores.poor.append(poor)
     scores.probabilities.append(probability)

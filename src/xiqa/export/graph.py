@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -66,7 +67,8 @@ def explained(model: LoadedModel, method: Bound, *others: Bound) -> Callable[[Te
     Returns:
         From images ``(N, C, H, W)`` to logits ``(N, K)``, the calibrated probability ``(N,)`` of poor
         quality, the raw map ``(N, h, w)`` of the poor class, the guard's distance ``(N,)`` (0 without a
-        guard), the outputs of the `cut_layers`, and the other methods' maps.
+        guard), the view check's probabilities ``(N, V)`` where there is one, the outputs of the
+        `cut_layers`, and the other methods' maps.
 
     Raises:
         SaliencyError: A method needs more than one pass, or a rule that no graph holds; or the model tells
@@ -85,6 +87,7 @@ def explained(model: LoadedModel, method: Bound, *others: Bound) -> Callable[[Te
     network, card, guard = frozen_copy(model), model.card, model.guard
     grads = _names(model, [one for one in every if Needs.GRAD in one.info.needs])
     kept = dict.fromkeys([*_names(model, every), *cut_layers(model)])
+    view = copy.deepcopy(model.view).requires_grad_(False) if model.view is not None else None
     readers = [_reader(model, network, one) for one in every]
     watch = Watch(guard.layers, pooled) if guard else None
 
@@ -101,6 +104,7 @@ def explained(model: LoadedModel, method: Bound, *others: Bound) -> Callable[[Te
             calibrated_log_odds(passed.logits, card).sigmoid(),
             heatmap,
             distance,
+            *([view(images).softmax(1)] if view is not None else []),
             *(records[name].output for name in cut_layers(model)),
             *maps,
         )

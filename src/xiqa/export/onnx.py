@@ -18,7 +18,7 @@ from xiqa.errors import MissingDependencyError
 from xiqa.export.graph import cut_layers, explained
 from xiqa.export.trace import trace
 from xiqa.files import write_atomic
-from xiqa.models.exported import INPUT, OUTPUTS, ExportedCard
+from xiqa.models.exported import INPUT, OUTPUTS, VIEW, ExportedCard
 from xiqa.saliency.registry import Method, bind
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ def export_model(
     """Write a model and one of its heat maps as one ONNX graph.
 
     Input ``images (batch, C, H, W)``, prepared as the card says; outputs ``logits (batch, K)``,
-    ``probability (batch)``, ``heatmap (batch, h, w)`` (raw, for the poor class) and ``distance (batch)`` of
-    the guard. The batch is free, the image size is the card's.
+    ``probability (batch)``, ``heatmap (batch, h, w)`` (raw, for the poor class), ``distance (batch)`` of
+    the guard and, where the model has a view check, ``view (batch, V)``, its probabilities. The batch is
+    free, the image size is the card's.
 
     Args:
         model: The bundle.
@@ -66,7 +67,8 @@ def export_model(
     bound = bind(method or model.card.method)
     example = torch.zeros(1, *model.card.preprocessing.shape)
     layers = cut_layers(model)
-    proto = to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *layers])
+    views = [VIEW] if model.view is not None else []
+    proto = to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *views, *layers])
     exported = ExportedCard(
         card=model.card,
         method=str(bound.method),

@@ -22,6 +22,7 @@ from xiqa.models.device import choose_device
 from xiqa.models.guard import Guard
 from xiqa.models.outputs import read_outputs
 from xiqa.models.sealed import open_card, open_weights, seal
+from xiqa.models.viewnet import ViewNet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,11 +47,13 @@ class LoadedModel:
         network: In evaluation mode, float32.
         card: What it is.
         guard: Tells images that it was not made for; None where the bundle has none.
+        view: Tells which view an image is; None where the bundle has none.
     """
 
     network: nn.Module
     card: BundleCard
     guard: Guard | None = None
+    view: ViewNet | None = None
 
     def prepare(self, image: Image) -> tuple[FloatArray, Frame]:
         """The network's input ``(C, h, w)`` for one image, and the frame that leads back to it."""
@@ -101,11 +104,13 @@ def load_model(
         network = build_network(card.architecture)
         _fill(network, _part(tensors, "network."))
         guard = Guard.from_tensors(card.guard_layers, _part(tensors, "guard.")) if card.guard_layers else None
+        view = _view(card, _part(tensors, "view."))
         for layer in (card.layers.last, *card.layers.multi, *card.guard_layers):
             network.get_submodule(layer)
     except (ModelError, AttributeError, RuntimeError) as error:
         raise BundleError(f"the bundle {folder} does not fit together", got=str(error)) from error
-    return LoadedModel(network.eval().to(choose_device(device)), card, guard)
+    place = choose_device(device)
+    return LoadedModel(network.eval().to(place), card, guard, view.to(place) if view is not None else None)
 
 
 def read_card(name_or_path: str | os.PathLike[str]) -> BundleCard:
@@ -118,7 +123,13 @@ def read_card(name_or_path: str | os.PathLike[str]) -> BundleCard:
 
 
 def save_bundle(
-    folder: Path, network: nn.Module, card: BundleCard, guard: Guard | None = None, *, half: bool = True
+    folder: Path,
+    network: nn.Module,
+    card: BundleCard,
+    guard: Guard | None = None,
+    view: ViewNet | None = None,
+    *,
+    half: bool = True,
 ) -> BundleCard:
     """Write a bundle; both files appear whole or not at all.
 
@@ -127,6 +138,7 @@ def save_bundle(
         network: The network that ``card.architecture`` describes.
         card: Its card; the hashes are filled in here.
         guard: Its guard.
+        view: Its view check.
         half: Store matrices and kernels as float16, which halves the file; vectors stay float32.
 
     Returns:
@@ -138,10 +150,12 @@ def save_bundle(
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     if guard is not None:
         tensors |= {f"guard.{name}": value for name, value in guard.to_tensors().items()}
+    if view is not None:
+        tensors |= {f"view.{name}": value for name, value in view.state_dict().items()}
     stored = {name: _stored(name, value, half) for name, value in tensors.items()}
     content = safetensors.torch.save(stored)
     layers = guard.layers if guard is not None else ()
-    told = card.model_copy(update={"guard_layers": layers})
+    told = card.model_copy(update={"guard_layers": layers, "view": view.check if view is not None else None})
     return seal(folder / CARD, told, (folder / WEIGHTS, content))
 
 
@@ -162,6 +176,15 @@ def _stored(name: str, value: Tensor, half: bool) -> Tensor:
     if value.is_floating_point() and not bool(value.isfinite().all()):
         raise BundleError(f"the weight {name} is not finite", todo="train again, or save with half=False")
     return value
+
+
+def _view(card: BundleCard, tensors: dict[str, Tensor]) -> ViewNet | None:
+    """The view check that the card tells of."""
+    if card.view is None:
+        return None
+    view = ViewNet(card.view)
+    _fill(view, tensors)
+    return view.eval()
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ from xiqa.models.card_formats import upgraded_card
 from xiqa.models.outputs import Outputs, disagreement, output_count, poor_classes, problem_names
 from xiqa.models.preprocess import Preprocessing
 from xiqa.models.sealed import SealedCard
+from xiqa.models.view import ViewCheck
 
 __all__ = ["BundleCard", "Estimate", "Evaluation", "GuardReport", "Layers", "Localisation", "Reliability"]
 
@@ -85,11 +86,16 @@ class Evaluation(Section):
 
 
 class GuardReport(Section):
-    """How many images of a kind that the network was not made for are caught."""
+    """How many images of a kind that the network was not made for are caught.
+
+    Attributes:
+        named: How many the view check calls by their name, where it has one for them.
+    """
 
     kind: str
     images: int
     caught: Probability
+    named: Probability | None = None
 
 
 class Layers(Section):
@@ -103,7 +109,7 @@ class BundleCard(SealedCard):
     """Everything in a bundle but the weights; ``model.json``.
 
     Attributes:
-        format: Version of this layout.
+        format: Version of this layout; 1 has no view check.
         temperature: The logits are divided by it.
         beta: (a, b, c) of the map from the poor class's probability to the calibrated one; see
             `xiqa.models.calibration.probability_of`.
@@ -112,6 +118,7 @@ class BundleCard(SealedCard):
         review_band: Calibrated probabilities between which a person looks at the image.
         method: Saliency method that an assessment uses unless told otherwise.
         guard_layers: Modules whose pooled outputs the guard looks at; empty: no guard.
+        view: The view check; None where the bundle has none.
         recipe: The resolved training recipe.
         versions: Packages that the training ran on.
     """
@@ -131,6 +138,7 @@ class BundleCard(SealedCard):
     layers: Layers
     method: str
     guard_layers: tuple[str, ...] = ()
+    view: ViewCheck | None = None
     intended_use: str
     limits: str
     not_for: str
@@ -154,6 +162,8 @@ class BundleCard(SealedCard):
             raise ValueError("the evidence head has class 1 as the poor one")
         if not self.review_band[0] <= self.threshold <= self.review_band[1]:
             raise ValueError("the threshold lies outside the review band")
+        if self.view is not None and any(side % self.view.side for side in self.preprocessing.size):
+            raise ValueError("the view check's thumbnail does not divide the input")
         if len(self.preprocessing.mean) != len(self.preprocessing.std):
             raise ValueError("mean and std differ in length")
         return self

@@ -12,10 +12,13 @@ from xiqa.config import Section, faults
 from xiqa.errors import BundleError
 from xiqa.models.card import BundleCard
 
-__all__ = ["INPUT", "OUTPUTS", "ExportedCard"]
+__all__ = ["INPUT", "OUTPUTS", "VIEW", "ExportedCard"]
 
 INPUT = "images"
 OUTPUTS = ("logits", "probability", "heatmap", "distance")
+VIEW = "view"
+"""Probabilities of the view check, where the model has one."""
+
 _KEY = "xiqa"
 
 

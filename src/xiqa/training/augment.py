@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from xiqa.geometry import Box
+from xiqa.training.inscriptions import inscribe
+from xiqa.training.scanner import change_scanner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +92,7 @@ def affine_boxes(boxes: Sequence[Box], matrix: Matrix) -> list[Box]:
 
 
 def augment(pixels: FloatArray, options: Augmentation, rng: np.random.Generator) -> FloatArray:
-    r"""Random gamma, contrast, brightness and noise, clipped to [0, 1].
+    r"""Random gamma, contrast, brightness and noise, clipped to [0, 1]; then another scanner, and marks.
 
     .. math:: v' = (v^{\gamma} - \tfrac12)\,a + \tfrac12 + b + \sigma n
 
@@ -108,4 +110,9 @@ def augment(pixels: FloatArray, options: Augmentation, rng: np.random.Generator)
     sigma = rng.uniform(0, options.noise)
     changed = (np.power(pixels, np.float32(gamma)) - 0.5) * np.float32(gain) + np.float32(0.5 + shift)
     changed += np.float32(sigma) * rng.standard_normal(pixels.shape, dtype=np.float32)
-    return np.clip(changed, 0, 1).astype(np.float32)
+    result: FloatArray = np.clip(changed, 0, 1).astype(np.float32)
+    if options.scanner:
+        result = change_scanner(result, rng, options.scanner)
+    if options.inscribed and rng.random() < options.inscribed:
+        result = inscribe(result, rng)
+    return result

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from xiqa.models.calibration import Beta
     from xiqa.models.guard import Guard
+    from xiqa.models.viewnet import ViewNet
     from xiqa.scoring.classifier import ClassifierReport
     from xiqa.training.data import TrainingImage
     from xiqa.training.recipe import Recipe
@@ -151,6 +152,7 @@ def finish(
     patients: Sequence[str],
     known: Known,
     folder: Path,
+    view: ViewNet | None = None,
 ) -> BundleCard:
     """Calibrate a trained network on the validation images and write its bundle.
 
@@ -161,6 +163,7 @@ def finish(
         patients: Whom these show.
         known: What the guard shall let pass.
         folder: The bundle's folder.
+        view: Its view check.
 
     Returns:
         The card as written.
@@ -190,7 +193,7 @@ def finish(
         evaluations=(evaluate("validation", probabilities, poor, patients, threshold),),
         **recipe.card.model_dump(),
     )
-    return save_bundle(folder, network, card, _guard(recipe, known))
+    return save_bundle(folder, network, card, _guard(recipe, known), view)
 
 
 def report_on(

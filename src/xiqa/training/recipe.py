@@ -56,6 +56,8 @@ class Data(Section):
             epoch (for data sets that do not fit into memory).
         simulated: How many simulated images to train on as well (two classes only).
         inserted: How many copies of clean training images to train on, with simulated objects put into them.
+        implanted: How many copies of clean training images to train on, with simulated implants and with
+            objects beside the chest, which are no reason to repeat an image.
     """
 
     layout: Layout = "foreign_objects"
@@ -65,6 +67,7 @@ class Data(Section):
     keep: Literal["memory", "disk"] = "memory"
     simulated: int = Field(default=0, ge=0)
     inserted: int = Field(default=0, ge=0)
+    implanted: int = Field(default=0, ge=0)
 
 
 class Augmentation(Section):
@@ -80,6 +83,10 @@ class Augmentation(Section):
         contrast: Largest relative change of contrast and of gamma.
         brightness: Largest shift of the grey values.
         noise: Largest standard deviation of added noise.
+        scanner: How often, from 0 to 1, a step between the detector and the archive is another scanner's; see
+            `xiqa.training.scanner`.
+        inscribed: Probability of words, labels, arrows or boxes drawn on the picture; see
+            `xiqa.training.inscriptions`.
     """
 
     rotate: float = Field(default=6.0, ge=0)
@@ -91,6 +98,8 @@ class Augmentation(Section):
     contrast: float = Field(default=0.25, ge=0, lt=1)
     brightness: float = Field(default=0.08, ge=0, lt=1)
     noise: float = Field(default=0.02, ge=0)
+    scanner: float = Field(default=0.0, ge=0, le=1)
+    inscribed: float = Field(default=0.0, ge=0, le=1)
 
 
 class Optimiser(Section):
@@ -159,6 +168,20 @@ class Phase(Section):
     loss: Loss | None = None
 
 
+class Views(Section):
+    """How the view check is trained; see `xiqa.training.views`.
+
+    Attributes:
+        pictures: How many pictures of all views are drawn.
+        epochs: How often each is seen.
+        limit: Probability of the frontal view below which a person looks.
+    """
+
+    pictures: int = Field(default=12_000, ge=256)
+    epochs: int = Field(default=12, ge=1)
+    limit: float = Field(default=0.5, ge=0, le=1)
+
+
 class CardText(Section):
     """The words of the model card that no run can measure."""
 
@@ -182,6 +205,7 @@ class Recipe(RecipeFile):
         outputs: What the network's outputs mean, where that is not one poor class among several; see
             `xiqa.models.outputs`.
         pretrained: Start from ImageNet weights: of an installed package, or else of the library's hub.
+        start: Start from the weights of this bundle instead, shipped or a folder; empty: from no bundle's.
         he_head: Draw the last linear layer by He's rule (``he2015delving``).
         best_by: Which epoch of a phase is kept. ``score``: the best AUC (and place, for the evidence head);
             ``accuracy``; ``recall:CLASS``; ``loss``. Of equal epochs the first.
@@ -193,6 +217,7 @@ class Recipe(RecipeFile):
         layers: Modules that a last-layer and a multi-layer map read; None: found by themselves.
         guard_layers: Modules whose pooled outputs the guard looks at; empty: no guard.
         guard_caught: Share of the images it is made for that the guard may catch.
+        views: The check that an image is an upright frontal chest radiograph; None: no check.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -201,6 +226,7 @@ class Recipe(RecipeFile):
     poor_class: int = 1
     outputs: Outputs = Outputs()
     pretrained: bool = True
+    start: str = ""
     he_head: bool = False
     best_by: str = Field(default="score", pattern=r"^(score|accuracy|loss|recall:.+)$")
     batch_size: int = Field(default=8, ge=1)
@@ -213,6 +239,7 @@ class Recipe(RecipeFile):
     layers: Layers | None = None
     guard_layers: tuple[str, ...] = ()
     guard_caught: float = Field(default=0.015, gt=0, lt=1)
+    views: Views | None = None
     data: Data = Data()
     architecture: Architecture = Architecture()
     preprocessing: Preprocessing = Preprocessing()

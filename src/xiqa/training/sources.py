@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from xiqa.datasets import Sample
 from xiqa.datasets.balance import downsample
+from xiqa.datasets.collection import require_no_leak
 from xiqa.datasets.detect import read_dataset
 from xiqa.errors import ConfigError, DatasetError
 from xiqa.simulation.cardiac import simulate_cardiac
@@ -32,12 +33,12 @@ SEEN_IN_SMALL = ("necklace", "zip")
 """Objects that are still seen on a chest of a hundred pixels, where a button is two pixels."""
 
 
-def read_samples(recipe: Recipe, data: Path) -> list[Sample]:
+def read_samples(recipe: Recipe, data: Path | Sequence[Path]) -> list[Sample]:
     """The samples of the data set that a recipe names, labelled as its head learns them.
 
     Args:
         recipe: Names the layout and the classes.
-        data: The data set's folder or file.
+        data: The data set's folder or file; or several, one a hospital.
 
     Returns:
         Samples of all splits; `Sample.label` is an index into the recipe's classes.
@@ -45,8 +46,13 @@ def read_samples(recipe: Recipe, data: Path) -> list[Sample]:
     Raises:
         DatasetError: The data set is not as its layout wants it, or has other classes than the recipe.
     """
-    collection = read_dataset(data, recipe.data.layout)
-    return [_labelled(recipe, sample, collection.classes[sample.label]) for sample in collection.samples]
+    folders = [data] if isinstance(data, Path) else list(data)
+    parts = [read_dataset(folder, recipe.data.layout) for folder in folders]
+    labelled = [
+        _labelled(recipe, sample, part.classes[sample.label]) for part in parts for sample in part.samples
+    ]
+    require_no_leak(labelled)
+    return labelled
 
 
 def _labelled(recipe: Recipe, sample: Sample, name: str) -> Sample:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from xiqa.simulation.chest import insert_objects, simulate_chest
+from xiqa.simulation.chest import Scenario, insert_objects, simulate_chest
+from xiqa.simulation.chest.devices import DEVICES
+from xiqa.simulation.chest.implants import IMPLANTS
 from xiqa.simulation.seeds import TRAINING
 from xiqa.training.data import prepare_image
 
@@ -32,13 +34,32 @@ def synthetic_images(recipe: Recipe, clean: Sequence[Sample], grid: Preprocessin
         grid: Grid to keep the images on.
 
     Yields:
-        ``recipe.data.simulated`` simulated images, then ``recipe.data.inserted`` changed real ones.
+        ``recipe.data.simulated`` simulated images, then ``recipe.data.inserted`` real ones with objects over
+        the chest, then ``recipe.data.implanted`` with implants, one in three with an object beside the chest.
     """
-    seeds = TRAINING.take(recipe.data.simulated + recipe.data.inserted, recipe.seed)
-    for seed in seeds[: recipe.data.simulated]:
+    data = recipe.data
+    seeds = TRAINING.take(data.simulated + data.inserted + data.implanted, recipe.seed)
+    for seed in seeds[: data.simulated]:
         phantom = simulate_chest(seed, size=SIZE)
         yield prepare_image(phantom.image, phantom.annotations, phantom.label, grid)
-    order = np.random.default_rng(recipe.seed).permutation(len(clean))
-    for number, seed in enumerate(seeds[recipe.data.simulated :]):
-        phantom = insert_objects(clean[order[number % len(order)]].read(), seed)
+    order = _by_turns(clean, recipe.seed)
+    for number, seed in enumerate(seeds[data.simulated :]):
+        objects = _harmless(seed) if number >= data.inserted else None
+        phantom = insert_objects(order[number % len(order)].read(), seed, objects=objects)
         yield prepare_image(phantom.image, phantom.annotations, phantom.label, grid)
+
+
+def _harmless(seed: int) -> Scenario:
+    """Implants of any kind, one in three times with an object beside the chest."""
+    count: Literal["one", "none"] = "one" if seed % 3 == 0 else "none"
+    return Scenario(count=count, place="outside", implant=True, devices=(*IMPLANTS, *DEVICES))
+
+
+def _by_turns(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """The images in random order, the hospitals by turns; those of a small one come again sooner."""
+    mixed = [samples[place] for place in np.random.default_rng(seed).permutation(len(samples))]
+    stacks = [
+        [sample for sample in mixed if sample.site == site] for site in dict.fromkeys(s.site for s in mixed)
+    ]
+    longest = max(map(len, stacks), default=0)
+    return [stack[number % len(stack)] for number in range(longest) for stack in stacks]

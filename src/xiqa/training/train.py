@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import lightning
+import numpy as np
 import torch
 from pydantic import ValidationError
 from rich.progress import (
@@ -20,8 +21,10 @@ from xiqa.config import faults
 from xiqa.datasets import by_split
 from xiqa.errors import ConfigError, DatasetError, ModelError
 from xiqa.models.backbones import build_network
+from xiqa.models.bundle import load_model
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.heads import he_initialise, zero_residuals
+from xiqa.models.view import ViewCheck
 from xiqa.report.classifier_files import write_report
 from xiqa.training.data import load_images
 from xiqa.training.disk import ImagesOnDisk
@@ -29,8 +32,10 @@ from xiqa.training.finish import Known, finish, report_on, score_images
 from xiqa.training.fit import fit, read_history
 from xiqa.training.goals import goal_of, is_poor
 from xiqa.training.recipe import SIMULATED, Recipe
+from xiqa.training.scanner import change_scanner
 from xiqa.training.sources import balanced, read_samples, simulated_samples
 from xiqa.training.synthetic import synthetic_images
+from xiqa.training.views.fit import fit_views, frontal_pictures, photographs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from xiqa.models.bundle import LoadedModel
     from xiqa.models.card import BundleCard
     from xiqa.models.preprocess import Preprocessing
+    from xiqa.models.viewnet import ViewNet
     from xiqa.scoring.classifier import ClassifierReport
     from xiqa.training.data import TrainingImage
     from xiqa.types import Split
@@ -53,7 +59,7 @@ MARGIN = 1.25  # training images are kept this much larger than the input, so th
 
 def train(
     recipe: Recipe,
-    data: Path | None,
+    data: Path | Sequence[Path] | None,
     out: Path,
     *,
     resume: bool = False,
@@ -64,7 +70,7 @@ def train(
 
     Args:
         recipe: What to do.
-        data: The data set's folder; None where the recipe simulates its images.
+        data: The data set's folder, or several, one a hospital; None where the recipe simulates its images.
         out: Folder for checkpoints, logs, the resolved recipe, the report and the bundle.
         resume: Go on from the last checkpoint in ``out``.
         devices: How many devices to train on.
@@ -133,7 +139,16 @@ def report_bundle(
 
 
 def starting_network(recipe: Recipe) -> nn.Module:
-    """The network as training begins: pretrained where the recipe says so, its head drawn anew."""
+    """The network as training begins: a bundle's, or pretrained with a new head, or drawn anew."""
+    if recipe.start:
+        begun = load_model(recipe.start)
+        if begun.card.architecture != recipe.architecture:
+            raise ConfigError(
+                f"{recipe.start} is another network than the recipe's",
+                expected=repr(recipe.architecture),
+                got=repr(begun.card.architecture),
+            )
+        return begun.network
     network = build_network(recipe.architecture, weights="imagenet" if recipe.pretrained else "none")
     if not recipe.pretrained:
         zero_residuals(network)
@@ -142,7 +157,7 @@ def starting_network(recipe: Recipe) -> nn.Module:
     return network
 
 
-def _samples(recipe: Recipe, data: Path | None, progress: bool) -> list[Sample]:
+def _samples(recipe: Recipe, data: Path | Sequence[Path] | None, progress: bool) -> list[Sample]:
     """The samples of a data set, or simulated ones."""
     if recipe.data.layout not in SIMULATED:
         if data is None:
@@ -152,6 +167,8 @@ def _samples(recipe: Recipe, data: Path | None, progress: bool) -> list[Sample]:
                 todo="name its folder with --data, or add --quick for simulated images",
             )
         return read_samples(recipe, data)
+    if data is not None and not isinstance(data, Path):
+        data = data[0]
     size = _grid(recipe, MARGIN if recipe.augmentation else 1.0).size
     with _bar(progress) as bar:
         task = bar.add_task("simulating images", total=recipe.data.images if data is None else None)
@@ -186,29 +203,74 @@ def bundle(
         The bundle's card.
     """
     guarded = bool(recipe.guard_layers)
-    plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"inserted": 0})})
+    plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"inserted": 0, "implanted": 0})})
     simulated = _synthetic(plain, parts[0], 1.0, progress) if guarded else []
     with _bar(progress) as bar:
-        scored = [*images, simulated] if guarded else [images[1]]
+        others = _other_scanners(recipe, [image for part in images for image in part]) if guarded else []
+        scored = [*images, simulated, others] if guarded else [images[1]]
         task = bar.add_task("calibrating", total=sum(map(len, scored)))
         scores = [
             score_images(network, recipe, part, lambda done: bar.advance(task, done))
             for part in scored
             if part
         ]
-    real = [sample.patient for part in parts for sample in part]
+    real = [sample for part in parts for sample in part]
+    again = real if others else []
     known = Known(
         torch.cat([part.features for part in scores]),
-        ["real"] * len(real) + ["simulated"] * len(simulated),
-        real + [f"simulated {number}" for number in range(len(simulated))],
+        [
+            *(sample.site for sample in real),
+            *["simulated"] * len(simulated),
+            *(sample.site for sample in again),
+        ],
+        [
+            *(sample.patient for sample in real),
+            *(f"simulated {number}" for number in range(len(simulated))),
+            *(sample.patient for sample in again),
+        ],
     )
     val = scores[1] if guarded else scores[0]
-    card = finish(network, recipe, val, [sample.patient for sample in parts[1]], known, folder)
+    patients = [sample.patient for sample in parts[1]]
+    card = finish(network, recipe, val, patients, known, folder, _view(recipe, parts[0], progress))
     if isinstance(network, EvidenceNet):  # which calibration has shifted
         val = score_images(network, recipe, images[1])
     history = read_history(folder.parent, len(recipe.phases))
     write_report(report_on(card, val, "validation", history), folder.parent / "report")
     return card
+
+
+def _other_scanners(recipe: Recipe, images: Sequence[TrainingImage]) -> list[TrainingImage]:
+    """The images as other scanners might have given them, where the recipe trains on such."""
+    if not recipe.augmentation or not recipe.augmentation.scanner:
+        return []
+    changed = []
+    for number, image in enumerate(images):
+        rng = np.random.default_rng((recipe.seed, number, 7001))
+        grey = change_scanner(
+            image.grey.astype(np.float32) / np.float32(255), rng, recipe.augmentation.scanner
+        )
+        changed.append(image._replace(grey=np.round(grey * 255).astype(np.uint8)))
+    return changed
+
+
+def _view(recipe: Recipe, samples: Sequence[Sample], progress: bool) -> ViewNet | None:
+    """The view check, trained on the training films."""
+    if recipe.views is None:
+        return None
+    plan = recipe.views
+    frontals, weights = frontal_pictures(samples)
+    with _bar(progress) as bar:
+        task = bar.add_task("training the view check", total=plan.pictures + plan.epochs)
+        return fit_views(
+            frontals,
+            photographs(),
+            weights=weights,
+            check=ViewCheck(limit=plan.limit),
+            pictures=plan.pictures,
+            epochs=plan.epochs,
+            seed=recipe.seed,
+            tick=lambda: bar.advance(task),
+        )
 
 
 def _load(
@@ -228,11 +290,12 @@ def _synthetic(
     recipe: Recipe, samples: Sequence[Sample], margin: float, progress: bool
 ) -> list[TrainingImage]:
     """Simulated images, and clean images with simulated objects in them."""
-    if not recipe.data.simulated + recipe.data.inserted:
+    wanted = recipe.data.simulated + recipe.data.inserted + recipe.data.implanted
+    if not wanted:
         return []
     clean = [sample for sample in samples if sample.label != recipe.poor_class]
     with _bar(progress) as bar:
-        task = bar.add_task("simulating images", total=recipe.data.simulated + recipe.data.inserted)
+        task = bar.add_task("simulating images", total=wanted)
         images = []
         for image in synthetic_images(recipe, clean, _grid(recipe, margin)):
             images.append(image)

@@ -93,7 +93,10 @@ class OnnxRuntime:
             maps, params = np.stack(one), self._named(bound.params)
         distances = found["distance"] if self.guard_limit is not None else None
         targets = np.full(len(batch), self.card.poor_class)
-        return Inference(found["probability"].astype(np.float64), maps, targets, params, distances)
+        views = found["view"] if self.card.view is not None else None
+        return Inference(
+            found["probability"].astype(np.float64), maps, targets, params, distances, views=views
+        )
 
     def explain(
         self, images: Iterable[Source], methods: Sequence[Method | str], target: int | str | None = None

@@ -75,10 +75,10 @@ class TorchRuntime:
 
     def infer(self, batch: FloatArray, method: Method) -> Inference:
         """Everything from one forward pass where the method makes one on the images as they are."""
-        bound, guard = bind(method), self.model.guard
+        bound, guard, images = bind(method), self.model.guard, self._tensor(batch)
         seen = attribute(
             self._network(bound),
-            self._tensor(batch),
+            images,
             bound.method,
             target=self._target(None),
             layers=named_layers(self.card),
@@ -96,6 +96,7 @@ class TorchRuntime:
             seen.params[text],
             distances,
             None if is_plain(self.card) else reading,
+            None if self.model.view is None else self.model.view.probabilities(images).cpu().numpy(),
         )
 
     def explain(

@@ -11,6 +11,7 @@ import numpy as np
 from xiqa.errors import ConfigError
 from xiqa.geometry import Box
 from xiqa.imaging.masks import tightest_box
+from xiqa.simulation.chest.devices import DEVICES
 from xiqa.simulation.chest.groups import OUTSIDE, THORAX, chest_object
 from xiqa.simulation.chest.implants import IMPLANTS
 from xiqa.simulation.chest.landmarks import Landmarks
@@ -165,9 +166,15 @@ def place_objects(
     annotations: list[Annotation] = []
     implants = scenario.implant if scenario.implant is not None else bool(rng.random() < 0.25)
     if implants:
-        for name in rng.choice(list(IMPLANTS), int(rng.integers(1, 3)), replace=False):
+        known = IMPLANTS | DEVICES
+        unknown = [name for name in scenario.devices if name not in known]
+        if unknown:
+            raise ConfigError("unknown device", expected=f"one of {', '.join(known)}", got=unknown[0])
+        choices = list(scenario.devices or IMPLANTS)
+        several = min(int(rng.integers(1, 3)), len(choices))
+        for name in rng.choice(choices, several, replace=False):
             pen = Pen(marks.size, marks.spacing)
-            IMPLANTS[str(name)](pen, marks, rng)
+            known[str(name)](pen, marks, rng)
             total[pen.window] += pen.attenuation[pen.window]
             annotations += annotate(pen.parts, marks, removable=False)
     low, high = SIZES[scenario.size]

@@ -26,6 +26,7 @@ class Scenario:
             marker, or beside the chest.
         kinds: Names of object kinds to choose from; empty for all.
         implant: An implanted device, which is no reason to repeat the image; None by chance.
+        devices: Names of implanted things to choose from; empty for lines, ports and the like.
 
     Raises:
         ConfigError: If a choice is unknown.
@@ -36,6 +37,7 @@ class Scenario:
     place: Place = "any"
     kinds: tuple[str, ...] = ()
     implant: bool | None = None
+    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, choices in (("count", Count), ("size", Size), ("place", Place)):
