@@ -21,6 +21,8 @@ from xiqa.models.bundle import load_model, save_bundle
 from xiqa.models.card import BundleCard, Layers
 from xiqa.models.guard import fit_guard
 from xiqa.models.preprocess import Preprocessing
+from xiqa.models.views.check import ViewCheck
+from xiqa.models.views.network import ViewNet
 from xiqa.simulation.cardiac import simulate_cardiac
 
 SIZE = (64, 64)
@@ -57,7 +59,7 @@ def model(tmp_path_factory):
     )
     guard = fit_guard(torch.randn(40, 6 * 8), layers, threshold=5.0, axes=4)
     folder = tmp_path_factory.mktemp("bundle")
-    save_bundle(folder, network, card, guard)
+    save_bundle(folder, network, card, guard, ViewNet(ViewCheck(side=32)).eval())
     return load_model(folder)
 
 
@@ -81,6 +83,8 @@ def test_graph_equals_torch(model, exported, engine, count):
     wanted, got = torch_runtime.infer(batch, method), runtime.infer(batch, method)
     np.testing.assert_allclose(got.probabilities, wanted.probabilities, atol=1e-5)
     np.testing.assert_allclose(got.distances, wanted.distances, rtol=1e-3)
+    assert wanted.views.shape == (count, 6)
+    np.testing.assert_allclose(got.views, wanted.views, atol=1e-5)
     np.testing.assert_allclose(got.maps, wanted.maps, rtol=1e-2, atol=1e-4 * np.abs(wanted.maps).max())
 
 
@@ -90,7 +94,8 @@ def test_same_verdicts_and_places(model, exported, engine):
     for wanted, got in zip(
         assess(model, slices), assess(load_runtime(exported, engine), slices), strict=True
     ):
-        assert got.verdict == wanted.verdict
+        assert (got.verdict, got.code) == (wanted.verdict, wanted.code)
+        assert got.provenance["view"] == wanted.provenance["view"]
         assert got.probability == pytest.approx(wanted.probability, abs=1e-5)
         assert [f.peak for f in got.findings] == [f.peak for f in wanted.findings]
 

@@ -16,7 +16,7 @@ from xiqa.assessment.reading import Prepared, Source, read_ahead
 from xiqa.assessment.runtime import Inference, Runtime
 from xiqa.assessment.verdicts import decide
 from xiqa.errors import Code, ConfigError, ImageReadError
-from xiqa.models.view import likeliest_other
+from xiqa.models.views.check import likeliest_other
 from xiqa.saliency.method import Method
 from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
 

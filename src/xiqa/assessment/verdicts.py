@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from xiqa.errors import Code
-from xiqa.models.view import likeliest_other
+from xiqa.models.views.check import likeliest_other
 from xiqa.types import Verdict
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from xiqa.metrics.localisation.froc import candidates
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
 from xiqa.metrics.truth import objects_on
 from xiqa.models.card import BundleCard, Evaluation, GuardReport
-from xiqa.models.view import likeliest_other
+from xiqa.models.views.check import likeliest_other
 from xiqa.saliency.engine import explain
 from xiqa.saliency.placing import on_original
 from xiqa.scoring.evaluation import RECALL, Scores, summarise

@@ -47,7 +47,7 @@ def export_model(
 
     Input ``images (batch, C, H, W)``, prepared as the card says; outputs ``logits (batch, K)``,
     ``probability (batch)``, ``heatmap (batch, h, w)`` (raw, for the poor class), ``distance (batch)`` of
-    the guard and, where the model has a view check, ``view (batch, V)``, its probabilities. The batch is
+    the guard and, where the model has a view check, ``view_probabilities (batch, V)``. The batch is
     free, the image size is the card's.
 
     Args:

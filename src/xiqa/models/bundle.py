@@ -22,7 +22,7 @@ from xiqa.models.device import choose_device
 from xiqa.models.guard import Guard
 from xiqa.models.outputs import read_outputs
 from xiqa.models.sealed import open_card, open_weights, seal
-from xiqa.models.viewnet import ViewNet
+from xiqa.models.views.network import ViewNet
 
 if TYPE_CHECKING:
     import numpy as np

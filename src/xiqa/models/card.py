@@ -12,7 +12,7 @@ from xiqa.models.card_formats import upgraded_card
 from xiqa.models.outputs import Outputs, disagreement, output_count, poor_classes, problem_names
 from xiqa.models.preprocess import Preprocessing
 from xiqa.models.sealed import SealedCard
-from xiqa.models.view import ViewCheck
+from xiqa.models.views.check import ViewCheck
 
 __all__ = ["BundleCard", "Estimate", "Evaluation", "GuardReport", "Layers", "Localisation", "Reliability"]
 

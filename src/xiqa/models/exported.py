@@ -16,7 +16,7 @@ __all__ = ["INPUT", "OUTPUTS", "VIEW", "ExportedCard"]
 
 INPUT = "images"
 OUTPUTS = ("logits", "probability", "heatmap", "distance")
-VIEW = "view"
+VIEW = "view_probabilities"
 """Probabilities of the view check, where the model has one."""
 
 _KEY = "xiqa"

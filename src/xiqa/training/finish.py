@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from xiqa.models.calibration import Beta
     from xiqa.models.guard import Guard
-    from xiqa.models.viewnet import ViewNet
+    from xiqa.models.views.network import ViewNet
     from xiqa.scoring.classifier import ClassifierReport
     from xiqa.training.data import TrainingImage
     from xiqa.training.recipe import Recipe

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from xiqa.simulation.chest import Scenario, insert_objects, simulate_chest
-from xiqa.simulation.chest.devices import DEVICES
-from xiqa.simulation.chest.implants import IMPLANTS
+from xiqa.simulation.chest.implants import DEVICES, IMPLANTS
 from xiqa.simulation.seeds import TRAINING
 from xiqa.training.data import prepare_image
 

@@ -24,7 +24,7 @@ from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.heads import he_initialise, zero_residuals
-from xiqa.models.view import ViewCheck
+from xiqa.models.views.check import ViewCheck
 from xiqa.report.classifier_files import write_report
 from xiqa.training.data import load_images
 from xiqa.training.disk import ImagesOnDisk
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from xiqa.models.bundle import LoadedModel
     from xiqa.models.card import BundleCard
     from xiqa.models.preprocess import Preprocessing
-    from xiqa.models.viewnet import ViewNet
+    from xiqa.models.views.network import ViewNet
     from xiqa.scoring.classifier import ClassifierReport
     from xiqa.training.data import TrainingImage
     from xiqa.types import Split

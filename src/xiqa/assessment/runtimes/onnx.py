@@ -13,7 +13,7 @@ from xiqa.assessment.reading import Source, arrays_of, read_ahead
 from xiqa.assessment.runtime import Engine, Inference
 from xiqa.assessment.runtimes.cut_graph import CutGraph, Run
 from xiqa.errors import BundleError, ConfigError, MissingDependencyError, SaliencyError
-from xiqa.models.exported import INPUT, ExportedCard
+from xiqa.models.exported import INPUT, VIEW, ExportedCard
 from xiqa.saliency.method import Method
 from xiqa.saliency.portable import bind_portable, probe_map
 from xiqa.saliency.registry import portable_methods
@@ -93,7 +93,7 @@ class OnnxRuntime:
             maps, params = np.stack(one), self._named(bound.params)
         distances = found["distance"] if self.guard_limit is not None else None
         targets = np.full(len(batch), self.card.poor_class)
-        views = found["view"] if self.card.view is not None else None
+        views = found[VIEW] if self.card.view is not None else None
         return Inference(
             found["probability"].astype(np.float64), maps, targets, params, distances, views=views
         )

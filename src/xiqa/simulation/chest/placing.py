@@ -11,9 +11,8 @@ import numpy as np
 from xiqa.errors import ConfigError
 from xiqa.geometry import Box
 from xiqa.imaging.masks import tightest_box
-from xiqa.simulation.chest.devices import DEVICES
 from xiqa.simulation.chest.groups import OUTSIDE, THORAX, chest_object
-from xiqa.simulation.chest.implants import IMPLANTS
+from xiqa.simulation.chest.implants import DEVICES, IMPLANTS
 from xiqa.simulation.chest.landmarks import Landmarks
 from xiqa.simulation.chest.objects import OBJECTS, ObjectKind
 from xiqa.simulation.chest.pen import Part, Pen

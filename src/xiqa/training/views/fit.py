@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from PIL import Image as Pillow
 
 from xiqa.imaging.values import to_grey
-from xiqa.models.view import VIEWS, ViewCheck
-from xiqa.models.viewnet import ViewNet
+from xiqa.models.views.check import VIEWS, ViewCheck
+from xiqa.models.views.network import ViewNet
 from xiqa.training.views.pictures import SHARES, draw_view
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from xiqa.geometry import Frame
-from xiqa.models.view import VIEWS
+from xiqa.models.views.check import VIEWS
 from xiqa.training.inscriptions import inscribe
 from xiqa.training.scanner import change_scanner
 from xiqa.training.views.bodies import body, junk, lateral_chest

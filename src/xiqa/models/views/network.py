@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xiqa.models.view import ViewCheck
+from xiqa.models.views.check import ViewCheck
 
 __all__ = ["ViewNet"]
 

@@ -1,0 +1,1 @@
+"""The view check: what a card says of it, and its network."""
