@@ -107,7 +107,7 @@ def test_a_quick_table_and_changes_replace_entry_by_entry(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("epochs = 4", "epochs = 0", r"phases\.0\.epochs"),
+        ("epochs = 2", "epochs = 0", r"phases\.0\.epochs"),
         ("seed = 0", "sed = 0", "sed"),
         ("poor_class = 1", "poor_class = 0", "poor"),
         ("[data]", "[data", "not TOML"),
