@@ -18,6 +18,7 @@ __all__ = [
     "NetworkError",
     "OutputError",
     "SaliencyError",
+    "TrainingError",
     "UnsupportedOperationError",
     "XiqaError",
 ]
@@ -177,6 +178,10 @@ class MissingDependencyError(XiqaError):
 
 class OutputError(XiqaError):
     """Results that cannot be written: a read-only or full disk, a folder that another run is using."""
+
+
+class TrainingError(XiqaError):
+    """A training that cannot go on, or whose result means nothing."""
 
 
 class NetworkError(XiqaError):

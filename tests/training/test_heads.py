@@ -323,9 +323,8 @@ def test_the_epoch_that_the_recipe_names_is_kept(tiny, best_by, kept):
         labels = torch.tensor([1, 1, 0, 0])
         loss = F.cross_entropy(logits, labels)
         nan = torch.full((4,), torch.nan)
-        module.all_gather = lambda value: value
         module.history = []
-        module._seen = [(logits, labels, torch.zeros(4, 0), nan, loss.expand(4))]
+        module._seen = [(logits, labels, torch.zeros(4, 0), nan, loss.expand(4), torch.arange(4))]
         module.on_validation_epoch_end()
         scores.append(module.history[0]["score"])
     assert int(np.argmax(scores)) == kept

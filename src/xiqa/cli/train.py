@@ -38,7 +38,12 @@ def command(
         typer.Option(help="For a recipe that explains a model: a shipped model's name or a bundle's folder."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="How many devices of each machine train; they share every batch.")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="How many machines train; start the same command on each.")
+    ] = 1,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
 ) -> None:
     """Train, calibrate and write a model bundle; or what a recipe with a `kind` of its own trains.
@@ -60,6 +65,7 @@ def command(
     folder = out or Path("runs") / (f"{recipe.stem}-quick" if quick else recipe.stem)
     kind = _kind(recipe)
     if kind is not None:
+        _only_one(kind, devices * nodes)
         options = {"quick": True} if quick else {}
         trained = import_module(KINDS[kind]).run(
             recipe, data[0] if data else None, folder, model=model, resume=resume, seed=seed, **options
@@ -69,10 +75,22 @@ def command(
     plan = Recipe.read(recipe, quick=quick)
     if seed is not None:
         plan = plan.model_copy(update={"seed": seed})
-    card = train(plan, data, folder, resume=resume, devices=devices)
+    card = train(plan, data, folder, resume=resume, devices=devices, nodes=nodes)
     show_card(card)
     typer.echo(f"How it classifies: {folder / 'report' / 'classifier.md'}")
     typer.echo(f"The bundle is in {folder / 'bundle'}; assess with it: --model {folder / 'bundle'}")
+
+
+def _only_one(kind: str, processes: int) -> None:
+    """Refuse several devices where one alone is used."""
+    from xiqa.errors import ConfigError
+
+    if processes > 1:
+        raise ConfigError(
+            f"a recipe of the kind {kind} trains on one device",
+            got=f"{processes} devices",
+            todo="leave --devices and --nodes out",
+        )
 
 
 def _kind(recipe: Path) -> str | None:

@@ -19,6 +19,7 @@ __all__ = [
     "fit_platt",
     "fit_temperature",
     "probability_of",
+    "require_enough",
     "threshold_at_sensitivity",
 ]
 
@@ -50,6 +51,31 @@ def probability_of(
     others = logsumexp(np.delete(logs, index, axis=1), axis=1)
     a, b, c = beta
     return np.asarray(expit(a * logs[:, index] - b * others + c), dtype=np.float64)
+
+
+FEWEST = 4
+"""Images of either quality below which nothing can be calibrated: the smoothed targets of `fit_platt` would
+then vouch for less than 5/6, and a temperature runs to an end of its range."""
+
+
+def require_enough(outcomes: ArrayLike) -> None:
+    """Refuse to calibrate on too few images.
+
+    Args:
+        outcomes: ``(N,)`` of 0 and 1, whether the image is poor.
+
+    Raises:
+        ModelError: There are fewer than `FEWEST` good or poor ones.
+    """
+    poor = np.asarray(outcomes, dtype=bool)
+    found = {"good": int((~poor).sum()), "poor": int(poor.sum())}
+    if min(found.values()) < FEWEST:
+        raise ModelError(
+            "too few validation images to calibrate on",
+            expected=f"at least {FEWEST} good and {FEWEST} poor ones, better 50 of each",
+            got=f"{found['good']} good and {found['poor']} poor",
+            todo="add images to the validation split",
+        )
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:

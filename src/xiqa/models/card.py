@@ -14,7 +14,16 @@ from xiqa.models.preprocess import Preprocessing
 from xiqa.models.sealed import SealedCard
 from xiqa.models.views.check import ViewCheck
 
-__all__ = ["BundleCard", "Estimate", "Evaluation", "GuardReport", "Layers", "Localisation", "Reliability"]
+__all__ = [
+    "BundleCard",
+    "Estimate",
+    "Evaluation",
+    "GuardReport",
+    "Layers",
+    "Localisation",
+    "Reliability",
+    "Training",
+]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Slope = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -105,6 +114,22 @@ class Layers(Section):
     multi: tuple[str, ...]
 
 
+class Training(Section):
+    """How a network was trained, beyond its recipe.
+
+    Attributes:
+        processes: How many shared every batch.
+        batch_size: Images a step, of all processes together.
+        batch_norm: Whose statistics the network learned with. ``none``: it has no batch norm; ``frozen``: it
+            kept those it began with; ``batch``: whole batches'; ``part``: each process's part of a batch, of
+            which the first one's were kept.
+    """
+
+    processes: int = Field(default=1, ge=1)
+    batch_size: int = Field(ge=1)
+    batch_norm: Literal["none", "frozen", "batch", "part"]
+
+
 class BundleCard(SealedCard):
     """Everything in a bundle but the weights; ``model.json``.
 
@@ -121,6 +146,7 @@ class BundleCard(SealedCard):
         view: The view check; None where the bundle has none.
         recipe: The resolved training recipe.
         versions: Packages that the training ran on.
+        training: How many processes trained, and what batch norm learned from; None where nothing was told.
     """
 
     format: Literal[2] = 2
@@ -146,6 +172,7 @@ class BundleCard(SealedCard):
     licence: str
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
+    training: Training | None = None
     evaluations: tuple[Evaluation, ...] = ()
     guard_reports: tuple[GuardReport, ...] = ()
 

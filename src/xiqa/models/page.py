@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xiqa.models.card import BundleCard, Evaluation
+    from xiqa.models.card import BundleCard, Evaluation, Training
 
 __all__ = ["card_page"]
 
@@ -35,6 +35,8 @@ def card_page(card: BundleCard) -> str:
         ("Method", f"`{card.method}`"),
         ("Layers", f"last `{card.layers.last}`; multi {', '.join(f'`{x}`' for x in card.layers.multi)}"),
     ]
+    if card.training is not None:
+        facts.append(("Trained", _training(card.training)))
     parts = [
         f"# Model card: {card.name}",
         f"**Made for.** {card.intended_use}",
@@ -49,6 +51,18 @@ def card_page(card: BundleCard) -> str:
         rows = [(row.kind, str(row.images), f"{row.caught:.1%}") for row in card.guard_reports]
         parts += ["## The guard", _table(("Images of another kind", "How many", "Caught"), rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _training(training: Training) -> str:
+    """Processes, batch and whose statistics batch norm learned."""
+    norm = {
+        "none": "no batch norm",
+        "frozen": "batch norm frozen",
+        "batch": "batch norm of whole batches",
+        "part": "batch norm of each process's part of a batch",
+    }[training.batch_norm]
+    processes = "1 process" if training.processes == 1 else f"{training.processes} processes"
+    return f"{processes}, {training.batch_size} images a step, {norm}"
 
 
 def _numbers(values: Iterable[float]) -> str:

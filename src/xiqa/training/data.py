@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-import torch.distributed
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from xiqa.datasets.groups import members
+from xiqa.errors import ConfigError
 from xiqa.training.augment import affine_boxes, affine_matrix, augment, warp
+from xiqa.training.processes import rank
 from xiqa.training.targets import Truth, dense_target
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from xiqa.types import Annotation, FloatArray, Image
 
 __all__ = ["Batch", "EpochLoader", "FeatureSet", "ImageSet", "TrainingImage", "load_images", "prepare_image"]
+
+_Draw = tuple[int, int]  # epoch and index of an image
 
 AHEAD = 2  # batches that a worker prepares before they are asked for
 STRIDE = 8  # of the evidence map: the finest stage that the pyramid reads
@@ -46,7 +49,10 @@ class TrainingImage(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one step sees; ``images`` are normalised, or flat features ``(N, F)`` of a frozen body."""
+    """What one step sees; ``images`` are normalised, or flat features ``(N, F)`` of a frozen body.
+
+    ``indices`` are the images' places in their set.
+    """
 
     images: Tensor
     labels: Tensor
@@ -54,6 +60,7 @@ class Batch(NamedTuple):
     target: Tensor
     weight: Tensor
     regions: Tensor
+    indices: Tensor
 
 
 def load_images(
@@ -133,12 +140,17 @@ class ImageSet(Dataset[Batch]):
             grey = augment(grey, options, rng)
         truths = [Truth(box, truth.compact) for box, truth in zip(boxes, radiograph.truths, strict=True)]
         survey = None if radiograph.surveyed else self.loss.survey
-        dense = dense_target(truths, self.size, self.cells, survey, self.loss.unsurveyed)
+        target, weight, regions = map(
+            torch.from_numpy, dense_target(truths, self.size, self.cells, survey, self.loss.unsurveyed)
+        )
         return Batch(
             torch.from_numpy(recipe.preprocessing.normalise(grey)),
             torch.tensor(radiograph.label),
             torch.tensor(radiograph.goal),
-            *map(torch.from_numpy, dense),
+            target,
+            weight,
+            regions,
+            torch.tensor(index),
         )
 
 
@@ -159,22 +171,29 @@ class FeatureSet(Dataset[Batch]):
     def __getitem__(self, draw: tuple[int, int]) -> Batch:
         radiograph, nothing = self.images[draw[1]], torch.zeros(0)
         values = torch.tensor(radiograph.label), torch.tensor(radiograph.goal)
-        return Batch(self.features[draw[1]], *values, nothing, nothing, nothing)
+        return Batch(self.features[draw[1]], *values, nothing, nothing, nothing, torch.tensor(draw[1]))
 
 
 class EpochLoader:
     """Batches of an epoch in an order that seed and epoch decide, resumable inside an epoch.
 
-    Lightning keeps `state_dict` in its checkpoints. Each process of a distributed run sees its share.
+    Lightning keeps `state_dict` in its checkpoints. Where several processes train, each sees its part of
+    every batch. None sees a single image, with which batch norm would be lost, where ``batch_size`` allows
+    two: what is left over at the end of an epoch joins the batch before it. In the images' order, each
+    process sees every so many-th image, and no image is seen twice.
 
     Args:
         radiographs: The images.
-        batch_size: How many a step.
+        batch_size: How many a step, of all processes together.
         seed: Of the order.
         shuffle: False: in the images' order.
         weights: How often each image is drawn, relative to the others, with replacement; None: each once.
         first_epoch: Number of the first epoch, so that later phases draw other changes than the first.
         workers: Threads that prepare batches while earlier ones are used; 0: each when it is asked for.
+        processes: How many share the batches; 1: this one sees them all, whoever else there may be.
+
+    Raises:
+        ConfigError: There are more processes than images in a batch, or in all.
     """
 
     def __init__(
@@ -187,7 +206,16 @@ class EpochLoader:
         weights: NDArray[np.float64] | None = None,
         first_epoch: int = 0,
         workers: int = 0,
+        processes: int = 1,
     ) -> None:
+        if processes > 1 and processes > min(batch_size, len(radiographs)):
+            raise ConfigError(
+                "more devices than images to share between them",
+                expected=f"at most {min(batch_size, len(radiographs))}",
+                got=str(processes),
+                todo="train on fewer devices, or raise batch_size, which counts all devices together",
+            )
+        self.processes = processes
         self.images, self.batch_size, self.seed = radiographs, batch_size, seed
         self.shuffle, self.workers, self.weights = shuffle, workers, weights
         self.epoch, self.served = first_epoch, 0
@@ -211,8 +239,8 @@ class EpochLoader:
         """Stand there again."""
         self.epoch, self.served = state["epoch"], state["served"]
 
-    def _batches(self, epoch: int) -> list[list[tuple[int, int]]]:
-        """The draws of every batch of this process; all processes get equally many."""
+    def _batches(self, epoch: int) -> list[Sequence[_Draw]]:
+        """The draws of every batch of this process; in random order all processes have equally many."""
         order = np.arange(len(self.images))
         if self.shuffle:
             rng = np.random.default_rng((self.seed, epoch))
@@ -220,17 +248,27 @@ class EpochLoader:
                 order = rng.permutation(order)
             else:
                 order = rng.choice(order, len(order), p=self.weights / self.weights.sum())
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, world = (
-            (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
-        )
-        share = np.resize(order, -(-len(order) // world) * world)[rank::world]
-        draws = [(epoch if self.shuffle else 0, int(index)) for index in share]
-        return [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
+        here, draws = self._rank(), [(epoch if self.shuffle else 0, int(index)) for index in order]
+        if not self.shuffle:
+            return _cut(draws[here :: self.processes], -(-self.batch_size // self.processes))
+        least = self.processes * min(2, self.batch_size // self.processes)
+        return [batch[here :: self.processes] for batch in _cut(draws, self.batch_size, least)]
+
+    def _rank(self) -> int:
+        """Which of the processes this is."""
+        return rank() if self.processes > 1 else 0
+
+
+def _cut(draws: Sequence[_Draw], size: int, least: int = 1) -> list[Sequence[_Draw]]:
+    """Draws in batches; a last one of fewer than ``least`` joins the one before it."""
+    batches = [draws[start : start + size] for start in range(0, len(draws), size)]
+    if len(batches) > 1 and len(batches[-1]) < least:
+        batches[-2:] = [[*batches[-2], *batches[-1]]]
+    return batches
 
 
 def _prepared(
-    radiographs: ImageSet | FeatureSet, batches: Sequence[Sequence[tuple[int, int]]], workers: int
+    radiographs: ImageSet | FeatureSet, batches: Sequence[Sequence[_Draw]], workers: int
 ) -> Iterator[Batch]:
     """The batches of these draws, in their order.
 
@@ -238,7 +276,7 @@ def _prepared(
     their start in every epoch and without copying batches between them.
     """
 
-    def batch(draws: Sequence[tuple[int, int]]) -> Batch:
+    def batch(draws: Sequence[_Draw]) -> Batch:
         return _collate([radiographs[draw] for draw in draws])
 
     if not workers:

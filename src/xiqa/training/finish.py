@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from xiqa.metrics.roc import roc_auc
 from xiqa.models.bundle import save_bundle
@@ -17,9 +18,10 @@ from xiqa.models.calibration import (
     fit_beta,
     fit_platt,
     fit_temperature,
+    require_enough,
     threshold_at_sensitivity,
 )
-from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers
+from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers, Training
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.guard import fit_guard, out_of_fold_distances, pooled
 from xiqa.models.heads import PooledMLP
@@ -38,11 +40,12 @@ from xiqa.scoring.calibration import calibration_error, reliability
 from xiqa.scoring.classifier import classifier_report
 from xiqa.training.data import EpochLoader, ImageSet
 from xiqa.training.goals import is_poor, truth_of
+from xiqa.training.processes import ONE, Machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from typing import Any
+    from typing import Any, Literal
 
     from numpy.typing import NDArray
     from torch import nn
@@ -153,6 +156,7 @@ def finish(
     known: Known,
     folder: Path,
     view: ViewNet | None = None,
+    machines: Machines = ONE,
 ) -> BundleCard:
     """Calibrate a trained network on the validation images and write its bundle.
 
@@ -164,11 +168,16 @@ def finish(
         known: What the guard shall let pass.
         folder: The bundle's folder.
         view: Its view check.
+        machines: What it was trained on, for the card.
 
     Returns:
         The card as written.
+
+    Raises:
+        ModelError: Too few images of either quality to calibrate on.
     """
     poor = is_poor(recipe, val.labels.numpy(), val.goals.numpy())
+    require_enough(poor)
     temperature, beta, probabilities = _calibrate(network, recipe, val, poor)
     threshold = threshold_at_sensitivity(probabilities, poor, recipe.sensitivity)
     layers = recipe.layers
@@ -190,10 +199,27 @@ def finish(
         method=recipe.method,
         recipe=recipe.model_dump(mode="json"),
         versions={package: version(package) for package in PACKAGES},
+        training=training_of(network, recipe, machines),
         evaluations=(evaluate("validation", probabilities, poor, patients, threshold),),
         **recipe.card.model_dump(),
     )
     return save_bundle(folder, network, card, _guard(recipe, known), view)
+
+
+def training_of(network: nn.Module, recipe: Recipe, machines: Machines) -> Training:
+    """What the recipe does not say of how a network was trained."""
+    norms = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
+    mode: Literal["none", "frozen", "batch", "part"] = "batch" if machines.processes == 1 else "part"
+    if not norms:
+        mode = "none"
+    elif all(_lies_in(name, phase.frozen) for name in norms for phase in recipe.phases):
+        mode = "frozen"
+    return Training(processes=machines.processes, batch_size=recipe.batch_size, batch_norm=mode)
+
+
+def _lies_in(name: str, parts: Sequence[str]) -> bool:
+    """Whether a module is one of these or lies in one."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
 def report_on(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -14,6 +15,7 @@ from xiqa.training.data import EpochLoader, FeatureSet, ImageSet
 from xiqa.training.disk import ImagesOnDisk
 from xiqa.training.loop import make_trainer
 from xiqa.training.module import QualityModule
+from xiqa.training.processes import ONE, Machines, in_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from xiqa.training.data import TrainingImage
-    from xiqa.training.recipe import Phase, Recipe
+    from xiqa.training.recipe import Recipe
 
 __all__ = ["fit", "load_average", "load_checkpoint", "read_history"]
 
@@ -38,7 +40,7 @@ def fit(
     out: Path,
     *,
     resume: bool = False,
-    devices: int = 1,
+    machines: Machines = ONE,
     progress: bool = True,
 ) -> None:
     """Train a network through all phases of a recipe; it ends with the mean of the last ones' best weights.
@@ -53,19 +55,21 @@ def fit(
         val: Validation images.
         out: Folder for checkpoints.
         resume: Go on from the last checkpoint in ``out`` instead of starting anew.
-        devices: How many devices (or processes, without an accelerator) to train on.
+        machines: What to train on. Every process ends with the same weights; the first alone writes.
         progress: Whether to show progress bars.
     """
+    machines.check()
     first_epoch = 0
     for number, phase in enumerate(recipe.phases, start=1):
         folder = out / f"phase-{number}"
         done = folder / "done"
         if not (resume and done.exists()):
             told = _fit_phase(
-                network, recipe, phase, (train, val), folder, first_epoch, resume, devices, progress
+                network, recipe, number, (train, val), folder, first_epoch, resume, machines, progress
             )
-            (folder / HISTORY).write_text(json.dumps(told, indent=1), encoding="utf-8")
-            done.touch()
+            if in_first():
+                (folder / HISTORY).write_text(json.dumps(told, indent=1), encoding="utf-8")
+                done.touch()
         first_epoch += phase.epochs
         load_checkpoint(network, folder / "best.ckpt")
     bests = [out / f"phase-{number}" / "best.ckpt" for number in range(1, len(recipe.phases) + 1)]
@@ -107,15 +111,17 @@ def load_average(network: nn.Module, paths: Sequence[Path]) -> None:
 def _fit_phase(
     network: nn.Module,
     recipe: Recipe,
-    phase: Phase,
+    number: int,
     radiographs: tuple[Sequence[TrainingImage], Sequence[TrainingImage]],
     folder: Path,
     first_epoch: int,
     resume: bool,
-    devices: int,
+    machines: Machines,
     progress: bool,
 ) -> list[dict[str, Any]]:
     """Train one phase from the network's present weights, or from the phase's last checkpoint."""
+    phase = recipe.phases[number - 1]
+    title = f"Phase {number} of {len(recipe.phases)}" if len(recipe.phases) > 1 else ""
     size = phase.size or recipe.preprocessing.size
     kept = isinstance(network, PooledMLP) and "body" in phase.frozen and not recipe.augmentation
     sets: list[ImageSet | FeatureSet] = []
@@ -136,6 +142,7 @@ def _fit_phase(
         weights=weights[labels] if balance == "sampler" else None,
         first_epoch=first_epoch,
         workers=0 if kept else recipe.workers,
+        processes=machines.processes,
     )
     val = EpochLoader(
         sets[1],
@@ -143,10 +150,11 @@ def _fit_phase(
         shuffle=False,
         first_epoch=first_epoch,
         workers=0 if kept else recipe.workers,
+        processes=machines.processes,
     )
-    steps = phase.epochs * -(-len(train) // devices)
+    steps = phase.epochs * len(train)
     weighed = torch.as_tensor(weights, dtype=torch.float32) if balance == "weights" else None
-    module = QualityModule(network, recipe, phase, steps, weighed).train()
+    module = QualityModule(network, recipe, phase, steps, weighed, title and f", {title.lower()}").train()
     best = ModelCheckpoint(
         folder, filename="best", monitor="val_score", mode="max", enable_version_counter=False
     )
@@ -156,8 +164,10 @@ def _fit_phase(
         steps_between_checkpoints=STEPS_BETWEEN_CHECKPOINTS,
         progress=progress,
         callbacks=[best],
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        part=title,
+        devices=machines.devices,
+        num_nodes=machines.nodes,
+        strategy="ddp" if machines.processes > 1 else "auto",
         precision=recipe.precision,
         gradient_clip_val=recipe.optimiser.clip or None,
     )
@@ -169,7 +179,9 @@ def _fit_phase(
 
 def _features(network: PooledMLP, recipe: Recipe, radiographs: ImageSet) -> FeatureSet:
     """The features of a frozen body, which are the same in every epoch."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     network.to(device).eval()
     loader = EpochLoader(radiographs, recipe.batch_size, shuffle=False, workers=recipe.workers)
     with torch.inference_mode():

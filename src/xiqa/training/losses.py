@@ -7,16 +7,27 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from xiqa.training.processes import alone
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from xiqa.models.outputs import Task
+
+    Mean = Callable[..., Tensor]
 
 __all__ = ["dense_loss", "image_loss", "region_loss"]
 
 
 def image_loss(
-    task: Task, logits: Tensor, labels: Tensor, goals: Tensor, class_weights: Tensor | None = None
+    task: Task,
+    logits: Tensor,
+    labels: Tensor,
+    goals: Tensor,
+    class_weights: Tensor | None = None,
+    mean: Mean = alone,
 ) -> Tensor:
     r"""What an image's outputs are learned by.
 
@@ -34,6 +45,8 @@ def image_loss(
         labels: ``(N,)`` class indices.
         goals: ``(N, P)``; see `xiqa.training.goals.goal_of`.
         class_weights: ``(K,)``, for *classes*.
+        mean: Divides a sum by what it sums over; `xiqa.training.processes.share` where several processes
+            hold the batch.
 
     Returns:
         The loss.
@@ -43,18 +56,23 @@ def image_loss(
     0.025
     """
     if task == "classes":
-        return F.cross_entropy(logits, labels, weight=class_weights)
+        weights = torch.ones_like(logits[0]) if class_weights is None else class_weights
+        summed = F.cross_entropy(logits, labels, weight=class_weights, reduction="sum")
+        return mean(summed, weights[labels].sum())
+    count = logits.new_tensor(logits.numel())
     if task == "degree":
-        return F.mse_loss(logits, goals)
+        return mean(F.mse_loss(logits, goals, reduction="sum"), count)
     if task == "labels":
-        return F.binary_cross_entropy_with_logits(logits, goals)
+        return mean(F.binary_cross_entropy_with_logits(logits, goals, reduction="sum"), count)
     cumulative = logits.unflatten(1, (goals.shape[1], -1))
     grades = torch.arange(1, cumulative.shape[2] + 1, device=goals.device)
     reached = (goals[..., None] >= grades).to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(cumulative, reached)
+    return mean(F.binary_cross_entropy_with_logits(cumulative, reached, reduction="sum"), count)
 
 
-def dense_loss(evidence: Tensor, target: Tensor, weight: Tensor, focus: float = 2.0) -> Tensor:
+def dense_loss(
+    evidence: Tensor, target: Tensor, weight: Tensor, focus: float = 2.0, mean: Mean = alone
+) -> Tensor:
     r"""Focal cross-entropy of the evidence at every place that is known.
 
     .. math:: L = \frac{1}{\max(1, n_+)} \sum_u w_u (1 - p_u)^\gamma \, (-\log p_u)
@@ -67,6 +85,7 @@ def dense_loss(evidence: Tensor, target: Tensor, weight: Tensor, focus: float = 
         target: ``(N, h, w)`` of 0 and 1.
         weight: ``(N, h, w)``, 0 where nothing is known.
         focus: :math:`\gamma \ge 0`.
+        mean: As of `image_loss`.
 
     Returns:
         The loss, at least 0.
@@ -76,11 +95,10 @@ def dense_loss(evidence: Tensor, target: Tensor, weight: Tensor, focus: float = 
     """
     cross_entropy = F.binary_cross_entropy_with_logits(evidence, target, reduction="none")
     focal = (1 - torch.exp(-cross_entropy)) ** focus
-    positives = (target * weight).sum().clamp_min(1)
-    return (weight * focal * cross_entropy).sum() / positives
+    return mean((weight * focal * cross_entropy).sum(), (target * weight).sum(), least=1.0)
 
 
-def region_loss(evidence: Tensor, regions: Tensor) -> Tensor:
+def region_loss(evidence: Tensor, regions: Tensor, mean: Mean = alone) -> Tensor:
     r"""Cross-entropy of the strongest evidence in each box: some of it must lie inside, it need not fill it.
 
     .. math:: L = \frac{1}{|R|} \sum_{R} -\log \sigma\Big(\max_{u \in R} E_u\Big)
@@ -88,6 +106,7 @@ def region_loss(evidence: Tensor, regions: Tensor) -> Tensor:
     Args:
         evidence: ``(N, h, w)`` logits.
         regions: ``(N, R, 4)`` cells (x0, y0, x1, y1), last excluded; empty boxes do not count.
+        mean: As of `image_loss`.
 
     Returns:
         The mean over boxes; 0 when there is none.
@@ -99,7 +118,5 @@ def region_loss(evidence: Tensor, regions: Tensor) -> Tensor:
     in_columns = (columns >= x0[..., None]) & (columns < x1[..., None])
     inside = in_rows[..., :, None] & in_columns[..., None, :]
     counts = inside.flatten(2).any(-1)
-    if not counts.any():
-        return evidence.sum() * 0
     strongest = evidence[:, None].masked_fill(~inside, -torch.inf).flatten(2).amax(-1)
-    return F.softplus(-strongest[counts]).mean()
+    return mean(F.softplus(-strongest[counts]).sum(), counts.sum().to(evidence.dtype), least=1.0)

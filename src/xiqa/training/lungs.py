@@ -18,6 +18,7 @@ from xiqa.imaging.values import to_grey
 from xiqa.models.regions.lungs import SIDE, LungMask, LungNet, dice, standardise
 from xiqa.simulation.chest import simulate_chest
 from xiqa.training.augment import affine_matrix, augment, warp
+from xiqa.training.loop import require_finite
 from xiqa.training.recipe import Augmentation
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def train_lungs(
     for epoch in range(epochs):
         for grey, lungs in _batches(radiographs, seed, epoch):
             loss = lung_loss(network(grey), lungs)
+            require_finite(loss, f"epoch {epoch + 1} of the lung network")
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

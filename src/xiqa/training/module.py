@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, cast
 import lightning
 import numpy as np
 import torch
+import torch.distributed
 from torch import Tensor, nn
 
+from xiqa.errors import TrainingError
 from xiqa.metrics.roc import roc_auc
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.outputs import class_scores, read_outputs
 from xiqa.training.goals import is_poor, truth_of
+from xiqa.training.loop import require_finite
 from xiqa.training.losses import dense_loss, image_loss, region_loss
+from xiqa.training.processes import alone, gathered, mean_over, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,9 +26,12 @@ if TYPE_CHECKING:
 
     from xiqa.models.heads import PooledMLP
     from xiqa.training.data import Batch
+    from xiqa.training.losses import Mean
     from xiqa.training.recipe import Optimiser, Phase, Recipe
 
 __all__ = ["QualityModule"]
+
+SHOWN = ("auc", "place", "score")
 
 
 class QualityModule(lightning.LightningModule):
@@ -41,6 +48,7 @@ class QualityModule(lightning.LightningModule):
         phase: The stretch that this fit trains.
         steps: Optimiser steps of the whole phase.
         class_weights: Of the loss, one a class; None: all alike.
+        part: Which phase this is, for messages.
     """
 
     def __init__(
@@ -50,10 +58,11 @@ class QualityModule(lightning.LightningModule):
         phase: Phase,
         steps: int,
         class_weights: Tensor | None = None,
+        part: str = "",
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.recipe, self.phase, self.steps = recipe, phase, steps
+        self.recipe, self.phase, self.steps, self.part = recipe, phase, steps, part
         self.history: list[dict[str, Any]] = []
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.frozen = [network.get_submodule(name) for name in phase.frozen]
@@ -61,7 +70,7 @@ class QualityModule(lightning.LightningModule):
             parameter.requires_grad_(True)
         for module in self.frozen:
             module.requires_grad_(False)
-        self._seen: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
+        self._seen: list[tuple[Tensor, ...]] = []
 
     def train(self, mode: bool = True) -> QualityModule:
         """Set the mode of everything but the frozen parts, which keep their statistics."""
@@ -80,38 +89,67 @@ class QualityModule(lightning.LightningModule):
             return self.network.classify(evidence), evidence[:, 0]
         return self.network(images), None
 
-    def _loss(self, batch: Batch, logits: Tensor, evidence: Tensor | None) -> dict[str, Tensor]:
+    def _loss(
+        self, batch: Batch, logits: Tensor, evidence: Tensor | None, mean: Mean = alone
+    ) -> dict[str, Tensor]:
         """The parts of the loss and their weighted sum, ``loss``."""
         weights = self.phase.loss or self.recipe.loss
         given = cast("Tensor | None", self.class_weights)
-        parts = {"image": image_loss(self.recipe.outputs.task, logits, batch.labels, batch.goals, given)}
+        parts = {
+            "image": image_loss(self.recipe.outputs.task, logits, batch.labels, batch.goals, given, mean)
+        }
         if evidence is not None:
-            parts["dense"] = dense_loss(evidence, batch.target, batch.weight, weights.focus)
-            parts["region"] = region_loss(evidence, batch.regions)
+            parts["dense"] = dense_loss(evidence, batch.target, batch.weight, weights.focus, mean)
+            parts["region"] = region_loss(evidence, batch.regions, mean)
         parts["loss"] = torch.stack([getattr(weights, name) * part for name, part in parts.items()]).sum()
         return parts
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """One step."""
-        parts = self._loss(batch, *self._outputs(batch))
-        self.log_dict({f"train_{name}": part.detach() for name, part in parts.items()}, prog_bar=True)
+        """One step; each process gives its share of the loss of the whole batch."""
+        parts = self._loss(batch, *self._trained_outputs(batch), mean=share)
+        values = mean_over(torch.stack([part.detach() for part in parts.values()]))
+        require_finite(values[-1], f"step {index + 1} of epoch {self.current_epoch + 1}{self.part}")
+        self.log_dict(
+            {f"train_{name}": part for name, part in zip(parts, values, strict=True)}, prog_bar=True
+        )
         return parts["loss"]
+
+    def _trained_outputs(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """`_outputs`, where batch norm must have something to norm."""
+        try:
+            return self._outputs(batch)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TrainingError(
+                "batch norm cannot learn from a single value a channel",
+                expected="batches of two images or more for each device, or maps of more than one place",
+                got=f"{len(batch.labels)} image of {tuple(batch.images.shape[1:])}",
+                todo="raise batch_size, freeze the part, or take larger images",
+            ) from error
+
+    def on_validation_epoch_start(self) -> None:
+        """All processes judge by the same batch norm statistics, those that the checkpoint holds."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Score one batch."""
         logits, evidence = self._outputs(batch)
         parts = self._loss(batch, logits, evidence)
-        self.log("val_loss", parts["loss"], batch_size=len(logits))
         hits = _hits(evidence, batch) if evidence is not None else torch.full_like(logits[:, 0], torch.nan)
         loss = parts["loss"].expand(len(logits))
-        self._seen.append((logits, batch.labels, batch.goals, hits, loss))
+        self._seen.append((logits, batch.labels, batch.goals, hits, loss, batch.indices))
 
     def on_validation_epoch_end(self) -> None:
-        """Gather the validation images' scores."""
-        columns = [torch.cat(column) for column in zip(*self._seen, strict=True)]
+        """Gather the validation images' scores, of all processes, in the images' order."""
+        columns = [torch.cat(column).cpu() for column in zip(*self._seen, strict=True)]
         self._seen.clear()
-        logits, labels, goals, hits, losses = (self._everywhere(column) for column in columns)
-        watched = self._watched(logits.double().cpu().numpy(), labels.cpu().numpy(), goals.cpu().numpy())
+        *columns, indices = (torch.cat(parts) for parts in zip(*gathered(columns), strict=True))
+        logits, labels, goals, hits, losses = (column[indices.argsort()] for column in columns)
+        require_finite(logits.sum(), f"the validation of epoch {self.current_epoch + 1}{self.part}")
+        watched = self._watched(logits.double().numpy(), labels.numpy(), goals.numpy())
         known = hits[~hits.isnan()]
         if len(known):
             watched["place"] = float(known.mean())
@@ -119,13 +157,7 @@ class QualityModule(lightning.LightningModule):
         watched["score"] = self._score(watched)
         self.history.append({"epoch": self.current_epoch, **watched})
         for name, value in watched.items():
-            if name != "loss":  # told batch by batch
-                self.log(f"val_{name.replace(':', '_')}", value, prog_bar=name in ("auc", "place", "score"))
-
-    def _everywhere(self, column: Tensor) -> Tensor:
-        """The rows of all processes."""
-        gathered = cast("Tensor", self.all_gather(column))
-        return gathered if gathered.ndim == column.ndim else gathered.flatten(0, 1)
+            self.log(f"val_{name.replace(':', '_')}", value, prog_bar=name in SHOWN, sync_dist=True)
 
     def _watched(
         self, logits: NDArray[np.float64], labels: NDArray[Any], goals: NDArray[Any]

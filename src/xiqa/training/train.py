@@ -22,6 +22,7 @@ from xiqa.datasets import by_split
 from xiqa.errors import ConfigError, DatasetError, ModelError
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
+from xiqa.models.calibration import require_enough
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.heads import he_initialise, zero_residuals
 from xiqa.models.views.check import ViewCheck
@@ -31,6 +32,7 @@ from xiqa.training.disk import ImagesOnDisk
 from xiqa.training.finish import Known, finish, report_on, score_images
 from xiqa.training.fit import fit, read_history
 from xiqa.training.goals import goal_of, is_poor
+from xiqa.training.processes import ONE, Machines, in_first, leave_to_first
 from xiqa.training.recipe import SIMULATED, Recipe
 from xiqa.training.scanner import change_scanner
 from xiqa.training.sources import balanced, read_samples, simulated_samples
@@ -64,6 +66,7 @@ def train(
     *,
     resume: bool = False,
     devices: int = 1,
+    nodes: int = 1,
     progress: bool = True,
 ) -> BundleCard:
     """Train, calibrate and write a bundle to ``out/bundle``, and how it classifies to ``out/report``.
@@ -73,7 +76,8 @@ def train(
         data: The data set's folder, or several, one a hospital; None where the recipe simulates its images.
         out: Folder for checkpoints, logs, the resolved recipe, the report and the bundle.
         resume: Go on from the last checkpoint in ``out``.
-        devices: How many devices to train on.
+        devices: How many devices (or processes, without an accelerator) of each machine to train on.
+        nodes: How many machines, each of which runs this with a folder ``out`` that all of them see.
         progress: Whether to show progress bars.
 
     Returns:
@@ -82,11 +86,18 @@ def train(
     Raises:
         DatasetError: The data set lacks training or validation images of either quality, or has other
             classes than the recipe.
-        ModelError: The pretrained weights cannot be had.
+        ModelError: The pretrained weights cannot be had, or too few validation images to calibrate on.
+        TrainingError: The loss is no number any more.
+
+    Where several processes train, the first one returns; every other one ends with exit status 0.
     """
+    machines = Machines(devices, nodes)
+    machines.check()
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
+    progress = progress and in_first()
+    if in_first():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "recipe.json").write_text(recipe.model_dump_json(indent=1), encoding="utf-8")
     samples = _samples(recipe, data, progress)
     parts = balanced(recipe, by_split(samples, "train")), by_split(samples, "val")
     for part, name in zip(parts, ("training", "validation"), strict=True):
@@ -94,14 +105,16 @@ def train(
             raise DatasetError(
                 f"too few {name} images", expected="images of both classes, good and poor", got=str(len(part))
             )
+    require_enough([_poor(recipe, sample) for sample in parts[1]])
     exact = [_load(recipe, part, 1.0, progress) for part in parts]
     network = starting_network(recipe)
     if recipe.augmentation:
         larger = _load(recipe, parts[0], MARGIN, progress) + _synthetic(recipe, parts[0], MARGIN, progress)
     else:
         larger = exact[0] + _synthetic(recipe, parts[0], 1.0, progress)
-    fit(network, recipe, larger, exact[1], out, resume=resume, devices=devices, progress=progress)
-    return bundle(network, recipe, parts, exact, out / "bundle", progress=progress)
+    fit(network, recipe, larger, exact[1], out, resume=resume, machines=machines, progress=progress)
+    leave_to_first()
+    return bundle(network, recipe, parts, exact, out / "bundle", machines=machines, progress=progress)
 
 
 def report_bundle(
@@ -187,6 +200,7 @@ def bundle(
     images: Sequence[Sequence[TrainingImage]],
     folder: Path,
     *,
+    machines: Machines = ONE,
     progress: bool = True,
 ) -> BundleCard:
     """Calibrate a trained network, write its bundle and, beside it, its report; see `finish`.
@@ -197,6 +211,7 @@ def bundle(
         parts: The training and the validation samples.
         images: The same, read.
         folder: The bundle's folder.
+        machines: What it was trained on, for the card.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -230,8 +245,8 @@ def bundle(
         ],
     )
     val = scores[1] if guarded else scores[0]
-    patients = [sample.patient for sample in parts[1]]
-    card = finish(network, recipe, val, patients, known, folder, _view(recipe, parts[0], progress))
+    patients, view = [sample.patient for sample in parts[1]], _view(recipe, parts[0], progress)
+    card = finish(network, recipe, val, patients, known, folder, view, machines)
     if isinstance(network, EvidenceNet):  # which calibration has shifted
         val = score_images(network, recipe, images[1])
     history = read_history(folder.parent, len(recipe.phases))

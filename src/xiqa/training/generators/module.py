@@ -11,6 +11,7 @@ from xiqa.training.generators.balance import Balance
 from xiqa.training.generators.loss import generator_loss
 from xiqa.training.generators.shapes import covering, erasing_loss, lay_shapes
 from xiqa.training.generators.unsteady import unsteady
+from xiqa.training.loop import require_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,6 +76,7 @@ class GeneratorModule(lightning.LightningModule):
         similar = None if generated.similar is None else margin(self._unsteady(generated.similar))
         turned = margin(self._unsteady(generated.adversarial))
         parts = self._loss(grey, generated, (similar, turned), poor, gate)
+        require_finite(parts["loss"], f"step {self.global_step + 1} of the generators")
         told = {name: part.detach() for name, part in parts.items()} | {"factor": self.balance.factor}
         self.log_dict({f"train_{name}": part for name, part in told.items()}, prog_bar=True)
         turns = self._turns(poor)
@@ -118,6 +120,7 @@ class GeneratorModule(lightning.LightningModule):
             radiograph = batch.images
             laid, covered = lay_shapes(radiograph, self._draws())
         loss = erasing_loss(radiograph, self.generators.adversarial.draw(laid), covered)
+        require_finite(loss, f"step {self.global_step + 1} of the warm-up")
         self.log("train_erasing", loss.detach(), prog_bar=True)
         return loss
 

@@ -111,7 +111,7 @@ class ErasingParts(ImageParts):
 def _batch(images: Tensor, radiograph: TrainingImage) -> Batch:
     """One part; nothing but the image is learned from."""
     nothing = torch.zeros(0)
-    return Batch(images, torch.tensor(radiograph.label), nothing, nothing, nothing, nothing)
+    return Batch(images, torch.tensor(radiograph.label), *[nothing] * 5)
 
 
 def erasing_loader(

@@ -29,6 +29,7 @@ from xiqa.scoring.bootstrap import bootstrap_means
 from xiqa.scoring.intervals import interval_of, mean_interval
 from xiqa.simulation.seeds import SOFT_TREE
 from xiqa.training.explainers import read_plan, simulated_images
+from xiqa.training.loop import require_finite
 from xiqa.training.softtree.loss import Shares, tree_loss, turn_penalty
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def fit_tree(
             turns = tree.turns(seen.inputs[batch])
             loss = tree_loss(turns, tree.log_distributions(), seen.targets[batch]).mean()
             loss = loss + recipe.penalty * turn_penalty(shares(turns), tree.levels)
+            require_finite(loss, f"epoch {epoch + 1} of the soft tree")
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from xiqa.imaging.values import to_grey
 from xiqa.models.views.check import VIEWS, ViewCheck
 from xiqa.models.views.network import ViewNet
+from xiqa.training.loop import require_finite
 from xiqa.training.views.pictures import SHARES, draw_view
 
 if TYPE_CHECKING:
@@ -96,9 +97,10 @@ def fit_views(
         optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
         steps = epochs * (pictures // BATCH)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, steps)
-        for _ in range(epochs):
+        for epoch in range(epochs):
             for batch in torch.randperm(pictures).split(BATCH)[: pictures // BATCH]:
                 loss = F.cross_entropy(network(images[batch]), views[batch], label_smoothing=0.02)
+                require_finite(loss, f"epoch {epoch + 1} of the view check")
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
