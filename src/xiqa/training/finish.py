@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
@@ -179,6 +180,7 @@ def finish(
     poor = is_poor(recipe, val.labels.numpy(), val.goals.numpy())
     require_enough(poor)
     temperature, beta, probabilities = _calibrate(network, recipe, val, poor)
+    warn_of_the_ends(temperature)
     threshold = threshold_at_sensitivity(probabilities, poor, recipe.sensitivity)
     layers = recipe.layers
     if layers is None:
@@ -204,6 +206,17 @@ def finish(
         **recipe.card.model_dump(),
     )
     return save_bundle(folder, network, card, _guard(recipe, known), view)
+
+
+def warn_of_the_ends(temperature: float) -> None:
+    """Say so where a temperature ran to an end of its range, which no number of images vouches for."""
+    if not 0.02 < temperature < 50:
+        found = "hardly tells good from poor" if temperature > 1 else "tells all good from all poor"
+        warnings.warn(
+            f"the network {found} on the validation images (temperature {temperature:.3g}): "
+            "its probabilities mean little beyond them",
+            stacklevel=2,
+        )
 
 
 def training_of(network: nn.Module, recipe: Recipe, machines: Machines) -> Training:
