@@ -30,7 +30,7 @@ from xiqa.export import export_model
 from xiqa.export.onnx import shrink
 from xiqa.metrics.localisation.pointing_game import pointing_game
 from xiqa.metrics.roc import roc_auc
-from xiqa.models.exported import INPUT, OUTPUTS
+from xiqa.models.exported import INPUT, OUTPUTS, ExportedCard
 from xiqa.saliency.placing import on_original
 
 RESULTS = Path(__file__).parent / "results" / "export_losses.csv"
@@ -82,6 +82,17 @@ def quantise(source: Path, out: Path, preprocessing, samples) -> None:
     )
 
 
+def bind_card(file: Path) -> None:
+    """Bind the card in a file to the graph that the quantiser made of it."""
+    proto = onnx.load(file)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    exported = ExportedCard.from_metadata(metadata, str(file)).bound_to(proto.SerializeToString())
+    del proto.metadata_props[:]
+    for key, value in exported.to_metadata().items():
+        proto.metadata_props.add(key=key, value=value)
+    onnx.save(proto, file)
+
+
 def measure(runtime: OnnxRuntime, samples) -> dict[str, np.ndarray]:
     """Of each image: probability, distance, the peak in pixels of the image, and the two hits."""
     rows = []
@@ -120,6 +131,7 @@ def main() -> None:
             files[layers, "int8 arithmetic"] = Path(temporary) / f"{layers}-arithmetic.onnx"
             spread = learned[:: len(learned) // 16][:16]
             quantise(files[layers, "float32"], files[layers, "int8 arithmetic"], preprocessing, spread)
+            bind_card(files[layers, "int8 arithmetic"])
         files = dict(sorted(files.items(), key=lambda item: item[0][0]))
         for (layers, precision), file in files.items():
             started = time.process_time()

@@ -5,14 +5,16 @@ Start at `Section`, which every table of a recipe and every part of a card is; `
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from xiqa.errors import ConfigError
+from xiqa.files import regular_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +23,38 @@ if TYPE_CHECKING:
 
 __all__ = ["RecipeFile", "Section", "faults", "recipe_entries"]
 
+MOST_RECIPE_BYTES = 1 << 20
+
+# All controls but tab and line feed, directions that turn text around, and halves of characters.
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 class Section(BaseModel):
     """A table of a recipe or a part of a card: frozen, and an unknown entry is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _plain(self) -> Self:
+        """No text holds what would command a terminal or turn a line around."""
+        for name in type(self).model_fields:
+            for text in _texts(getattr(self, name)):
+                if _COMMANDS.search(text):
+                    raise ValueError(f"{name} holds control characters: {text!a}")
+        return self
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in lists and tables; those of other sections were looked at there."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _texts(key)
+            yield from _texts(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _texts(part)
 
 
 class RecipeFile(Section):
@@ -73,7 +102,7 @@ def recipe_entries(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any
         ConfigError: A file is absent, is not TOML, or extends itself.
     """
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomllib.loads(regular_bytes(path, MOST_RECIPE_BYTES).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}", got=str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from xiqa.errors import OutputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FileIdentity", "bytes_digest", "file_digest", "write_atomic", "writing"]
+__all__ = ["FileIdentity", "bytes_digest", "file_digest", "regular_bytes", "write_atomic", "writing"]
 
 _ADVICE = {
     errno.ENOSPC: "free some space and run the same command again: what is done is kept",
@@ -55,6 +56,27 @@ def write_atomic(path: Path, content: bytes) -> None:
             with suppress(OSError):
                 Path(name).unlink()
             raise
+
+
+def regular_bytes(path: str | os.PathLike[str], most: int) -> bytes:
+    """A regular file's bytes; a pipe, a device or a socket is not waited for.
+
+    Args:
+        path: The file.
+        most: Largest size.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is larger; also where it grows while it is read.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        content = file.read(most + 1) if found.st_size <= most else b""
+    if max(found.st_size, len(content)) > most:
+        raise OSError(errno.EFBIG, f"larger than {most} bytes")
+    return content
 
 
 class FileIdentity(NamedTuple):

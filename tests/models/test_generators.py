@@ -43,7 +43,7 @@ def make_card(network, **changes):
         "input_size": (32, 32),
         "size": (32, 32),
         "networks": Networks(width=4, depth=2),
-        "achieved": Achieved(radiographs=0),
+        "achieved": Achieved(images=0),
     }
     return GeneratorCard(**(entries | changes))
 

@@ -33,7 +33,7 @@ def test_an_absent_data_set_is_told_before_anything_is_built(tmp_path):
     command = [sys.executable, "-m", "xiqa", "train", str(tmp_path / "recipe.toml"), "--data", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("Traceback")) == (2, 0)
-    assert "objects.csv" in done.stderr
+    assert "foreign_objects" in done.stderr
 
 
 def test_the_report_command_writes_what_it_shows(tmp_path, monkeypatch):

@@ -68,7 +68,9 @@ def export_model(
     example = torch.zeros(1, *model.card.preprocessing.shape)
     layers = cut_layers(model)
     views = [VIEW] if model.view is not None else []
-    proto = to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *views, *layers])
+    with torch.random.fork_rng(devices=[]):  # what is traced with says nothing, and the same every time
+        torch.manual_seed(0)
+        proto = to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *views, *layers])
     exported = ExportedCard(
         card=model.card,
         method=str(bound.method),
@@ -80,6 +82,7 @@ def export_model(
     share_turned(proto)
     if precision != "float32":
         shrink(proto, precision)
+    exported = exported.bound_to(proto.SerializeToString())
     for key, value in exported.to_metadata().items():
         proto.metadata_props.add(key=key, value=value)
     Path(out).parent.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from xiqa.config import Section
 
 __all__ = ["Architecture"]
+
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+Stage = Annotated[int, Field(ge=0, le=16)]
 
 
 class Architecture(Section):
@@ -36,12 +40,12 @@ class Architecture(Section):
     library: Literal["timm", "torchvision"] = "timm"
     backbone: str = "tf_efficientnet_lite0"
     head: Literal["pooled", "evidence", "mlp", "stage", "lficam"] = "pooled"
-    classes: int = Field(default=2, ge=1)
+    classes: int = Field(default=2, ge=1, le=10_000)
     output_stride: Literal[8, 16, 32] = 32
-    stages: tuple[int, ...] = (2, 3, 4)
-    width: int = Field(default=96, ge=1)
-    sharpness: float = Field(default=2.0, gt=0)
-    input_size: tuple[int, int] | None = None
-    pool: int = Field(default=4, ge=1)
-    hidden: int = Field(default=64, ge=1)
-    grades: int = Field(default=0, ge=0)
+    stages: tuple[Stage, ...] = Field(default=(2, 3, 4), min_length=1)
+    width: int = Field(default=96, ge=1, le=8192)
+    sharpness: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    input_size: tuple[Side, Side] | None = None
+    pool: int = Field(default=4, ge=1, le=1024)
+    hidden: int = Field(default=64, ge=1, le=65_536)
+    grades: int = Field(default=0, ge=0, le=1000)

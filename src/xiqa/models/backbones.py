@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["Architecture", "build_network"]
+
+MOST_CELLS = 1 << 20  # of the mlp head, times channels times four bytes: gigabytes
 
 ONE_STAGE: dict[str, type[StageNet]] = {"stage": StageNet, "lficam": AttentionNet}
 """Heads that read one of timm's stages."""
@@ -135,6 +138,13 @@ def _with_grades(network: nn.Module, architecture: Architecture) -> nn.Module:
 def _pooled_mlp(body: nn.Module, architecture: Architecture) -> PooledMLP:
     """The perceptron head on a body's feature maps."""
     assert architecture.input_size is not None
+    cells = math.prod(-(-side // (8 * architecture.pool)) for side in architecture.input_size)
+    if cells * architecture.hidden > MOST_CELLS:
+        raise ModelError(
+            "the mlp head has no end",
+            expected=f"at most {MOST_CELLS} cells times neurons",
+            got=f"{cells} cells and {architecture.hidden} neurons",
+        )
     return PooledMLP(
         body,
         architecture.input_size,

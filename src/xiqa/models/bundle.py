@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["LoadedModel", "load_model", "read_card", "save_bundle", "shipped_models", "write_card"]
 
 CARD, WEIGHTS = "model.json", "model.safetensors"
+CHANNELS = 3  # of every network that `build_network` makes
 SHIPPED = Path(__file__).parent / "bundles"
 
 
@@ -101,13 +102,20 @@ def load_model(
     except SafetensorError as error:
         raise BundleError(f"{folder / WEIGHTS} is no safetensors file", got=str(error)) from error
     try:
-        network = build_network(card.architecture)
+        if card.preprocessing.shape[0] != CHANNELS:
+            raise ModelError(
+                "the network takes another number of channels",
+                expected=f"mean and std of {CHANNELS}",
+                got=str(card.preprocessing.shape[0]),
+            )
+        with torch.random.fork_rng(devices=[]):  # weights are drawn before they are replaced
+            network = build_network(card.architecture)
         _fill(network, _part(tensors, "network."))
         guard = Guard.from_tensors(card.guard_layers, _part(tensors, "guard.")) if card.guard_layers else None
         view = _view(card, _part(tensors, "view."))
         for layer in (card.layers.last, *card.layers.multi, *card.guard_layers):
             network.get_submodule(layer)
-    except (ModelError, AttributeError, RuntimeError) as error:
+    except (ModelError, AttributeError, RuntimeError, ValueError, TypeError, IndexError) as error:
         raise BundleError(f"the bundle {folder} does not fit together", got=str(error)) from error
     place = choose_device(device)
     return LoadedModel(network.eval().to(place), card, guard, view.to(place) if view is not None else None)
@@ -182,7 +190,8 @@ def _view(card: BundleCard, tensors: dict[str, Tensor]) -> ViewNet | None:
     """The view check that the card tells of."""
     if card.view is None:
         return None
-    view = ViewNet(card.view)
+    with torch.random.fork_rng(devices=[]):
+        view = ViewNet(card.view)
     _fill(view, tensors)
     return view.eval()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from xiqa.types import FloatArray, Image
 
 __all__ = ["Preprocessing"]
+
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+Grey = Annotated[float, Field(allow_inf_nan=False)]
+Spread = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Preprocessing(Section):
@@ -32,11 +37,11 @@ class Preprocessing(Section):
         region: What of an image the network sees; None: all of it.
     """
 
-    size: tuple[int, int] = (512, 512)
+    size: tuple[Side, Side] = (512, 512)
     fit: Literal["letterbox", "resize"] = "letterbox"
     fill: float = Field(default=0.0, ge=0, le=1)
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    mean: tuple[Grey, ...] = Field(default=(0.5, 0.5, 0.5), min_length=1, max_length=16)
+    std: tuple[Spread, ...] = Field(default=(0.5, 0.5, 0.5), min_length=1, max_length=16)
     region: Region | None = None
 
     @property

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import ValidationError
 
 from xiqa.config import Section, faults
 from xiqa.errors import BundleError
-from xiqa.files import write_atomic
+from xiqa.files import regular_bytes, write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SealedCard", "open_card", "open_weights", "seal"]
+__all__ = ["SealedCard", "card_entries", "open_card", "open_weights", "seal"]
 
 MOST_CARD_BYTES, MOST_WEIGHT_BYTES = 4 << 20, 2 << 30
 
@@ -84,14 +85,30 @@ def open_card(kind: type[_Card], path: Path, *, todo: str | None = None) -> _Car
     Raises:
         BundleError: It is absent, unreadable, changed, or of another version.
     """
-    text = _read(path, MOST_CARD_BYTES, todo)
+    return kind.opened(card_entries(_read(path, MOST_CARD_BYTES, todo), str(path)), str(path))
+
+
+def card_entries(text: str | bytes, file: str) -> dict[str, Any]:
+    """A card's entries, unchecked, of its JSON.
+
+    Raises:
+        BundleError: It is none, is nested without end, or holds a number that is none.
+    """
     try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise BundleError(f"{path} is no card", expected="JSON", got=str(error)) from error
+        content = json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{file} is no card", expected="JSON", got=str(error)) from error
     if not isinstance(content, dict):
-        raise BundleError(f"{path} is no card", expected="a JSON object", got=type(content).__name__)
-    return kind.opened(content, str(path))
+        raise BundleError(f"{file} is no card", expected="a JSON object", got=type(content).__name__)
+    return content
+
+
+def _finite(text: str) -> float:
+    """A number; JSON knows no others than finite ones."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def open_weights(path: Path, card: SealedCard, *, todo: str | None = None) -> bytes:
@@ -134,14 +151,12 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _read(path: Path, most: int, todo: str | None) -> bytes:
-    """A file's bytes, unless it is absent or too large."""
+    """A file's bytes, unless it is absent, too large, or no file that ends."""
     try:
-        size = path.stat().st_size
-        if size > most:
-            raise BundleError(f"{path} is too large", expected=f"at most {most} bytes", got=str(size))
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read {path}", got=error.strerror or str(error), todo=todo) from error
+        return regular_bytes(path, most)
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) else None
+        raise BundleError(f"cannot read {path}", got=told or str(error), todo=todo) from error
 
 
 def _check(problem: str, expected: str, got: str) -> None:

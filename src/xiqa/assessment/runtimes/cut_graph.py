@@ -30,13 +30,13 @@ class CutGraph:
     """See `xiqa.saliency.portable.CutModel`.
 
     Args:
-        file: An exported model.
+        graph: An exported model's bytes.
         layers: Its layers' tensors, by the layers' names.
         start: Makes a serialised graph run.
     """
 
-    def __init__(self, file: str, layers: Mapping[str, str], start: Callable[[bytes], Run]) -> None:
-        self._file, self._layers, self._start = file, layers, start
+    def __init__(self, graph: bytes, layers: Mapping[str, str], start: Callable[[bytes], Run]) -> None:
+        self._graph, self._layers, self._start = graph, layers, start
         self._pieces: dict[tuple[str, str], tuple[Run, Collection[str]]] = {}
 
     def __call__(self, images: FloatArray) -> FloatArray:
@@ -89,7 +89,7 @@ class CutGraph:
                 raise MissingDependencyError(
                     "a graph cannot be cut without the package onnx", todo='pip install "xiqa[onnx]"'
                 ) from None
-            piece = cut(onnx.load(self._file), source, result)
+            piece = cut(onnx.load_from_string(self._graph), source, result)
             inputs = [one.name for one in piece.graph.input]
             self._pieces[source, result] = self._start(piece.SerializeToString()), inputs
         return self._pieces[source, result]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ from xiqa.assessment.reading import Source, arrays_of, read_ahead
 from xiqa.assessment.runtime import Engine, Inference
 from xiqa.assessment.runtimes.cut_graph import CutGraph, Run
 from xiqa.errors import BundleError, ConfigError, MissingDependencyError, SaliencyError
-from xiqa.models.exported import INPUT, VIEW, ExportedCard
+from xiqa.files import regular_bytes
+from xiqa.models.exported import INPUT, OUTPUTS, VIEW, ExportedCard
 from xiqa.saliency.method import Method
 from xiqa.saliency.portable import bind_portable, probe_map
 from xiqa.saliency.registry import portable_methods
@@ -21,17 +22,23 @@ from xiqa.types import SaliencyMap
 
 if TYPE_CHECKING:
     from xiqa.geometry import Frame
+    from xiqa.models.card import BundleCard
     from xiqa.types import FloatArray, Image
 
 __all__ = ["OnnxRuntime", "start_engine"]
 
 
+MOST_GRAPH_BYTES = 2 << 30  # a protobuf message is no larger
+
+
 class _Started(NamedTuple):
-    """A graph that runs."""
+    """A graph that runs; what it takes and gives has these names and shapes, 0 where a side is free."""
 
     run: Run
     version: str
     metadata: Mapping[str, Any]
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: Collection[str]
 
 
 class OnnxRuntime:
@@ -52,16 +59,17 @@ class OnnxRuntime:
         self, path: str | os.PathLike[str], engine: Engine = "onnxruntime", threads: int = 0
     ) -> None:
         file = os.fspath(path)
-        if not os.path.isfile(file):  # noqa: PTH113 - a plain check
-            raise BundleError(f"no model {file!r}", expected="a file that `xiqa export` wrote")
-        start = start_engine(engine)
-        self._run, version, metadata = start(file, file, threads)
-        exported = ExportedCard.from_metadata(metadata, file)
-        self.graph = CutGraph(file, exported.layers, lambda piece: start(piece, file, threads).run)
+        start, graph = start_engine(engine), _content(file)
+        started = start(graph, file, threads)
+        self._run = started.run
+        exported = ExportedCard.from_metadata(started.metadata, file)
+        exported.check_graph(graph, file)
+        _check_ends(started, exported.card, file)
+        self.graph = CutGraph(graph, exported.layers, lambda piece: start(piece, file, threads).run)
         self.card, self.guard_limit = exported.card, exported.guard_limit
         self._method = Method.parse(exported.method)
         self.device, self.threads = "cpu", threads
-        self.versions: Mapping[str, str] = {"runtime": version, "precision": exported.precision}
+        self.versions: Mapping[str, str] = {"runtime": started.version, "precision": exported.precision}
 
     def prepare(self, image: Image) -> tuple[FloatArray, Frame]:
         """The graph's input for one image, and the frame that leads back to it."""
@@ -132,6 +140,33 @@ class OnnxRuntime:
         return {**params, "layers": known.get(named, named) if isinstance(named, str) else named}
 
 
+def _content(file: str) -> bytes:
+    """The file's bytes: what is checked is what runs."""
+    try:
+        return regular_bytes(file, MOST_GRAPH_BYTES)
+    except (OSError, ValueError) as error:
+        got = error.strerror if isinstance(error, OSError) else str(error)
+        raise BundleError(
+            f"no model {file!r}", expected="a file that `xiqa export` wrote", got=got
+        ) from error
+
+
+def _check_ends(started: _Started, card: BundleCard, file: str) -> None:
+    """Refuse a graph that takes or gives something else than its card says."""
+    wanted = {*OUTPUTS, *([VIEW] if card.view is not None else [])}
+    sides = next(iter(started.inputs.values()), ())[1:]
+    fits = len(sides) == 3 and all(
+        side in (0, own) for side, own in zip(sides, card.preprocessing.shape, strict=True)
+    )
+    if set(started.inputs) != {INPUT} or not fits or not wanted <= set(started.outputs):
+        raise BundleError(
+            f"the graph of {file} is not one that xiqa exported",
+            expected=f"{INPUT} {card.preprocessing.shape} and the outputs {', '.join(sorted(wanted))}",
+            got=f"{dict(started.inputs)} and {', '.join(started.outputs) or 'none'}",
+            todo="export the model again",
+        )
+
+
 def start_engine(engine: str) -> Callable[[str | bytes, str, int], _Started]:
     """What makes a graph run: a function of a file or a serialised graph, its name, and the threads.
 
@@ -165,7 +200,11 @@ def _start_onnxruntime(model: str | bytes, file: str, threads: int) -> _Started:
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
     metadata = session.get_modelmeta().custom_metadata_map
-    return _Started(run, f"onnxruntime {onnxruntime.__version__}", metadata)
+    inputs = {
+        one.name: tuple(side if isinstance(side, int) else 0 for side in one.shape)
+        for one in session.get_inputs()
+    }
+    return _Started(run, f"onnxruntime {onnxruntime.__version__}", metadata, inputs, names)
 
 
 def _start_openvino(model: str | bytes, file: str, threads: int) -> _Started:
@@ -192,4 +231,11 @@ def _start_openvino(model: str | bytes, file: str, threads: int) -> _Started:
         results = compiled(dict(feeds))
         return {name: np.array(results[name]) for name in names}
 
-    return _Started(run, f"openvino {openvino.__version__.partition('-')[0]}", metadata)
+    inputs = {
+        one.get_any_name(): tuple(
+            side.get_length() if side.is_static else 0 for side in one.get_partial_shape()
+        )
+        for one in compiled.inputs
+    }
+    version = f"openvino {openvino.__version__.partition('-')[0]}"
+    return _Started(run, version, metadata, inputs, names)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import safetensors.torch
+import torch
 from pydantic import Field
 from safetensors import SafetensorError
 
@@ -23,7 +24,6 @@ from xiqa.models.sealed import open_card, open_weights, seal
 if TYPE_CHECKING:
     import os
 
-    import torch
     from torch import nn
 
 __all__ = [
@@ -54,7 +54,7 @@ class Networks(Section):
     """
 
     count: Literal[1, 2] = 2
-    width: int = Field(default=12, ge=1)
+    width: int = Field(default=12, ge=1, le=1024)
     depth: int = Field(default=3, ge=1, le=6)
     output: Literal["painted", "residual", "direct"] = "painted"
 
@@ -173,7 +173,8 @@ def load_generators(folder: str | os.PathLike[str]) -> LoadedGenerators:
     card = open_card(GeneratorCard, place / CARD, todo=ADVICE)
     content = open_weights(place / WEIGHTS, card, todo=ADVICE)
     networks = card.networks
-    generators = Generators(networks.count, networks.width, networks.depth, networks.output)
+    with torch.random.fork_rng(devices=[]):
+        generators = Generators(networks.count, networks.width, networks.depth, networks.output)
     try:
         generators.load_state_dict(safetensors.torch.load(content))
     except (SafetensorError, RuntimeError) as error:

@@ -227,11 +227,11 @@ class TreeCard(ExplainerCard):
     format: Literal[2] = 2
     classes: tuple[str, str]
     targets: tuple[int | None, int | None]
-    depth: int
-    sharpness: float
+    depth: int = Field(ge=1, le=12)
+    sharpness: float = Field(gt=0, allow_inf_nan=False)
     look: TreeInput
-    inputs: int
-    threshold: float
+    inputs: int = Field(ge=1, le=1 << 22)
+    threshold: float = Field(ge=0, le=1)
     fidelity: Fidelity
     reached: tuple[float, ...]
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -339,7 +339,8 @@ def load_tree(folder: str | os.PathLike[str]) -> LoadedTree:
     place = Path(folder)
     card = open_card(TreeCard, place / CARD, todo=ADVICE)
     content = open_weights(place / WEIGHTS, card, todo=ADVICE)
-    tree = SoftTree(card.depth, card.inputs, len(card.classes), card.sharpness)
+    with torch.random.fork_rng(devices=[]):
+        tree = SoftTree(card.depth, card.inputs, len(card.classes), card.sharpness)
     try:
         tree.load_state_dict(safetensors.torch.load(content))
     except (SafetensorError, RuntimeError) as error:

@@ -144,7 +144,8 @@ class LungMask:
         try:
             with safe_open(path, framework="pt") as file:
                 about = dict(file.metadata() or {})
-                network = LungNet(tuple(int(width) for width in about.pop("widths").split(",")))
+                with torch.random.fork_rng(devices=[]):
+                    network = LungNet(tuple(int(width) for width in about.pop("widths").split(",")))
                 network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise BundleError(f"{path} is no lung network", got=str(error).splitlines()[0]) from error

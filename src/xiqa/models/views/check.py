@@ -24,9 +24,9 @@ class ViewCheck(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    views: tuple[str, ...] = VIEWS
-    side: int = Field(default=64, ge=16)
-    width: int = Field(default=16, ge=1)
+    views: tuple[str, ...] = Field(default=VIEWS, min_length=2)
+    side: int = Field(default=64, ge=16, le=1024)
+    width: int = Field(default=16, ge=1, le=1024)
     limit: float = Field(default=0.5, ge=0, le=1)
 
 
