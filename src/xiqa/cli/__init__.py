@@ -24,15 +24,23 @@ OPTIONAL = {
 
 def main() -> None:
     """Run the command line; an expected error becomes one readable line and exit status 2."""
+    from xiqa.cli._terminal import enduring_streams
+
+    with enduring_streams():
+        _run()
+
+
+def _run() -> None:
     import typer
 
     from xiqa import __version__
     from xiqa.errors import XiqaError
-    from xiqa.process import keep_freed_memory, wait_asleep
+    from xiqa.process import keep_freed_memory, stop_on_signals, wait_asleep
 
     keep_freed_memory()
     if "train" not in sys.argv[1:3]:  # `xiqa train`, `xiqa lungs train`
         wait_asleep()
+        stop_on_signals()  # Lightning has its own way with them
     app = typer.Typer(
         name="xiqa",
         help="Explainable image quality assessment for medical images.",
@@ -60,7 +68,7 @@ def main() -> None:
     try:
         app()
     except XiqaError as error:
-        typer.secho(f"xiqa: {error}", fg="red", err=True)
+        typer.secho(f"xiqa: {_shown(str(error))}", fg="red", err=True)
         sys.exit(2)
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL:
@@ -68,3 +76,10 @@ def main() -> None:
         todo = f'pip install "xiqa[{OPTIONAL[error.name]}]"'
         typer.secho(f"xiqa: this needs {error.name}; {todo}", fg="red", err=True)
         sys.exit(2)
+
+
+def _shown(message: str) -> str:
+    """An error with its line breaks, and everything else that would command the terminal escaped."""
+    from xiqa.imaging.options import printable
+
+    return "\n".join(printable(line) for line in message.split("\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,8 @@ def command(
 
     from xiqa import __version__
     from xiqa.assessment.loading import load_runtime
+    from xiqa.errors import XiqaError
+    from xiqa.process import undisturbed
     from xiqa.report.folder import ResultsFolder
 
     console = Console()
@@ -87,12 +90,17 @@ def command(
             )
         try:
             _run(runtime, wanted, settings["method"], batch_size, folder, console, fragility, objects)
-        except KeyboardInterrupt:
-            folder.finish()
+            with console.status("Writing the report"):
+                folder.finish()
+        except KeyboardInterrupt as stop:
+            with undisturbed():
+                folder.finish()
             console.print(f"Interrupted. What is done is in {out}; the same command goes on there.")
-            raise typer.Exit(130) from None
-        with console.status("Writing the report"):
-            folder.finish()
+            raise typer.Exit(getattr(stop, "status", 130)) from None
+        except Exception:
+            with suppress(XiqaError, OSError):
+                folder.finish()  # the report of what is done, whatever ended the run
+            raise
         results = folder.results(files)
         if objects is not None:
             objects.send(files)
