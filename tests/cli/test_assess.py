@@ -200,15 +200,15 @@ def test_a_run_that_is_ended_goes_on_where_it_was(bundle, images, tmp_path, endi
 
 
 def test_what_is_skipped_is_counted_and_what_cannot_be_read_fails(
-    monkeypatch, capsys, bundle, radiographs, tmp_path
+    monkeypatch, capsys, bundle, images, tmp_path
 ):
-    (radiographs / "a.pdf").write_bytes(b"%PDF")
-    (radiographs / "b.zip").write_bytes(b"PK")
-    command = ("assess", radiographs, "--model", bundle, "--out", tmp_path / "out")
+    (images / "a.pdf").write_bytes(b"%PDF")
+    (images / "b.zip").write_bytes(b"PK")
+    command = ("assess", images, "--model", bundle, "--out", tmp_path / "out")
     assert xiqa(monkeypatch, *command) == 0
     assert "2 files skipped: 1 PDF, 1 ZIP" in capsys.readouterr().out
-    (radiographs / "gone.dcm").symlink_to("nowhere.dcm")
-    os.mkfifo(radiographs / "pipe.png")
+    (images / "gone.dcm").symlink_to("nowhere.dcm")
+    os.mkfifo(images / "pipe.png")
     assert xiqa(monkeypatch, *command) == 1
     told = capsys.readouterr().out.replace("\n", "")
     assert "gone.dcm: is a link that leads nowhere" in told

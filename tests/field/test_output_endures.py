@@ -184,7 +184,7 @@ def test_what_cannot_be_written_is_dropped_and_remembered(full):
         (errno.ENOSPC, 0, 1),
         (errno.ENOSPC, 3, 3),
         (errno.EIO, 0, 1),
-        (errno.EPIPE, 0, None),
+        (errno.EPIPE, 0, 0),
         (errno.EPIPE, 2, 2),
     ],
 )

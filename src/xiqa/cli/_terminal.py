@@ -72,10 +72,11 @@ def enduring_streams() -> Iterator[None]:
     out, error = (Enduring(stream or _nowhere()) for stream in before)
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", error)
     status: str | int | None = None
+    ended = False
     try:
         yield
     except SystemExit as end:
-        status = end.code
+        status, ended = end.code, True
     finally:
         out.flush()
         if out.problem is not None and out.problem.errno != errno.EPIPE:
@@ -83,7 +84,7 @@ def enduring_streams() -> Iterator[None]:
             status = status or 1
         error.flush()
         sys.stdout, sys.stderr = before
-    if status:
+    if status or ended:
         sys.exit(status)
 
 
