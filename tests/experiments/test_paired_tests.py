@@ -68,6 +68,14 @@ def test_one_patient_is_no_evidence_however_many_images():
     assert math.isnan(firm.best)
 
 
+def test_two_patients_have_ranks_that_may_change():
+    scores = {"a": [1.0, 0.0, 0.4], "b": [0.0, 1.0, 0.3]}
+    found = rank_stability(scores, ["p", "q", "q"], resamples=400)
+    assert found["a"].rank == 1
+    assert (found["a"].low, found["a"].high) == (1, 2)
+    assert 0.6 < found["a"].best < 0.9  # not where q is drawn twice
+
+
 def test_patients_without_a_score_do_not_count():
     values = np.array([0.5, 0.7, 0.9, 1.1, 1.3, math.nan, math.nan])
     assert math.isnan(sign_flip_p(values[:, None])[0])

@@ -127,3 +127,14 @@ def test_the_area_is_that_of_all_pairs():
         roc_auc([0.1, math.nan], [0, 1])
     with pytest.raises(XiqaError, match="do not fit"):
         roc_auc([0.1, 0.2], [0, 1, 1])
+
+
+def test_what_is_at_no_end_has_no_exact_interval_and_the_level_is_19_of_20():
+    assert all(math.isnan(end) for end in exact_ends(0.5, 5))
+    assert all(math.isnan(end) for end in exact_ends(1.0, 0))
+    assert exact_ends(1.0, 3) == exact_ends(1.0, 3, 0.95) != exact_ends(1.0, 3, 0.9)
+    draws = np.linspace(0, 1, 1001)
+    assert interval_of(0.5, draws, images=9, patients=9).low == pytest.approx(0.025)
+    for level in (0, 1):
+        with pytest.raises(XiqaError, match="confidence"):
+            interval_of(0.5, draws, images=9, patients=9, level=level)
