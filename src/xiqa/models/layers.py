@@ -1,8 +1,8 @@
 """Which layers to explain: the last one that has places, and one a stage.
 
 For the families that NormGrad for image quality was published with, the names are those of its authors; for
-other networks of timm and torchvision they follow the stages; for any other module one forward pass
-shows where the resolution changes.
+other networks of timm and torchvision they follow the stages, as long as their patches reach the output there; for
+any other module one pass shows where the resolution changes and where the last patches count.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import ModelError
+from xiqa.models.places import Layout, layouts
+from xiqa.models.trunk import Seen, survey
 
 __all__ = ["TargetLayers", "target_layers"]
 
@@ -50,18 +52,25 @@ def target_layers(network: nn.Module, images: Tensor | None = None) -> TargetLay
     >>> target_layers(timm.create_model("resnet18")).stages
     ('layer2.0', 'layer3.0', 'layer4.0', 'layer4.1')
     """
-    for family in (_resnet, _evidence, _stage, _efficientnet, _transformer, _features, _timm):
-        layers = family(network)
-        if layers is not None:
-            return layers
+    certain = _first(network, _resnet, _evidence, _stage, _efficientnet)
+    if certain is not None:
+        return certain
+    likely = _first(network, _transformer, _features, _timm)
+    if images is None and likely is not None:
+        return likely
     if network not in _traced:
         if images is None:
             raise ModelError(
                 f"the layers of {type(network).__name__} are not known",
                 todo="name them, or give an image to find them with",
             )
-        _traced[network] = _trace(network, images[:1])
+        fits = likely is not None and _confirmed(network, likely, images[:1])
+        _traced[network] = likely if likely is not None and fits else _trace(network, images[:1])
     return _traced[network]
+
+
+def _first(network: nn.Module, *families: Callable[[nn.Module], TargetLayers | None]) -> TargetLayers | None:
+    return next((layers for family in families if (layers := family(network)) is not None), None)
 
 
 def _children(module: object) -> list[str]:
@@ -149,39 +158,101 @@ def _timm(network: nn.Module) -> TargetLayers | None:
     return TargetLayers(names[-1], names[-4:]) if names else None
 
 
+# They give no features of their own: pools, and what a projection inside a block hands on.
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+_INNER = (nn.Linear, nn.Dropout, nn.Identity)
+_A_FEW = 0.05
+_MOST = 24  # layers whose places are looked for
 
 
 def _trace(network: nn.Module, images: Tensor) -> TargetLayers:
-    """The last module that ends at each resolution, but for pools and what only passes a pool's output on."""
-    ended: dict[tuple[int, int], str] = {}
-    pooled: list[Tensor] = []
+    """The last layer from which patches still reach the output, and the last at each resolution before it.
 
-    def look(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            if not isinstance(output, Tensor) or output.dim() != 4 or output[0, 0].numel() == 1:
-                return
-            if isinstance(module, _POOLS):
-                pooled.append(output)
-            elif not any(output is one for one in pooled):
-                size = (int(output.shape[-2]), int(output.shape[-1]))
-                ended.pop(size, None)  # shallow to deep by the last call
-                ended[size] = name
+    Layers on the trunk come first (`xiqa.models.trunk`): one branch of several is not what the network sees.
+    Where branches never meet, as in CrossViT, the last ones in any of them count.
+    """
+    noise = torch.randn(images[:1].shape, generator=torch.Generator().manual_seed(0)).to(images)
+    seen = _without_pools([one for one in survey(network, noise) if _may_have_places(one)])
+    trunk = _with_places(network, _spread([one for one in seen if one.trunk]), images[:1])
+    if trunk and seen.index(trunk[-1][0]) >= len(seen) // 2:
+        return _by_resolution(trunk)
+    branches = _with_places(network, _spread(seen), images[:1])
+    if branches or trunk:
+        return _by_resolution(branches or trunk)
+    raise ModelError(
+        f"{type(network).__name__} has no layer with places",
+        expected="a layer with feature maps or tokens that follow the image's rows and columns",
+        todo="name the layers",
+    )
 
-        return hook
 
-    handles = [module.register_forward_hook(look(name)) for name, module in network.named_modules() if name]
-    try:
-        with torch.no_grad():
-            network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+def _may_have_places(seen: Seen) -> bool:
+    several = seen.output.dim() == 3 or (seen.output.dim() == 4 and seen.output[0, 0].numel() > 1)
+    return several and not isinstance(seen.module, _INNER) and _share(seen.grad) > _A_FEW
+
+
+def _share(grad: Tensor | None) -> float:
+    """Which part of an output has a gradient; that of a class token alone is a few hundredths."""
+    return 0.0 if grad is None else float((grad != 0).double().mean())
+
+
+def _without_pools(seen: list[Seen]) -> list[Seen]:
+    """Layers but for pools and what only passes a pool's output on."""
+    pooled = [one.output for one in seen if isinstance(one.module, _POOLS)]
+    return [one for one in seen if not any(_equal(one.output, pool) for pool in pooled)]
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _spread(seen: list[Seen]) -> list[Seen]:
+    """The last layers of each shape, a few of each: the end and the quarters."""
+    shapes: dict[tuple[int, ...], list[Seen]] = {}
+    for one in seen:
+        same = shapes.setdefault(tuple(one.output.shape), [])
+        if same and _equal(same[-1].output, one.output):
+            same.pop()  # a block and its last layer are one: the block
+        same.append(one)
+    picked = []
+    for same in shapes.values():
+        ends = {len(same) * part // 4 - 1 for part in (1, 2, 3, 4)} | {len(same) - 2}
+        picked += [same[place] for place in sorted(ends) if place >= 0]
+    return sorted(picked, key=seen.index)[-_MOST:]
+
+
+def _with_places(network: nn.Module, seen: list[Seen], image: Tensor) -> list[tuple[Seen, Layout]]:
+    """The layers whose places are known and reach the output."""
+    known = layouts(network, {one.name: one.output for one in seen}, image)
+    return [
+        (one, layout) for one in seen if (layout := known[one.name]) is not None and _reaches(one, layout)
+    ]
+
+
+def _reaches(seen: Seen, layout: Layout) -> bool:
+    """Whether places of a layer have a gradient; behind a maximum not all of them do."""
+    assert seen.grad is not None
+    return layout.index.numel() > 1 and bool(
+        (layout.arrange(seen.grad) != 0).any(dim=1).double().mean() > 0.1
+    )
+
+
+def _by_resolution(found: list[tuple[Seen, Layout]]) -> TargetLayers:
+    ended: dict[tuple[int, ...], str] = {}
+    for seen, layout in found:
+        size = tuple(layout.index.shape)
+        ended.pop(size, None)  # shallow to deep by the last call
+        ended[size] = seen.name
     names = tuple(ended.values())
-    if not names:
-        raise ModelError(
-            f"{type(network).__name__} has no layer with places",
-            expected="a module that gives (N, C, h, w)",
-            todo="name the layers",
-        )
-    return TargetLayers(names[-1], names[-4:])
+    if len(names) == 1:  # one resolution: the quarters of the depth
+        depth = len(found)
+        picked = dict.fromkeys(max(0, round(depth * part / 4) - 1) for part in (1, 2, 3, 4))
+        names = tuple(found[place][0].name for place in picked)
+    return TargetLayers(names[-1], tuple(dict.fromkeys(names[-4:])))
+
+
+def _confirmed(network: nn.Module, layers: TargetLayers, image: Tensor) -> bool:
+    """Whether the layers of a family have places that reach the output in this network."""
+    names = {layers.last, *layers.stages}
+    seen = [one for one in survey(network, image) if one.name in names and one.grad is not None]
+    return len({one.name for one, _ in _with_places(network, seen, image)}) == len(names)

@@ -1,0 +1,337 @@
+r"""Where the places of a layer's output are: found by how the output moves when the input moves.
+
+Shapes do not tell it: ``(N, 14, 14, 384)`` may be channels of 14 x 384 places or places of 384 channels, tokens may
+follow some prefix (class, registers), go by windows, or stand for no place at all. So the input is moved a
+little by noise :math:`n`, and by the same noise under a slope that runs down or across the image,
+:math:`r \circ n`. An output that hangs on some pixels alone moves in proportion to where they are:
+
+.. math:: y_i = \frac{\langle \Delta_i(r \circ n), \Delta_i(n) \rangle}{\|\Delta_i(n)\|^2}
+   \approx \frac{\sum_u r(u) \|J_i(u)\|^2}{\sum_u \|J_i(u)\|^2},
+
+the centre of its influence. The one arrangement of the output whose rows and columns follow these centres is its
+layout; where none does, there is none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import log, prod
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Layout", "layouts"]
+
+_DRAWS = 8
+_STEP = 0.05
+_LEAST = 0.75  # correlation of rows and columns with the centres of influence
+_CLEAR = 3.5  # standard deviations of what chance gives, where no windows make several orders alike
+_SURE = 0.9  # from which no more noise is drawn
+_ALIKE = 0.1  # difference of fits that the grids' sides decide
+_PREFIX = 32  # the most tokens that stand for no place
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How an output becomes feature maps ``(N, C, h, w)``.
+
+    Attributes:
+        shape: Of the output for one image, ``(blocks, ...)``: blocks are what the batch was multiplied by.
+        channel: The axis of the channels in ``shape``.
+        index: ``(h, w)`` places among the flattened other axes.
+        fit: Correlation of rows and columns with what they were found by.
+        windows: Whether the places go by windows.
+    """
+
+    shape: Shape
+    channel: int
+    index: Tensor
+    fit: float = 1.0
+    windows: bool = False
+
+    @property
+    def least(self) -> float:
+        """The fit from which it counts: of windows, several orders fit a little."""
+        return _LEAST if self.windows else min(_LEAST, _CLEAR / max(1, self.index.numel()) ** 0.5)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the output is ``(N, C, h, w)`` already."""
+        whole = len(self.shape) == 4 and self.shape[0] == 1 and self.channel == 1
+        return whole and self.index.shape == self.shape[2:] and _rising(self.index)
+
+    def arrange(self, output: Tensor) -> Tensor:
+        """Feature maps ``(N, C, h, w)`` of an output."""
+        if self.plain:
+            return output
+        flat = output.reshape(-1, *self.shape).movedim(1 + self.channel, 1).flatten(2)
+        return flat[:, :, self.index.to(flat.device)]
+
+    def restore(self, maps: Tensor, output: Tensor) -> Tensor:
+        """An output like one image's, with other feature maps ``(M, C, h, w)``; what has no place is kept."""
+        if self.plain:
+            return maps
+        moved = output.reshape(1, *self.shape).movedim(1 + self.channel, 1)
+        flat = moved.flatten(2).repeat(len(maps), 1, 1)
+        flat[:, :, self.index.flatten().to(flat.device)] = maps.flatten(2)
+        back = flat.reshape(len(maps), *moved.shape[1:]).movedim(1, 1 + self.channel)
+        return back.reshape(-1, *output.shape[1:])
+
+    def resized(self, shape: Shape) -> Layout | None:
+        """The same order for another size of the image, where the places are all of two axes."""
+        sides = [side for axis, side in enumerate(self.shape) if axis != self.channel and axis > 0]
+        if len(shape) != 4 or shape[0] != 1 or self.shape[0] != 1 or self.index.numel() != prod(sides):
+            return None
+        grids = [turn(torch.arange(prod(sides)).reshape(sides)) for turn in _TURNS]
+        number = next((n for n, grid in enumerate(grids) if torch.equal(grid, self.index)), None)
+        other = [side for axis, side in enumerate(shape) if axis != self.channel and axis > 0]
+        if number is None or min(*sides, *other) < 2 or shape[self.channel] != self.shape[self.channel]:
+            return None
+        return Layout(shape, self.channel, _TURNS[number](torch.arange(prod(other)).reshape(other)), self.fit)
+
+
+def _rising(index: Tensor) -> bool:
+    flat = index.flatten()
+    return bool(flat[0] == 0 and (flat.diff() == 1).all())
+
+
+def layouts(
+    network: nn.Module, outputs: Mapping[str, Tensor], images: Tensor
+) -> dict[str, Layout | None]:
+    """The layouts of some layers for images of one size; None where no arrangement has the image's places.
+
+    Found once a layer and size, by four passes of one image each (more where they leave doubt).
+
+    Args:
+        network: In evaluation mode.
+        outputs: What the layers gave for the images, by names for ``network.get_submodule``.
+        images: ``(N, C, H, W)``.
+    """
+    known = _known.setdefault(network.get_submodule(""), {})
+    size = (int(images.shape[-2]), int(images.shape[-1]))
+    shapes = {name: _shape(output, len(images)) for name, output in outputs.items()}
+    keys = {name: (name, shape, *images.shape[1:]) for name, shape in shapes.items()}
+    for name, shape in shapes.items():
+        same = known.get(name) if keys[name] not in known and shape is not None else None
+        resized = same.resized(shape) if same is not None and shape is not None else None
+        if resized is not None and _same_ratio(*resized.index.shape, size):
+            known[keys[name]] = resized
+    missing = [name for name, shape in shapes.items() if shape is not None and keys[name] not in known]
+    for name, layout in _found(network, missing, images).items() if missing else ():
+        fits = layout is not None and layout.shape == shapes[name]
+        known[keys[name]] = known[name] = layout if fits else None
+    return {name: known.get(key) for name, key in keys.items()}
+
+
+#: By network: layouts by name (of the latest size), and by name, shape and size.
+_known: WeakKeyDictionary[nn.Module, dict[Any, Layout | None]] = WeakKeyDictionary()
+
+
+def _shape(output: Tensor, count: int) -> Shape | None:
+    """Shape of the output for one image, ``(blocks, ...)``."""
+    if output.dim() < 2 or len(output) % count or not output.is_floating_point():
+        return None
+    return (len(output) // count, *output.shape[1:])
+
+
+def _found(network: nn.Module, names: Sequence[str], images: Tensor) -> dict[str, Layout | None]:
+    """Draw noise until each layout is sure, or the noise is enough."""
+    size = (int(images.shape[-2]), int(images.shape[-1]))
+    source = torch.Generator().manual_seed(0)
+    total: dict[str, _Moves] = {}
+    found: dict[str, Layout | None] = {}
+    for number in range(_DRAWS):
+        open_names = [name for name in names if name not in found or _fit_of(found[name]) < _SURE]
+        for name, moves in _moved(network, open_names, images, source, number > 0).items():
+            total[name] = total[name] + moves if name in total else moves
+            found[name] = _layout(total[name], size)
+        if all(_fit_of(found.get(name)) >= _SURE for name in names):
+            break
+    return found
+
+
+def _fit_of(layout: Layout | None) -> float:
+    return 0.0 if layout is None else layout.fit
+
+
+@dataclass(frozen=True, eq=False)
+class _Moves:
+    """Products of an output's moves, each of the output's shape: along the rows, the columns, and the square."""
+
+    down: Tensor
+    across: Tensor
+    square: Tensor
+
+    def __add__(self, other: _Moves) -> _Moves:
+        return _Moves(self.down + other.down, self.across + other.across, self.square + other.square)
+
+
+def _moved(
+    network: nn.Module, names: Sequence[str], images: Tensor, source: torch.Generator, near: bool
+) -> dict[str, _Moves]:
+    """What the layers' outputs do when the input moves by noise, and by noise under either slope.
+
+    The input is noise itself, or ``near`` an image, where noise may leave a layer dead.
+    """
+    base, noise = (torch.randn(images.shape[1:], generator=source).to(images) for _ in range(2))
+    if near:
+        image = images[0].nan_to_num(0, 0, 0)
+        spread = image.double().std().to(image)
+        base, noise = image + spread * base / 10, noise * torch.where(spread > 0, spread, 1)
+    down = torch.linspace(-1, 1, int(images.shape[-2]))[:, None].to(images)
+    across = torch.linspace(-1, 1, int(images.shape[-1]))[None, :].to(images)
+    moved = [base + _STEP * part * noise for part in (1, down, across)]
+    copies = torch.stack([base, *moved])
+    found = {}
+    for name, output in _outputs(network, names, copies).items():
+        if len(output) % 4 == 0 and output.is_floating_point():
+            still, *others = output.double().cpu().reshape(4, len(output) // 4, *output.shape[1:])
+            plain, by_row, by_column = (other - still for other in others)
+            found[name] = _Moves(plain * by_row, plain * by_column, plain.square())
+    return found
+
+
+def _outputs(network: nn.Module, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:
+    """The layers' outputs for some images, in one pass, or one by one where the network takes no batch."""
+    kept: dict[str, Tensor] = {}
+    here = threading.get_ident()
+
+    def keeper(name: str) -> Callable[..., None]:
+        def keep(module: nn.Module, args: Any, output: Any) -> None:
+            if threading.get_ident() == here and isinstance(output, Tensor):
+                kept[name] = output.detach().clone()
+
+        return keep
+
+    handles = [network.get_submodule(name).register_forward_hook(keeper(name)) for name in names]
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return kept
+
+
+def _layout(moves: _Moves, size: tuple[int, int]) -> Layout | None:
+    """The arrangement that follows the centres of influence best, if one does.
+
+    Of those that follow them nearly alike (a row more or less) it is the one with the image's ratio.
+    """
+    shape = tuple(moves.square.shape)
+    found = []
+    for channel in range(1, len(shape)):
+        centres = _centres(moves, channel)
+        axes = tuple(side for axis, side in enumerate(shape) if axis != channel)
+        for index, windows in _candidates(axes, size):
+            found.append(Layout(shape, channel, index, _fit(index, centres), windows))
+    best = max((one.fit for one in found), default=0.0)
+    likely = [one for one in found if one.fit >= max(one.least, best - _ALIKE)]
+    return min(likely, key=lambda one: (_off_ratio(one.index, size), -one.fit), default=None)
+
+
+def _off_ratio(index: Tensor, size: tuple[int, int]) -> float:
+    return round(abs(log(index.shape[0] * size[1] / (index.shape[1] * size[0]))), 6)
+
+
+def _centres(moves: _Moves, channel: int) -> Tensor:
+    """Centres of influence ``(2, P)`` of all positions, down and across in [-1, 1]; NaN where nothing moves."""
+    total = moves.square.sum(channel).flatten()
+    along = torch.stack([moves.down.sum(channel).flatten(), moves.across.sum(channel).flatten()])
+    return along / torch.where(total > 0, total, torch.nan)
+
+
+def _fit(index: Tensor, centres: Tensor) -> float:
+    """How well rows and columns of places follow the centres: the smaller of the two correlations."""
+    placed = centres[:, index.flatten()].reshape(2, *index.shape)
+    fits = [_correlation(one, axis) for axis, one in enumerate(placed) if index.shape[axis] > 1]
+    return min(fits, default=1.0)  # one place is where the image is
+
+
+def _correlation(centres: Tensor, axis: int) -> float:
+    """Correlation of centres ``(h, w)`` with their row (axis 0) or column."""
+    known = centres.isfinite()
+    if known.double().mean() < 0.5:
+        return 0.0
+    order = torch.arange(centres.shape[axis], dtype=centres.dtype)
+    order = (order[:, None] if axis == 0 else order[None]).expand_as(centres)
+    found = float(torch.corrcoef(torch.stack([centres[known], order[known]]))[0, 1])
+    return found if found == found else 0.0
+
+
+def _candidates(axes: Shape, size: tuple[int, int]) -> Iterator[tuple[Tensor, bool]]:
+    """Indices ``(h, w)`` of possible grids among positions of some axes, and whether they go by windows."""
+    sides = tuple(side for side in axes if side > 1)
+    if not sides and len(axes) == 3:
+        yield torch.zeros(1, 1, dtype=torch.long), False
+    elif len(sides) == 1:
+        yield from ((index, False) for index in _tokens(sides[0], size))
+    elif len(sides) == 2 and axes[0] == 1:
+        grid = torch.arange(prod(sides)).reshape(sides)
+        turned = (turn(grid) for turn in _TURNS)
+        yield from ((index, False) for index in turned if _same_ratio(*index.shape, size))
+    if len(sides) in (2, 3):
+        yield from ((index, True) for index in _windows(sides, size))
+
+
+_TURNS: tuple[Callable[[Tensor], Tensor], ...] = (
+    lambda grid: grid,
+    lambda grid: grid.flip(1),
+    lambda grid: grid.flip(0),
+    lambda grid: grid.flip(0, 1),
+    lambda grid: grid.T,
+    lambda grid: grid.T.flip(1),
+    lambda grid: grid.T.flip(0),
+    lambda grid: grid.T.flip(0, 1),
+)
+
+
+def _tokens(count: int, size: tuple[int, int]) -> Iterator[Tensor]:
+    """Rows one after the other, or columns, behind or before tokens that stand for no place."""
+    for rows, columns in _grids(count, size):
+        spare = count - rows * columns
+        for start in {0, spare}:
+            places = torch.arange(start, start + rows * columns)
+            yield places.reshape(rows, columns)
+            yield places.reshape(columns, rows).T
+
+
+def _grids(count: int, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    for rows in range(1, min(count, size[0]) + 1):
+        guess = rows * size[1] / size[0]
+        for columns in {max(1, int(guess) + more) for more in (-1, 0, 1, 2)}:
+            spare = count - rows * columns
+            if 0 <= spare <= min(_PREFIX, rows * columns) and rows * columns > 1 and _same_ratio(rows, columns, size):
+                yield rows, columns
+
+
+def _same_ratio(rows: int, columns: int, size: tuple[int, int]) -> bool:
+    """Whether one stride, rounded either way at the border, leads from the image's sides to the grid's."""
+    low = max(size[0] / (rows + 1), size[1] / (columns + 1))
+    high = min(size[0] / max(rows - 1, 1e-9), size[1] / max(columns - 1, 1e-9))
+    return low < high
+
+
+def _windows(axes: Shape, size: tuple[int, int]) -> Iterator[Tensor]:
+    """Windows one after the other, each with its own rows, perhaps shifted; or rows taken in turns (grids)."""
+    blocks, inner = axes[0], axes[1:]
+    sides = [(inner[0], inner[1])] if len(inner) == 2 else list(_factors(prod(inner)))
+    for down, across in _factors(blocks):
+        for tall, wide in sides:
+            if not _same_ratio(down * tall, across * wide, size):
+                continue
+            order = torch.arange(prod(axes)).reshape(down, across, tall, wide)
+            block = order.permute(0, 2, 1, 3).reshape(down * tall, across * wide)
+            yield block
+            yield block.roll((tall // 2, wide // 2), (0, 1))  # shifted by half a window
+            yield order.permute(2, 0, 3, 1).reshape(down * tall, across * wide)
+
+
+def _factors(count: int) -> list[tuple[int, int]]:
+    return [(rows, count // rows) for rows in range(1, count + 1) if count % rows == 0]
