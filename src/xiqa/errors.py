@@ -19,6 +19,7 @@ __all__ = [
     "OutputError",
     "SaliencyError",
     "TrainingError",
+    "SaliencyWarning",
     "UnsupportedOperationError",
     "XiqaError",
 ]
@@ -158,6 +159,10 @@ class BundleError(ModelError):
 
 class SaliencyError(XiqaError):
     """A saliency method, target or layer that cannot be used as asked."""
+
+
+class SaliencyWarning(UserWarning):
+    """A map that says nothing, and why."""
 
 
 class UnsupportedOperationError(SaliencyError):

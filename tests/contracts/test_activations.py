@@ -46,6 +46,10 @@ def test_an_output_is_what_it_was_before_a_change_in_place(make_tiny, small_imag
 def test_all_layers_come_from_one_pass(make_tiny, small_images, monkeypatch):
     calls = []
     network = make_tiny()
+    both = TargetLayers("block2", ("block1", "block2"))
+    attribute(
+        network, small_images, "gradcam:layers=multi", layers=both
+    )  # where the layers' places are is known
     forward = network.forward
     monkeypatch.setattr(network, "forward", lambda images: calls.append(len(images)) or forward(images))
     names = ["gradcam", "normgrad_conv1x1:layers=multi", "fem", "gradient", "guidedbackprop", "guidedgradcam"]

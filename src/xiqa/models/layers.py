@@ -1,7 +1,7 @@
 """Which layers to explain: the last one that has places, and one a stage.
 
 For the families that NormGrad for image quality was published with, the names are those of its authors; for
-other networks of timm and torchvision they follow the stages, as long as their patches reach the output there; for
+other networks of timm and torchvision they follow the stages, as long as patches reach the output there; for
 any other module one pass shows where the resolution changes and where the last patches count.
 """
 
@@ -52,21 +52,22 @@ def target_layers(network: nn.Module, images: Tensor | None = None) -> TargetLay
     >>> target_layers(timm.create_model("resnet18")).stages
     ('layer2.0', 'layer3.0', 'layer4.0', 'layer4.1')
     """
-    certain = _first(network, _resnet, _evidence, _stage, _efficientnet)
+    root = network.get_submodule("")  # of an adapter, the network behind it
+    certain = _first(root, _resnet, _evidence, _stage, _efficientnet)
     if certain is not None:
         return certain
-    likely = _first(network, _transformer, _features, _timm)
+    likely = _first(root, _transformer, _features, _timm)
     if images is None and likely is not None:
         return likely
-    if network not in _traced:
+    if root not in _traced:
         if images is None:
             raise ModelError(
-                f"the layers of {type(network).__name__} are not known",
+                f"the layers of {type(root).__name__} are not known",
                 todo="name them, or give an image to find them with",
             )
         fits = likely is not None and _confirmed(network, likely, images[:1])
-        _traced[network] = likely if likely is not None and fits else _trace(network, images[:1])
-    return _traced[network]
+        _traced[root] = likely if likely is not None and fits else _trace(network, images[:1])
+    return _traced[root]
 
 
 def _first(network: nn.Module, *families: Callable[[nn.Module], TargetLayers | None]) -> TargetLayers | None:

@@ -1,6 +1,6 @@
 r"""Where the places of a layer's output are: found by how the output moves when the input moves.
 
-Shapes do not tell it: ``(N, 14, 14, 384)`` may be channels of 14 x 384 places or places of 384 channels, tokens may
+Shapes do not tell it: ``(N, 14, 14, 384)`` may be 14 x 384 places of 14 channels or 14 x 14 of 384, tokens may
 follow some prefix (class, registers), go by windows, or stand for no place at all. So the input is moved a
 little by noise :math:`n`, and by the same noise under a slope that runs down or across the image,
 :math:`r \circ n`. An output that hangs on some pixels alone moves in proportion to where they are:
@@ -8,8 +8,8 @@ little by noise :math:`n`, and by the same noise under a slope that runs down or
 .. math:: y_i = \frac{\langle \Delta_i(r \circ n), \Delta_i(n) \rangle}{\|\Delta_i(n)\|^2}
    \approx \frac{\sum_u r(u) \|J_i(u)\|^2}{\sum_u \|J_i(u)\|^2},
 
-the centre of its influence. The one arrangement of the output whose rows and columns follow these centres is its
-layout; where none does, there is none.
+the centre of its influence. The arrangement of the output whose rows and columns follow these centres is
+its layout; where none does, there is none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import log, prod
+from math import isnan, log, prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -101,9 +101,7 @@ def _rising(index: Tensor) -> bool:
     return bool(flat[0] == 0 and (flat.diff() == 1).all())
 
 
-def layouts(
-    network: nn.Module, outputs: Mapping[str, Tensor], images: Tensor
-) -> dict[str, Layout | None]:
+def layouts(network: nn.Module, outputs: Mapping[str, Tensor], images: Tensor) -> dict[str, Layout | None]:
     """The layouts of some layers for images of one size; None where no arrangement has the image's places.
 
     Found once a layer and size, by four passes of one image each (more where they leave doubt).
@@ -120,7 +118,7 @@ def layouts(
     for name, shape in shapes.items():
         same = known.get(name) if keys[name] not in known and shape is not None else None
         resized = same.resized(shape) if same is not None and shape is not None else None
-        if resized is not None and _same_ratio(*resized.index.shape, size):
+        if resized is not None and _same_ratio(resized.index.shape[0], resized.index.shape[1], size):
             known[keys[name]] = resized
     missing = [name for name, shape in shapes.items() if shape is not None and keys[name] not in known]
     for name, layout in _found(network, missing, images).items() if missing else ():
@@ -162,7 +160,7 @@ def _fit_of(layout: Layout | None) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Moves:
-    """Products of an output's moves, each of the output's shape: along the rows, the columns, and the square."""
+    """Products of an output's moves, of its shape: along the rows, along the columns, and the square."""
 
     down: Tensor
     across: Tensor
@@ -241,7 +239,7 @@ def _off_ratio(index: Tensor, size: tuple[int, int]) -> float:
 
 
 def _centres(moves: _Moves, channel: int) -> Tensor:
-    """Centres of influence ``(2, P)`` of all positions, down and across in [-1, 1]; NaN where nothing moves."""
+    """Centres of influence ``(2, P)`` of all positions, in [-1, 1]; NaN where nothing moves."""
     total = moves.square.sum(channel).flatten()
     along = torch.stack([moves.down.sum(channel).flatten(), moves.across.sum(channel).flatten()])
     return along / torch.where(total > 0, total, torch.nan)
@@ -262,7 +260,7 @@ def _correlation(centres: Tensor, axis: int) -> float:
     order = torch.arange(centres.shape[axis], dtype=centres.dtype)
     order = (order[:, None] if axis == 0 else order[None]).expand_as(centres)
     found = float(torch.corrcoef(torch.stack([centres[known], order[known]]))[0, 1])
-    return found if found == found else 0.0
+    return 0.0 if isnan(found) else found
 
 
 def _candidates(axes: Shape, size: tuple[int, int]) -> Iterator[tuple[Tensor, bool]]:
@@ -275,7 +273,7 @@ def _candidates(axes: Shape, size: tuple[int, int]) -> Iterator[tuple[Tensor, bo
     elif len(sides) == 2 and axes[0] == 1:
         grid = torch.arange(prod(sides)).reshape(sides)
         turned = (turn(grid) for turn in _TURNS)
-        yield from ((index, False) for index in turned if _same_ratio(*index.shape, size))
+        yield from ((index, False) for index in turned if _same_ratio(index.shape[0], index.shape[1], size))
     if len(sides) in (2, 3):
         yield from ((index, True) for index in _windows(sides, size))
 
@@ -307,7 +305,11 @@ def _grids(count: int, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
         guess = rows * size[1] / size[0]
         for columns in {max(1, int(guess) + more) for more in (-1, 0, 1, 2)}:
             spare = count - rows * columns
-            if 0 <= spare <= min(_PREFIX, rows * columns) and rows * columns > 1 and _same_ratio(rows, columns, size):
+            if (
+                0 <= spare <= min(_PREFIX, rows * columns)
+                and rows * columns > 1
+                and _same_ratio(rows, columns, size)
+            ):
                 yield rows, columns
 
 
@@ -319,7 +321,7 @@ def _same_ratio(rows: int, columns: int, size: tuple[int, int]) -> bool:
 
 
 def _windows(axes: Shape, size: tuple[int, int]) -> Iterator[Tensor]:
-    """Windows one after the other, each with its own rows, perhaps shifted; or rows taken in turns (grids)."""
+    """Windows one after the other, perhaps shifted, each with its own rows; or rows taken in turns."""
     blocks, inner = axes[0], axes[1:]
     sides = [(inner[0], inner[1])] if len(inner) == 2 else list(_factors(prod(inner)))
     for down, across in _factors(blocks):

@@ -1,8 +1,8 @@
 """The layers through which everything passes, found in the graph of one pass.
 
-A layer is on the *trunk* when every path from the image to the output runs through its output: not one of several
-parallel branches, and no inside of a residual block. The graph tells it: of all paths, as many run through
-the layer as there are.
+A layer is on the *trunk* when every path from the image to the network's output runs through it: no one of
+several parallel branches, no inside of a residual block. The graph tells it: as many paths run through it as
+there are.
 """
 
 from __future__ import annotations

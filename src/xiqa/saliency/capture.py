@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.tokens import feature_map
+from xiqa.saliency.outputs import checked_logits, taking
+from xiqa.saliency.tokens import layouts_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,8 +57,13 @@ class Rule:
         """What to call on the images, while the context lasts; modules are hooked on ``network``."""
         return nullcontext(network)
 
-    def backward(self, logits: Tensor, network: nn.Module, images: Tensor) -> AbstractContextManager[None]:
-        """Change the graph behind the logits for the one backward pass made while the context lasts."""
+    def backward(
+        self, logits: Tensor, network: nn.Module, images: Tensor
+    ) -> AbstractContextManager[Callable[[Tensor], Tensor] | None]:
+        """Change the graph behind the logits for the one backward pass made while the context lasts.
+
+        What it gives instead, if anything, makes the image's gradient from that of the logits.
+        """
         return nullcontext()
 
 
@@ -185,7 +191,8 @@ class ForwardPass:
                 undo.callback(_layer(network, name).register_forward_hook(self._keeper(name)).remove)
             self._run = undo.enter_context(rule.forward(network))
             self._leaf = self.images.clone().requires_grad_() if image_grad else self.images
-            self._logits = self._run(self._leaf)
+            with taking(network, self.images):
+                self._logits = self._run(self._leaf)
         self._check([*layers, *(watch.layers if watch else ())])
         self.logits = self._logits.detach()
 
@@ -215,11 +222,7 @@ class ForwardPass:
             raise SaliencyError(
                 f"the forward pass does not call {', '.join(missing)}", todo="choose a layer that it calls"
             )
-        if not isinstance(self._logits, Tensor) or self._logits.dim() != 2:
-            got = (
-                tuple(self._logits.shape) if isinstance(self._logits, Tensor) else type(self._logits).__name__
-            )
-            raise SaliencyError("not a classifier's output", expected="logits (N, K)", got=str(got))
+        checked_logits(self._logits, len(self.images))
 
     def backward(
         self,
@@ -254,11 +257,10 @@ class ForwardPass:
                 grads = self._gradients(target, wanted, names, rule, keep_graph)
         context = Context(self.network, self.images, self.logits, target, rule, self._run)
         records = {}
-        for name, output in self._outputs.items():
-            raw = grads[names.index(name)] if name in names else None
-            grad = torch.empty(0) if raw is None else feature_map(raw, self.images, name, self.network)
-            spatial = feature_map(output.detach(), self.images, name, self.network)
-            records[name] = LayerRecord(spatial, grad, name, context)
+        for name, layout in layouts_of(self._outputs, self.images, self.network).items():
+            grad = layout.arrange(grads[names.index(name)]) if name in names else torch.empty(0)
+            spatial = layout.arrange(self._outputs[name].detach())
+            records[name] = LayerRecord(precise(spatial), precise(grad), name, context)
         image = grads[-1] if image_grad else torch.empty(0)
         return records, ImageRecord(self.images, image, context)
 
@@ -276,14 +278,24 @@ class ForwardPass:
                 expected="a differentiable path from the layers to the logits",
                 todo="choose an earlier layer, or a method that needs no gradient",
             )
-        with rule.backward(self._logits, self.network, self.images):
-            grads = torch.autograd.grad(scores.sum(), wanted, retain_graph=keep_graph, allow_unused=True)
+        with rule.backward(self._logits, self.network, self.images) as instead:
+            if instead is not None:
+                with taking(self.network, self.images):
+                    (seed,) = torch.autograd.grad(scores.sum(), [self._logits], retain_graph=keep_graph)
+                    return [instead(seed)]
+            with taking(self.network, self.images):
+                grads = torch.autograd.grad(scores.sum(), wanted, retain_graph=keep_graph, allow_unused=True)
         for name, grad in zip([*names, "the image"], grads, strict=False):
             if grad is None:
                 raise SaliencyError(
                     f"the logits do not depend on {name}", todo="choose a layer on the way to the logits"
                 )
         return grads
+
+
+def precise(tensor: Tensor) -> Tensor:
+    """The tensor in float32 where it has half precision, in which squares overflow and vanish."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def usable(tensor: Tensor) -> Tensor:

@@ -78,7 +78,9 @@ def attribute(
             methods that need no layer.
         images: ``(N, C, H, W)``, as the network takes them.
         methods: Methods, or their texts.
-        target: ``"predicted"``, one class for the batch, or ``(N,)`` classes.
+        target: ``"predicted"``, one class for the batch, or ``(N,)`` classes. Of a network whose output is
+            something else, a function of that output that gives one score an image ``(N,)``, such as
+            ``lambda output: output["logits"][:, 3]``; it counts as the logit of class 1 of a one-logit head.
         layers: What ``layers="last"`` and ``"multi"`` mean; by default `target_layers` of the network.
         multilabel: Whether the classes do not exclude one another, for scores that are probabilities.
         watch: Layers of which features are kept besides; with it, the logits are there in any case.
@@ -139,6 +141,7 @@ def explain(
                     params=params,
                     input_size=size,
                     frame=frames[place] if frames else None,
+                    steps=session.steps(one, place),
                 )
                 for place, values in enumerate(session.read(one))
             ]

@@ -96,26 +96,31 @@ class TorchProbe:
         """Logits of all images; see `Probe`."""
         import torch  # noqa: PLC0415 - other probes need no torch
 
+        from xiqa.saliency.capture import precise  # noqa: PLC0415
+        from xiqa.saliency.outputs import taking  # noqa: PLC0415
+
         training = [module for module in self.model.modules() if module.training]
         try:
             for module in training:
                 module.training = False
-            with torch.inference_mode():
+            with torch.inference_mode(), taking(self.model, images):
                 parts = [self._pass(chunk) for chunk in images.split(self.step(images))]
         finally:
             for module in training:
                 module.training = True
-        return (torch.cat(parts) if len(parts) > 1 else parts[0]).clone()
+        return precise((torch.cat(parts) if len(parts) > 1 else parts[0]).clone())
 
     def _pass(self, images: Tensor) -> Tensor:
         """Logits of a batch, laid out as its network takes it."""
+        from xiqa.saliency.outputs import checked_logits  # noqa: PLC0415 - other probes need no torch
+
         arranged = self.arranged(images)
         if arranged is images:
-            return cast("Tensor", self.model(images))
+            return cast("Tensor", checked_logits(self.model(images), len(images)))
         try:
-            return cast("Tensor", self.model(arranged))
+            return cast("Tensor", checked_logits(self.model(arranged), len(images)))
         except RuntimeError:  # it views maps as vectors, for one; what else is wrong the second pass tells
-            logits: Tensor = self.model(images)
+            logits: Tensor = checked_logits(self.model(images), len(images))
             _as_given.add(self.model)
             return logits
 

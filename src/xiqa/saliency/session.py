@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xiqa.errors import SaliencyError
+from xiqa.errors import SaliencyError, SaliencyWarning
 from xiqa.models.layers import TargetLayers, target_layers
+from xiqa.saliency.arrays import Array
 from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule, Watch, usable
 from xiqa.saliency.combine import combine_layers
+from xiqa.saliency.outputs import adapted, checked_images, checked_logits, taking
 from xiqa.saliency.probe import Probe, ProbeRecord, TorchProbe
 from xiqa.saliency.registry import LAYER_PARAMS, Bound, Kind, Needs, bind
 from xiqa.saliency.targets import FromLogits, Target, resolve_target
@@ -45,7 +48,8 @@ class Inner:
             images: The images, or altered copies of them.
             network: Another network of the same layers, to ask instead.
         """
-        session = Session(network or self.network, images, self.target, self.layers, self.multilabel)
+        asked = self.network if network is None else network  # a module may be false: some have a length
+        session = Session(asked, images, self.target, self.layers, self.multilabel)
         session.capture([self.bound])
         return session.read(self.bound)
 
@@ -83,19 +87,17 @@ class Session:
         layers: TargetLayers | None,
         multilabel: bool,
     ) -> None:
-        if images.dim() != 4 or not len(images):
-            raise SaliencyError(
-                "not a batch of images", expected="(N, C, H, W), N > 0", got=str(tuple(images.shape))
-            )
+        checked_images(images)
+        self.network, images, target = adapted(network, images, target)
         # An image that is not finite gets a map of NaN; a black one runs instead, to spoil no neighbour.
-        self._broken = ~images.detach().sum(dim=(1, 2, 3)).isfinite()
+        self._broken = ~images.detach().sum(dim=(1, 2, 3), dtype=torch.float64).isfinite()
         self.images = usable(images)
         if self._broken.any():
             self.images = self.images.masked_fill(self._broken[:, None, None, None], 0)
-        self.network = network
         self.target = usable(target) if isinstance(target, Tensor) else target
         self.multilabel, self._named_layers = multilabel, layers
         self._records: dict[_Group, _Records] = {}
+        self._silent: dict[_Group, dict[str, Tensor]] = {}
         self._classes: Tensor | None = None
         self.logits: Tensor | None = None
         self.features: dict[str, Tensor] = {}
@@ -160,7 +162,7 @@ class Session:
         if isinstance(self.network, nn.Module):
             self._seen(ForwardPass(self.network, self.images, grad=False, watch=watch))
         else:
-            self.logits = self.network(self.images)
+            self.logits = self._probe()(self.images)
 
     def _seen(self, passed: ForwardPass) -> None:
         """Keep what the network says of the images as they are; what is explained may follow from it."""
@@ -191,12 +193,22 @@ class Session:
                 image_grad=any(Needs.IMAGE_GRAD in one.info.needs for one in members),
                 keep_graph=number < len(groups),
             )
+            self._silent[group] = _silent(layers, image)
             context = Context(self.module, self.images, passed.logits, classes, group.rule)
             self._records[group] = _Records(layers, image, context)
 
     def _layers_with(self, methods: Sequence[Bound], needs: Needs) -> list[str]:
         found = [name for one in methods if one.info.needs & needs for name in self.layer_names(one)]
         return list(dict.fromkeys(found))
+
+    def steps(self, one: Bound, place: int) -> tuple[str, ...]:
+        """What is to be known of one image's map: that the gradient it rests on is zero everywhere."""
+        names = self.layer_names(one) if Needs.GRAD in one.info.needs else ()
+        names += ("the image",) if Needs.IMAGE_GRAD in one.info.needs else ()
+        silent = self._silent.get(self._group(one), {})
+        return tuple(
+            f"zero gradient at {name}" for name in names if name in silent and bool(silent[name][place])
+        )
 
     def classes(self, one: Bound) -> Tensor:
         """The class of each sample that a method explains."""
@@ -213,7 +225,7 @@ class Session:
         return self._classes
 
     def _probe(self) -> Probe:
-        return TorchProbe(self.network) if isinstance(self.network, nn.Module) else self.network
+        return TorchProbe(self.network) if isinstance(self.network, nn.Module) else _Checked(self.network)
 
     # --- maps
 
@@ -287,6 +299,34 @@ class Session:
         inner = Inner(one.inner, self.classes(one), self.network, self._named_layers, self.multilabel)
         maps: Tensor = one.info.function(inner, self.images, **one.own)
         return maps
+
+
+def _silent(layers: dict[str, LayerRecord], image: ImageRecord) -> dict[str, Tensor]:
+    """Where a gradient is zero everywhere, ``(N,)`` each: nothing is explained by it, which is told."""
+    grads = {name: record.grad for name, record in layers.items()} | {"the image": image.grad}
+    found = {name: ~grad.flatten(1).any(dim=1) for name, grad in grads.items() if grad.dim() > 1}
+    found = {name: zero for name, zero in found.items() if zero.any()}
+    for name, zero in found.items():
+        warnings.warn(
+            f"the gradient at {name} is exactly zero everywhere for {int(zero.sum())} of {len(zero)} images: "
+            "their score does not depend on it there, and a map made of it is empty; choose an earlier layer",
+            SaliencyWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A probe whose failures and outputs are told as a network's are."""
+
+    probe: Probe
+
+    def __call__(self, images: Array) -> Array:
+        """Logits; see `Probe`."""
+        with taking(self.probe, images):
+            logits = self.probe(images)
+        return checked_logits(logits, len(images))
 
 
 def _parts(one: Bound) -> list[Bound]:

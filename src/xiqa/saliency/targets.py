@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,8 +25,9 @@ class FromLogits:
     choose: Callable[[Tensor], Tensor]
 
 
-#: ``"predicted"``, one class for the batch, one a sample, or what follows from the logits.
-Target = Literal["predicted"] | int | Tensor | FromLogits
+#: ``"predicted"``, one class for the batch, one a sample, what follows from the logits, or of any
+#: other output a function that gives one score an image.
+Target = Literal["predicted"] | int | Tensor | FromLogits | Callable[[Any], Tensor]
 
 
 def predicted(logits: Tensor) -> Tensor:
@@ -68,6 +69,8 @@ def resolve_target(target: Target, logits: Tensor) -> Tensor:
         return predicted(logits)
     if isinstance(target, FromLogits):
         target = target.choose(logits)
+    if target is None or callable(target):
+        raise SaliencyError("no class", expected="'predicted', a class or classes", got=repr(target))
     given = torch.as_tensor(target, device=logits.device)
     if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         raise SaliencyError("targets are class indices", expected="integers", got=str(given.dtype))

@@ -9,6 +9,7 @@ import torch
 from xiqa.errors import UnsupportedOperationError
 from xiqa.saliency.relevance.affine import Affine, Convolution, Dense, Diagonal
 from xiqa.saliency.relevance.tape import Node, Ref, Tape
+from xiqa.saliency.relevance.units import with_units
 
 __all__ = ["canonise"]
 
@@ -18,12 +19,14 @@ def canonise(tape: Tape) -> Tape:
 
     With :math:`s = \gamma / \sqrt{\sigma^2 + \epsilon}`, a batch norm after :math:`W x + b` is the one layer
     :math:`(s W) x + s (b - \mu) + \beta`; its value is already on the tape, so nothing is computed again.
+    Activations that are spelled out become one node each (`with_units`).
     Elsewhere (before an activation that a convolution follows, as in DenseNet) it is a `Diagonal`.
 
     Raises:
         UnsupportedOperationError: A batch norm that normalises over the batch.
     """
-    nodes = list(tape.nodes)
+    nodes = with_units(tape)
+    tape = Tape(nodes[:], tape.logits, tape.layers)
     readers = tape.consumers()
     for node in tape.nodes:
         if node.name in _BATCH_NORMS:

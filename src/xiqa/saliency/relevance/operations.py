@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 __all__ = [
+    "ACTIVATIONS",
     "BILINEAR",
     "CREATING",
     "DIFFERENTIABLE",
+    "ELEMENTWISE",
     "GATES",
     "LINEAR",
+    "NONLINEAR",
     "NORMS",
     "PIECEWISE_LINEAR",
     "POOLS",
@@ -16,6 +19,7 @@ __all__ = [
     "SMOOTH",
     "SMOOTH_MAXIMA",
     "SOFTMAXES",
+    "SURELY_NO_RECTIFIER",
 ]
 
 
@@ -60,13 +64,33 @@ SMOOTH = _names("""
     silu gelu sigmoid tanh hardswish elu softplus mish exp expm1 log log1p sqrt rsqrt reciprocal pow erf
     """)
 
-# Activations that let positive values through: guided backpropagation and DeconvNet rectify here.
-RECTIFIERS = _names(
-    "relu hardtanh leaky_relu _prelu_kernel clamp_min threshold silu gelu hardswish elu softplus mish"
+# Activations that let positive values through whatever their parameters: guided backpropagation and DeconvNet
+# rectify here, and where `units.kind_of` finds that something else does the same.
+RECTIFIERS = _names("relu leaky_relu _prelu_kernel silu gelu hardswish elu softplus mish")
+
+# Activations that are spelled out, each as one node of a tape; see `units`.
+ACTIVATIONS = _names("rectifier gate activation")
+
+# Functions of one number each that may rectify, of one operand that depends on the input.
+NONLINEAR = (
+    PIECEWISE_LINEAR | SMOOTH | _names("maximum minimum fmax fmin where masked_fill celu")
+) - RECTIFIERS
+
+# Whatever gives each number of its result from the same places of its operands.
+ELEMENTWISE = (
+    NONLINEAR
+    | RECTIFIERS
+    | _names(
+        """
+        add sub rsub neg mul div addcmul addcdiv lerp clone alias _to_copy gt ge lt le eq ne logical_and
+        logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_not sign sgn heaviside erfc square
+        index_put log_sigmoid_forward exp2
+        """
+    )
 )
 
 # What makes weights out of its input: a product with one of them weighs the other operand.
-GATES = _names("sigmoid hardsigmoid tanh _softmax _safe_softmax exp rsqrt reciprocal")
+GATES = _names("gate sigmoid hardsigmoid tanh _softmax _safe_softmax exp rsqrt reciprocal")
 
 # The largest or smallest of some values.
 POOLS = _names("""
@@ -79,6 +103,16 @@ SMOOTH_MAXIMA = _names("logsumexp")
 # Centring and scaling by statistics of the input, and the same in the exponent.
 NORMS = _names("native_layer_norm native_group_norm instance_norm _fused_rms_norm")
 SOFTMAXES = _names("_softmax _safe_softmax _log_softmax")
+
+# What is no rectifier and no part of one; products and bounded functions are looked at closer.
+SURELY_NO_RECTIFIER = (
+    REARRANGING
+    - _names("where masked_fill index_put slice_scatter select_scatter fill zero tril triu as_strided")
+    | _names("add sub neg mean sum avg_pool1d avg_pool2d _adaptive_avg_pool2d mkldnn_convolution")
+    | _names("mm bmm addmm baddbmm convolution max_pool2d_with_indices native_batch_norm cudnn_batch_norm")
+    | _names("native_layer_norm native_group_norm _softmax _safe_softmax _log_softmax")
+    | _names("sigmoid tanh hardsigmoid accumulate_grad reshape_alias")
+)
 
 # Everything whose gradient a rectifying rule leaves as it is, gradients' own names included.
 DIFFERENTIABLE = (

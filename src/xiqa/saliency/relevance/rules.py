@@ -9,6 +9,7 @@ from torch import Tensor
 
 from xiqa.errors import UnsupportedOperationError
 from xiqa.saliency.relevance.operations import (
+    ACTIVATIONS,
     BILINEAR,
     LINEAR,
     NORMS,
@@ -24,7 +25,7 @@ from xiqa.saliency.relevance.step import Message, Step, divide
 __all__ = ["Rules", "unsupported"]
 
 # Where relevance of a result is relevance of its one operand, whatever their values.
-_ELEMENTWISE = PIECEWISE_LINEAR | SMOOTH | {"add", "sub", "rsub", "mul", "div", "neg"}
+_ELEMENTWISE = PIECEWISE_LINEAR | SMOOTH | ACTIVATIONS | {"add", "sub", "rsub", "mul", "div", "neg"}
 
 
 def unsupported(step: Step, why: str = "") -> UnsupportedOperationError:
@@ -68,7 +69,7 @@ class Rules(ABC):
 
     def _nonlinear(self, step: Step, message: Message) -> list[Message | None]:
         name, operands = step.name, len(step.node.inputs)
-        if name in PIECEWISE_LINEAR | SMOOTH and operands == 1:
+        if name in PIECEWISE_LINEAR | SMOOTH | ACTIVATIONS and operands == 1:
             return [self.activation(step, message)]
         multiplier = self.collapse(step, message)
         found: list[Tensor | None]

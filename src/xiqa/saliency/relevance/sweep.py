@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from xiqa.errors import SaliencyError, UnsupportedOperationError
 from xiqa.saliency.relevance.canonise import canonise
+from xiqa.saliency.relevance.operations import ACTIVATIONS
 from xiqa.saliency.relevance.rules import Rules
 from xiqa.saliency.relevance.step import Ledger, Message, Step
 from xiqa.saliency.relevance.tape import Ref, Tape, record
@@ -78,10 +80,22 @@ def propagate(
         return sweep(tape, start, rules, roots, tape.layers[layer] if layer else IMAGES, ledger)
 
 
+class WayBack(Protocol):
+    """What a sweep needs: `Rules`, or what else goes back through one operation after the other."""
+
+    def __call__(self, step: Step, messages: list[Message | None]) -> list[Message | None]:
+        """The messages to an operation's operands, from those to its results."""
+        ...
+
+    def finish(self, value: Tensor, root: Tensor | None, message: Message) -> Tensor:
+        """The explanation, from the message to a value."""
+        ...
+
+
 def sweep(
     tape: Tape,
     start: Start,
-    rules: Rules,
+    rules: WayBack,
     roots: Tape | None = None,
     goal: Ref = IMAGES,
     ledger: Ledger | None = None,
@@ -133,14 +147,19 @@ def record_reference(network: nn.Module, reference: Tensor, tape: Tape) -> Tape:
             masks or positions (comparisons of pixels decide them): differences then have no meaning.
     """
     roots = record(network, reference)
-    if [node.call for node in roots.nodes] != [node.call for node in tape.nodes]:
+    same = len(roots.nodes) == len(tape.nodes) and all(
+        root.call == node.call or node.name in ACTIVATIONS
+        for root, node in zip(roots.nodes, tape.nodes, strict=True)
+    )
+    if not same:
         raise UnsupportedOperationError(
             "the network runs other operations on the reference than on the images",
             expected="no branch that depends on pixel values",
         )
     for node, root in zip(tape.nodes, roots.nodes, strict=True):
-        constants = zip(tree_leaves(node.args), tree_leaves(root.args), strict=True)
-        if node.affine is None and not all(_same(a, b) for a, b in constants):
+        constants = zip(tree_leaves(node.args), tree_leaves(root.args), strict=False)
+        told = node.affine is not None or node.name in ACTIVATIONS | {"inside"}
+        if not told and not all(_same(a, b) for a, b in constants):
             raise UnsupportedOperationError(
                 f"the operation {node.name!r} in {node.module} takes other constants for the reference",
                 expected="no mask or position that depends on pixel values",

@@ -56,6 +56,8 @@ class Node:
         module: Name and type of the module that called it.
         affine: The weighted layer it stands for, after `canonise`.
         indices: The positions that a pooling chose.
+        whole: Its arguments once more where it reads masks of the input, a `Ref` for each of these too.
+        shape: Of the first thing it wrote.
     """
 
     index: int
@@ -68,6 +70,8 @@ class Node:
     module: str
     affine: Affine | None = None
     indices: Tensor | None = None
+    whole: tuple[Any, Any] | None = None
+    shape: tuple[int, ...] | None = None
 
     @property
     def output(self) -> Tensor:
@@ -116,6 +120,7 @@ class Recorder(TorchDispatchMode):
         self._names = {id(module): (name, module) for name, module in network.named_modules()}
         self._known: dict[int, _Known] = {}
         self._fresh: list[_Known] = []
+        self._masks: dict[int, tuple[Tensor, Ref]] = {}
         self._overwritten: set[int] = set()
         self._add("input", None, (), {}, [], [images])
 
@@ -147,7 +152,8 @@ class Recorder(TorchDispatchMode):
             return place
 
         seen_args, seen_kwargs = tree_map(refer, args), tree_map(refer, kwargs)
-        if not inputs or func.overloadpacket.__name__ in CREATING:
+        whole = self._whole(args, kwargs)
+        if not (inputs or whole) or func.overloadpacket.__name__ in CREATING:
             return func(*args, **kwargs)
         written = _written(func, args, kwargs)
         for tensor in written:
@@ -160,9 +166,27 @@ class Recorder(TorchDispatchMode):
                 f"the operation {func} in {self._module()} writes in place and has no out-of-place form"
             )
         self._overwritten.update(tensor.untyped_storage()._cdata for tensor in written)
+        for tensor in written:
+            self._masks.pop(id(tensor), None)
         name = func.overloadpacket.__name__.removesuffix("_" if written else "")
-        self._add(name, call, seen_args, seen_kwargs, inputs, outputs)
+        self._add(name, call, seen_args, seen_kwargs, inputs, outputs, whole)
         return result
+
+    def _whole(self, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """The arguments with references for masks as well; None where there is no mask among them."""
+        found = False
+
+        def refer(value: Any) -> Any:
+            nonlocal found
+            mask = self._masks.get(id(value)) if isinstance(value, Tensor) else None
+            if mask is not None:
+                found = True
+                return mask[1]
+            place = self.place(value) if isinstance(value, Tensor) else None
+            return value if place is None else place
+
+        both = (tree_map(refer, args), tree_map(refer, kwargs))
+        return both if found else None
 
     def _add(
         self,
@@ -172,13 +196,34 @@ class Recorder(TorchDispatchMode):
         kwargs: dict[str, Any],
         inputs: list[Ref],
         outputs: list[Any],
+        whole: tuple[Any, Any] | None = None,
     ) -> None:
         index = len(self.tape.nodes)
-        kept = [o if isinstance(o, Tensor) and o.is_floating_point() else None for o in outputs]
+        constant = whole is not None and not inputs  # made of masks alone: it has no slope
+        kept = [
+            o if isinstance(o, Tensor) and o.is_floating_point() and not constant else None for o in outputs
+        ]
         chosen = next((o for o in outputs if isinstance(o, Tensor) and o.dtype == torch.int64), None)
+        first = outputs[0] if outputs and isinstance(outputs[0], Tensor) else None
+        shape = None if first is None else tuple(first.shape)
         self.tape.nodes.append(
-            Node(index, name, call, args, kwargs, tuple(inputs), kept, self._module(), indices=chosen)
+            Node(
+                index,
+                name,
+                call,
+                args,
+                kwargs,
+                tuple(inputs),
+                kept,
+                self._module(),
+                None,
+                chosen,
+                whole,
+                shape,
+            )
         )
+        if first is not None and (constant or not first.is_floating_point()):
+            self._masks[id(first)] = (first, Ref(index))
         for i, output in enumerate(kept):
             if output is not None:
                 self._known[id(output)] = _Known(output, Ref(index, i))
