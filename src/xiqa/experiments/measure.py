@@ -87,7 +87,8 @@ class Evaluator:
         self._measures = [(measure, get_metric(measure.metric)) for measure in self.experiment.measures]
         card = self.model.card
         names = (card.layers.last, *card.layers.multi)
-        quick = folded(self.model.network, names, card.preprocessing.shape) or self.model.network
+        copy = folded(self.model.network, names, card.preprocessing.shape)
+        quick = self.model.network if copy is None else copy
         self.probe = TorchProbe(quick)
         exact = any(info.kind == "randomisation" for _, info in self._measures)
         exact = exact or not all(bind(text).foldable for text in self.methods)

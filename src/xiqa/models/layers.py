@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import ModelError
-from xiqa.models.places import Layout, layouts
+from xiqa.models.places import Layout, itself, layouts
 from xiqa.models.trunk import Seen, survey
 
 __all__ = ["TargetLayers", "target_layers"]
@@ -52,7 +52,7 @@ def target_layers(network: nn.Module, images: Tensor | None = None) -> TargetLay
     >>> target_layers(timm.create_model("resnet18")).stages
     ('layer2.0', 'layer3.0', 'layer4.0', 'layer4.1')
     """
-    root = network.get_submodule("")  # of an adapter, the network behind it
+    root = itself(network)
     certain = _first(root, _resnet, _evidence, _stage, _efficientnet)
     if certain is not None:
         return certain

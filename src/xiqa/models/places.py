@@ -1,8 +1,8 @@
 r"""Where the places of a layer's output are: found by how the output moves when the input moves.
 
-Shapes do not tell it: ``(N, 14, 14, 384)`` may be 14 x 384 places of 14 channels or 14 x 14 of 384, tokens may
-follow some prefix (class, registers), go by windows, or stand for no place at all. So the input is moved a
-little by noise :math:`n`, and by the same noise under a slope that runs down or across the image,
+Shapes do not tell it: ``(N, 14, 14, 384)`` may be 14 x 384 places of 14 channels or 14 x 14 of 384, tokens
+may follow some prefix (class, registers), go by windows, or stand for no place at all. So the input is moved
+a little by noise :math:`n`, and by the same noise under a slope that runs down or across the image,
 :math:`r \circ n`. An output that hangs on some pixels alone moves in proportion to where they are:
 
 .. math:: y_i = \frac{\langle \Delta_i(r \circ n), \Delta_i(n) \rangle}{\|\Delta_i(n)\|^2}
@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Layout", "layouts"]
+__all__ = ["Layout", "itself", "layouts"]
 
 _DRAWS = 8
 _STEP = 0.05
@@ -111,7 +111,9 @@ def layouts(network: nn.Module, outputs: Mapping[str, Tensor], images: Tensor) -
         outputs: What the layers gave for the images, by names for ``network.get_submodule``.
         images: ``(N, C, H, W)``.
     """
-    known = _known.setdefault(network.get_submodule(""), {})
+    if not outputs:
+        return {}
+    known = _known.setdefault(itself(network), {})
     size = (int(images.shape[-2]), int(images.shape[-1]))
     shapes = {name: _shape(output, len(images)) for name, output in outputs.items()}
     keys = {name: (name, shape, *images.shape[1:]) for name, shape in shapes.items()}
@@ -125,6 +127,11 @@ def layouts(network: nn.Module, outputs: Mapping[str, Tensor], images: Tensor) -
         fits = layout is not None and layout.shape == shapes[name]
         known[keys[name]] = known[name] = layout if fits else None
     return {name: known.get(key) for name, key in keys.items()}
+
+
+def itself(network: nn.Module) -> nn.Module:
+    """The network, or the one that an adapter stands for: what results are kept for."""
+    return next(iter(network.modules()))
 
 
 #: By network: layouts by name (of the latest size), and by name, shape and size.

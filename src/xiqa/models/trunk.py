@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.utils._pytree import tree_leaves
 
 __all__ = ["Seen", "survey"]
@@ -62,7 +63,11 @@ def survey(network: nn.Module, image: Tensor) -> list[Seen]:
 
         return keep
 
-    modules = [(name, module) for name, module in network.named_modules() if name]
+    modules = [
+        (name, module)
+        for name, module in network.named_modules()
+        if name and not isinstance(module, ScriptModule)  # a compiled module takes no hook
+    ]
     handles = [module.register_forward_hook(keeper(name)) for name, module in modules]
     leaf = image.detach().clone().requires_grad_()
     try:

@@ -317,12 +317,15 @@ def _tensor(name: str, module: nn.Module, output: Any) -> Tensor:
 
 def _layer(network: nn.Module, name: str) -> nn.Module:
     try:
-        return network.get_submodule(name)
-    except AttributeError:
+        found = network.get_submodule(name)
+        if isinstance(found, torch.jit.ScriptModule):
+            raise RuntimeError("a compiled module takes no hook")
+        return found
+    except (AttributeError, RuntimeError):  # compiled modules do not give their layers
         names = [known for known, _ in network.named_modules() if known]
         raise SaliencyError(
             f"the network has no layer {name!r}",
-            expected="a name of `named_modules`",
+            expected="a name of `named_modules`, of a module that is not compiled",
             todo=f"the last ones are {', '.join(names[-4:])}",
         ) from None
 

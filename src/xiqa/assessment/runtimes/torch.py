@@ -139,7 +139,7 @@ class TorchRuntime:
                 card = self.card
                 names = dict.fromkeys((card.layers.last, *card.layers.multi, *card.guard_layers))
                 copy = folded(self.model.network, tuple(names), card.preprocessing.shape)
-                self._quick, self._folded = copy or self.model.network, True
+                self._quick, self._folded = self.model.network if copy is None else copy, True
         return self._quick
 
     def _target(self, target: int | str | None) -> Target:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from xiqa.saliency.cams.pooledhead import PooledHead, behind
+from xiqa.saliency.cams.pooledhead import PooledHead, behind, behind_layout
 from xiqa.saliency.perturbation.copies import score_logits
 from xiqa.saliency.registry import Needs, probe_method
 
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["ablation_weights", "ablationcam", "logits_without_channels"]
 
 
-def logits_without_channels(rest: Tail | PooledHead, features: Tensor) -> Tensor:
+def logits_without_channels(rest: Tail | PooledHead, features: Tensor, axis: int | None = None) -> Tensor:
     """Logits ``(C, K)`` with one channel at a time set to 0; of tokens, the channel of all tokens.
 
     Args:
         rest: What is behind the layer.
         features: The layer's output for one image, as the network passes it on.
+        axis: That of the channels; by default the first behind the batch of maps, the last of tokens.
     """
     if isinstance(rest, PooledHead):
         return rest.without_channels(features)
-    axis = 1 if features.dim() == 4 else -1
+    if axis is None:
+        axis = 1 if features.dim() == 4 else -1
     parts = []
     for channels in torch.arange(features.shape[axis], device=features.device).split(rest.chunk):
         copies = features.movedim(axis, 1).repeat(len(channels), *[1] * (features.dim() - 1))
@@ -76,8 +78,10 @@ def ablationcam(sample: ProbeRecord, *, output: str = "logit", closed_form: bool
     """
     assert sample.layer is not None
     rest = behind(sample.layer, closed_form=closed_form)
+    closed = isinstance(rest, PooledHead)
     features = sample.layer.output if isinstance(rest, PooledHead) else rest.features
+    axis = None if closed else behind_layout(sample.layer, features).channel
     whole = score_logits(sample, sample.layer.pass_.logits, output)[0]
-    without = score_logits(sample, logits_without_channels(rest, features), output)
+    without = score_logits(sample, logits_without_channels(rest, features, axis), output)
     weights = ablation_weights(whole, without)
     return torch.einsum("k,khw->hw", weights, sample.layer.output[0]).relu()

@@ -15,15 +15,19 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from xiqa.errors import SaliencyError
+from xiqa.saliency.capture import precise
 from xiqa.saliency.perturbation.copies import generator
 from xiqa.saliency.tail import Tail
+from xiqa.saliency.tokens import layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xiqa.models.places import Layout
     from xiqa.saliency.capture import LayerRecord
 
-__all__ = ["PooledHead", "behind", "pooled_head"]
+__all__ = ["PooledHead", "behind", "behind_layout", "pooled_head"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,10 +37,12 @@ class PooledHead:
     Attributes:
         weight: ``(K, C)``.
         bias: ``(K,)``.
+        tolerance: Relative rounding of the network's own logits.
     """
 
     weight: Tensor
     bias: Tensor
+    tolerance: float = 1e-4
 
     def __call__(self, means: Tensor) -> Tensor:
         """Logits ``(M, K)`` of features whose means over positions are ``(M, C)``."""
@@ -99,18 +105,41 @@ def behind(layer: LayerRecord, *, closed_form: bool = True) -> PooledHead | Tail
     return head
 
 
+def behind_layout(layer: LayerRecord, features: Tensor) -> Layout:
+    """Where the places and channels of a layer's output are, as its tail takes it.
+
+    Args:
+        layer: The layer in a pass of one image.
+        features: Its output as the network passes it on.
+
+    Raises:
+        SaliencyError: The layer cuts the image into windows, so that its output is no batch.
+    """
+    context = layer.pass_
+    layout = layout_of(features, context.images, layer.name, context.network)
+    if layout.shape[0] > 1:
+        raise SaliencyError(
+            f"layer {layer.name!r} cannot be masked",
+            expected="one output an image",
+            got=f"{layout.shape[0]} windows an image",
+            todo="choose a layer outside the windows",
+        )
+    return layout
+
+
 #: Layers that were found to have a closed form behind them.
 _pooled: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
 
 
 def _agree(head: PooledHead, features: Tensor, logits: Tensor) -> bool:
     """Whether the formula holds, measured against what the features add: a large bias must hide nothing."""
-    error = (head(features.mean(dim=(2, 3))) - logits).abs().max()
-    return bool(error <= 1e-4 * (logits - head.bias).abs().max())
+    error = (head(precise(features).mean(dim=(2, 3))) - logits).abs().max()
+    return bool(error <= head.tolerance * (logits - head.bias).abs().max())
 
 
 def _candidates(network: nn.Module, channels: int, classes: int) -> Iterator[PooledHead]:
     for module in network.modules():
         if isinstance(module, nn.Linear) and (module.in_features, module.out_features) == (channels, classes):
-            bias = module.weight.new_zeros(classes) if module.bias is None else module.bias
-            yield PooledHead(module.weight.detach(), bias.detach())
+            weight = precise(module.weight.detach())
+            bias = weight.new_zeros(classes) if module.bias is None else precise(module.bias.detach())
+            yield PooledHead(weight, bias, max(1e-4, 8 * torch.finfo(module.weight.dtype).eps))

@@ -114,14 +114,18 @@ def reciprocam(
     """
     assert sample.layer is not None
     rest = sample.rest or _behind(sample.layer, closed_form)
-    # a transformer's tail takes tokens, where the layer's output is told as a grid
-    features = sample.layer.output if sample.rest else getattr(rest, "features", sample.layer.output)
-    grid = (int(sample.layer.output.shape[2]), int(sample.layer.output.shape[3]))
+    features = sample.layer.output
+    grid = (int(features.shape[2]), int(features.shape[3]))
     logits = logits_of_places(rest, features, grid, kernel)
     return score_logits(sample, logits, output).reshape(grid)
 
 
-def _behind(layer: Any, closed_form: bool) -> Tail | PooledHead:
-    from xiqa.saliency.cams.pooledhead import behind  # noqa: PLC0415 - an exported graph needs no torch
+def _behind(layer: Any, closed_form: bool) -> PooledHead | Callable[[Array], Array]:
+    """What lies behind a layer, as a function of feature maps, which it lays out for the network."""
+    from xiqa.saliency.cams import pooledhead  # noqa: PLC0415 - an exported graph needs no torch
 
-    return behind(layer, closed_form=closed_form)
+    rest = pooledhead.behind(layer, closed_form=closed_form)
+    if isinstance(rest, pooledhead.PooledHead):
+        return rest
+    layout = pooledhead.behind_layout(layer, rest.features)
+    return lambda maps: rest(layout.restore(maps.to(rest.features), rest.features))

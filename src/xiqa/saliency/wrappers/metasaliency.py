@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.jit import ScriptModule
 
 from xiqa.errors import SaliencyError
 from xiqa.saliency.probe import class_score
@@ -40,8 +41,12 @@ def metasaliency(inner: Inner, images: Tensor, *, rate: float = 1e-4, adverse: b
         ``(N, h, w)``, like M's. Source: rebuffi2020there, section 5.
     """
     network = inner.network
-    if not isinstance(network, nn.Module):
-        raise SaliencyError("meta-saliency changes weights", expected="a torch network")
+    if not isinstance(network, nn.Module) or any(isinstance(one, ScriptModule) for one in network.modules()):
+        raise SaliencyError(
+            "meta-saliency changes weights",
+            expected="a torch network that is not compiled",
+            got=type(network).__name__,
+        )
     maps = []
     for place in range(len(images)):
         part = slice(place, place + 1)
