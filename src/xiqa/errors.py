@@ -12,14 +12,15 @@ __all__ = [
     "DicomResultError",
     "GeometryError",
     "ImageReadError",
+    "ImagesNotTakenError",
     "MetricError",
     "MissingDependencyError",
     "ModelError",
     "NetworkError",
     "OutputError",
     "SaliencyError",
-    "TrainingError",
     "SaliencyWarning",
+    "TrainingError",
     "UnsupportedOperationError",
     "XiqaError",
 ]
@@ -159,6 +160,10 @@ class BundleError(ModelError):
 
 class SaliencyError(XiqaError):
     """A saliency method, target or layer that cannot be used as asked."""
+
+
+class ImagesNotTakenError(SaliencyError, RuntimeError):
+    """A network or probe that fails on the images that it is given; its own error is the cause."""
 
 
 class SaliencyWarning(UserWarning):

@@ -11,17 +11,38 @@ from xiqa.saliency.engine import attribute
 from xiqa.saliency.tokens import feature_map
 
 
-@pytest.mark.parametrize("prefix", [0, 1, 5])
+class Patches(nn.Module):
+    """Patches of 16 pixels as tokens behind some that stand for no place."""
+
+    def __init__(self, prefix):
+        super().__init__()
+        self.prefix = prefix
+        self.conv = nn.Conv2d(3, 6, 16, 16)
+        self.tokens = nn.Identity()
+
+    def forward(self, images):
+        tokens = self.conv(images).flatten(2).transpose(1, 2)
+        return self.tokens(torch.cat([tokens.new_ones(len(tokens), self.prefix, 6), tokens], dim=1))
+
+
+@pytest.mark.parametrize("prefix", [0, 1, 2, 5, 9])
 def test_tokens_lie_where_their_patches_lie(prefix):
-    grid = torch.arange(12.0).reshape(1, 1, 3, 4)
-    tokens = torch.cat([torch.full((1, prefix, 1), -1.0), grid.flatten(2).transpose(1, 2)], dim=1)
-    assert torch.equal(feature_map(tokens, torch.zeros(1, 3, 48, 64), "blocks", nn.Identity()), grid)
+    torch.manual_seed(0)
+    network = Patches(prefix).eval()
+    images = torch.randn(2, 3, 48, 64)
+    with torch.no_grad():
+        found = feature_map(network(images), images, "tokens", network)
+        torch.testing.assert_close(found, network.conv(images))
 
 
 def test_what_has_no_grid_is_told():
-    for shape in [(1, 8), (1, 7, 6), (1, 2, 3, 4, 5)]:
-        with pytest.raises(SaliencyError, match="'head' has no places"):
-            feature_map(torch.zeros(shape), torch.zeros(1, 3, 64, 64), "head", nn.Identity())
+    torch.manual_seed(0)
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 64))
+    network = nn.Sequential(dense, nn.Unflatten(1, (4, 4, 4)), nn.Flatten(2))
+    images = torch.randn(1, 3, 64, 64)
+    for name, last in [("0", 1), ("1", 2), ("2", 3)]:
+        with pytest.raises(SaliencyError, match=f"'{name}' has no places"):
+            feature_map(network[:last](images), images, name, network)
 
 
 def test_a_vision_transformer_is_explained_on_its_patches():

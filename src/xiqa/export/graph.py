@@ -90,6 +90,10 @@ def explained(model: LoadedModel, method: Bound, *others: Bound) -> Callable[[Te
     view = copy.deepcopy(model.view).requires_grad_(False) if model.view is not None else None
     readers = [_reader(model, network, one) for one in every]
     watch = Watch(guard.layers, pooled) if guard else None
+    example = torch.rand(
+        1, *card.preprocessing.shape
+    )  # where the layers' places are is found before a graph is
+    ForwardPass(network, example, list(kept), grad=False).backward(torch.zeros(1).long(), layers=[])
 
     def run(images: Tensor) -> tuple[Tensor, ...]:
         passed = ForwardPass(network, images, list(kept), grad=grads, watch=watch)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isnan, log, prod
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,11 +28,18 @@ from torch import Tensor, nn
 __all__ = ["Layout", "itself", "layouts"]
 
 _DRAWS = 8
-_STEP = 0.05
+_STEPS = {
+    torch.float64: 1e-5,
+    torch.float32: 1e-3,
+}  # small: what amplifies its input is straight nearby alone
+_HALF_STEP = 0.1
 _LEAST = 0.75  # correlation of rows and columns with the centres of influence
 _CLEAR = 3.5  # standard deviations of what chance gives, where no windows make several orders alike
 _SURE = 0.9  # from which no more noise is drawn
+_FEW = 36  # places among which chance makes an order too
+_FOLLOWS = 0.05  # how far their centres go from side to side, where 1 is all the way
 _ALIKE = 0.1  # difference of fits that the grids' sides decide
+_OFF = 0.35  # logarithm of the ratio of a grid's sides to the image's, which patches keep up to rounding
 _PREFIX = 32  # the most tokens that stand for no place
 
 Shape = tuple[int, ...]
@@ -60,7 +68,7 @@ class Layout:
         """The fit from which it counts: of windows, several orders fit a little."""
         return _LEAST if self.windows else min(_LEAST, _CLEAR / max(1, self.index.numel()) ** 0.5)
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether the output is ``(N, C, h, w)`` already."""
         whole = len(self.shape) == 4 and self.shape[0] == 1 and self.channel == 1
@@ -114,6 +122,8 @@ def layouts(network: nn.Module, outputs: Mapping[str, Tensor], images: Tensor) -
     if not outputs:
         return {}
     known = _known.setdefault(itself(network), {})
+    if any(_is_symbolic(output) for output in outputs.values()):  # a graph is made: the order found before
+        return {name: known.get(name) for name in outputs}
     size = (int(images.shape[-2]), int(images.shape[-1]))
     shapes = {name: _shape(output, len(images)) for name, output in outputs.items()}
     keys = {name: (name, shape, *images.shape[1:]) for name, shape in shapes.items()}
@@ -124,8 +134,9 @@ def layouts(network: nn.Module, outputs: Mapping[str, Tensor], images: Tensor) -
             known[keys[name]] = resized
     missing = [name for name, shape in shapes.items() if shape is not None and keys[name] not in known]
     for name, layout in _found(network, missing, images).items() if missing else ():
-        fits = layout is not None and layout.shape == shapes[name]
-        known[keys[name]] = known[name] = layout if fits else None
+        sure = layout is not None and layout.shape == shapes[name]
+        by_kind = None if sure else _by_kind(network.get_submodule(name), shapes[name], size)
+        known[keys[name]] = known[name] = layout if sure else by_kind
     return {name: known.get(key) for name, key in keys.items()}
 
 
@@ -136,6 +147,10 @@ def itself(network: nn.Module) -> nn.Module:
 
 #: By network: layouts by name (of the latest size), and by name, shape and size.
 _known: WeakKeyDictionary[nn.Module, dict[Any, Layout | None]] = WeakKeyDictionary()
+
+
+def _is_symbolic(output: Tensor) -> bool:
+    return any(not isinstance(side, int) for side in output.shape)
 
 
 def _shape(output: Tensor, count: int) -> Shape | None:
@@ -159,6 +174,24 @@ def _found(network: nn.Module, names: Sequence[str], images: Tensor) -> dict[str
         if all(_fit_of(found.get(name)) >= _SURE for name in names):
             break
     return found
+
+
+def _by_kind(module: nn.Module, shape: Shape | None, size: tuple[int, int]) -> Layout | None:
+    """The order that two-dimensional convolutions and norms work in, where the centres tell nothing.
+
+    Behind many layers a few places see all of a small image alike. It must be the only order of the image's
+    ratio.
+    """
+    if shape is None or len(shape) != 4 or shape[0] != 1:
+        return None
+    if not any(isinstance(one, _PLANE) for one in module.modules()) or _same_ratio(shape[1], shape[2], size):
+        return None
+    if not _same_ratio(shape[2], shape[3], size):
+        return None
+    return Layout(shape, 1, torch.arange(shape[2] * shape[3]).reshape(shape[2:]), 0.0)
+
+
+_PLANE = (nn.Conv2d, nn.BatchNorm2d, nn.ConvTranspose2d)
 
 
 def _fit_of(layout: Layout | None) -> float:
@@ -191,7 +224,7 @@ def _moved(
         base, noise = image + spread * base / 10, noise * torch.where(spread > 0, spread, 1)
     down = torch.linspace(-1, 1, int(images.shape[-2]))[:, None].to(images)
     across = torch.linspace(-1, 1, int(images.shape[-1]))[None, :].to(images)
-    moved = [base + _STEP * part * noise for part in (1, down, across)]
+    moved = [base + _step(network) * part * noise for part in (1, down, across)]
     copies = torch.stack([base, *moved])
     found = {}
     for name, output in _outputs(network, names, copies).items():
@@ -200,6 +233,12 @@ def _moved(
             plain, by_row, by_column = (other - still for other in others)
             found[name] = _Moves(plain * by_row, plain * by_column, plain.square())
     return found
+
+
+def _step(network: nn.Module) -> float:
+    """How far the input moves: little, but well above the rounding of the network's numbers."""
+    kinds = [one.dtype for one in itself(network).parameters() if one.is_floating_point()]
+    return max((_STEPS.get(kind, _HALF_STEP) for kind in kinds), default=_STEPS[torch.float32])
 
 
 def _outputs(network: nn.Module, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:
@@ -249,7 +288,9 @@ def _centres(moves: _Moves, channel: int) -> Tensor:
     """Centres of influence ``(2, P)`` of all positions, in [-1, 1]; NaN where nothing moves."""
     total = moves.square.sum(channel).flatten()
     along = torch.stack([moves.down.sum(channel).flatten(), moves.across.sum(channel).flatten()])
-    return along / torch.where(total > 0, total, torch.nan)
+    return (along / torch.where(total > 0, total, torch.nan)).clamp(
+        -1, 1
+    )  # where noise hardly moves it, far off
 
 
 def _fit(index: Tensor, centres: Tensor) -> float:
@@ -266,8 +307,13 @@ def _correlation(centres: Tensor, axis: int) -> float:
         return 0.0
     order = torch.arange(centres.shape[axis], dtype=centres.dtype)
     order = (order[:, None] if axis == 0 else order[None]).expand_as(centres)
-    found = float(torch.corrcoef(torch.stack([centres[known], order[known]]))[0, 1])
-    return 0.0 if isnan(found) else found
+    pair = torch.stack([centres[known], order[known]])
+    found, moved = float(torch.corrcoef(pair)[0, 1]), torch.cov(pair)
+    # of few places chance makes an order too, but not one that follows the image from side to side
+    follows = float(moved[0, 1] / moved[1, 1]) * centres.shape[axis] / 2
+    if isnan(found) or (centres.numel() < _FEW and follows < _FOLLOWS):
+        return 0.0
+    return found
 
 
 def _candidates(axes: Shape, size: tuple[int, int]) -> Iterator[tuple[Tensor, bool]]:
@@ -312,11 +358,8 @@ def _grids(count: int, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
         guess = rows * size[1] / size[0]
         for columns in {max(1, int(guess) + more) for more in (-1, 0, 1, 2)}:
             spare = count - rows * columns
-            if (
-                0 <= spare <= min(_PREFIX, rows * columns)
-                and rows * columns > 1
-                and _same_ratio(rows, columns, size)
-            ):
+            whole = rows * columns >= 4 and abs(log(rows * size[1] / (columns * size[0]))) < _OFF
+            if whole and 0 <= spare <= min(_PREFIX, rows * columns - 1) and _same_ratio(rows, columns, size):
                 yield rows, columns
 
 

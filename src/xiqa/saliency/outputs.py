@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xiqa.errors import SaliencyError, XiqaError
+from xiqa.errors import ImagesNotTakenError, SaliencyError, XiqaError
 
 __all__ = ["Adapter", "adapted", "checked_images", "checked_logits", "taking"]
 
@@ -64,7 +64,7 @@ def taking(network: object, images: Any) -> Iterator[None]:
     """What a network cannot take becomes one typed error, whatever the network raises.
 
     Raises:
-        SaliencyError: The network failed, with its own error as the cause.
+        ImagesNotTakenError: The network failed, with its own error as the cause.
     """
     try:
         yield
@@ -72,7 +72,7 @@ def taking(network: object, images: Any) -> Iterator[None]:
         raise
     except Exception as error:
         shape, dtype = tuple(images.shape), str(images.dtype).removeprefix("torch.")
-        raise SaliencyError(
+        raise ImagesNotTakenError(
             f"{type(network).__name__} does not take the images",
             expected=_expected(network),
             got=f"{dtype} {shape}: {type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}",

@@ -151,8 +151,16 @@ def test_deeplift_is_complete(name, rule):
     torch.testing.assert_close(found.flatten(1).sum(1), change, rtol=1e-8, atol=1e-12)
 
 
-def test_masks_of_pixels_are_constants_to_lrp_and_refused_by_deeplift():
+def test_a_mask_of_a_value_itself_is_a_part_of_its_activation():
     network, images = build(lambda x: torch.where(x > 0.3, 2 * x, x - 0.1)), noise(1, 3, 6, 6, seed=3)
+    reference = noise(1, 3, 6, 6, seed=4)
+    found = propagate(network, images, 1, DeepLift(), reference=reference)
+    torch.testing.assert_close(found.sum(), (network(images) - network(reference))[0, 1])
+
+
+def test_masks_of_pixels_are_constants_to_lrp_and_refused_by_deeplift():
+    network = build(lambda x: torch.where(x > x.mean(dim=1, keepdim=True), 2 * x, x - 0.1))
+    images = noise(1, 3, 6, 6, seed=3)
     ledger = Ledger()
     propagate(network, images, 1, ZERO, ledger=ledger)
     assert ledger.gap < 1e-9
