@@ -1,4 +1,4 @@
-"""A map of wrong size or in the wrong place: layouts are read off what moves, or refused by the layer's name."""
+"""A map of wrong size or in the wrong place: layouts are read off what moves, or refused by name."""
 
 import gc
 import weakref
@@ -41,9 +41,9 @@ def moved_place(network, layer, images, row, column):
     )
     change = (after - before).square().sum(dim=(0, 1))
     place = int(change.argmax())
-    return (place // change.shape[1] + 0.5) / change.shape[0], (
-        place % change.shape[1] + 0.5
-    ) / change.shape[1]
+    return (place // change.shape[1] + 0.5) / change.shape[0], (place % change.shape[1] + 0.5) / change.shape[
+        1
+    ]
 
 
 LAYERS = [
@@ -224,9 +224,7 @@ def test_the_last_layer_is_one_from_which_patches_reach_the_output(name):
     assert (maps != 0).double().mean() > 0.9
 
 
-@pytest.mark.parametrize(
-    ("pool", "last"), [("token", "blocks.1.norm1"), ("avg", "blocks.1.norm1")]
-)
+@pytest.mark.parametrize(("pool", "last"), [("token", "blocks.1.norm1"), ("avg", "blocks.1.norm1")])
 def test_a_head_on_the_class_token_is_read_before_it(pool, last):
     network = build("vit_tiny_patch16_224", img_size=(48, 80), depth=2, global_pool=pool)
     assert target_layers(network, noise(1, 48, 80)).last == last

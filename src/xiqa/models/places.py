@@ -227,7 +227,7 @@ def _moved(
     moved = [base + _step(network) * part * noise for part in (1, down, across)]
     copies = torch.stack([base, *moved])
     found = {}
-    for name, output in _outputs(network, names, copies).items():
+    for name, output in _one_by_one(network, names, copies, len(images)).items():
         if len(output) % 4 == 0 and output.is_floating_point():
             still, *others = output.double().cpu().reshape(4, len(output) // 4, *output.shape[1:])
             plain, by_row, by_column = (other - still for other in others)
@@ -239,6 +239,17 @@ def _step(network: nn.Module) -> float:
     """How far the input moves: little, but well above the rounding of the network's numbers."""
     kinds = [one.dtype for one in itself(network).parameters() if one.is_floating_point()]
     return max((_STEPS.get(kind, _HALF_STEP) for kind in kinds), default=_STEPS[torch.float32])
+
+
+def _one_by_one(network: nn.Module, names: Sequence[str], copies: Tensor, count: int) -> dict[str, Tensor]:
+    """The layers' outputs for some copies at once; for each alone where the network knows its batch."""
+    try:
+        return _outputs(network, names, copies)
+    except Exception:  # whatever a network raises that knows its batch
+        each = [_outputs(network, names, copy.expand(count, *copy.shape)) for copy in copies]
+        return {
+            name: torch.cat([kept[name][: len(kept[name]) // count] for kept in each]) for name in each[0]
+        }
 
 
 def _outputs(network: nn.Module, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:

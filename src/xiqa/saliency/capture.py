@@ -222,7 +222,7 @@ class ForwardPass:
             raise SaliencyError(
                 f"the forward pass does not call {', '.join(missing)}", todo="choose a layer that it calls"
             )
-        checked_logits(self._logits, len(self.images))
+        checked_logits(self._logits, self.images.shape[0])
 
     def backward(
         self,

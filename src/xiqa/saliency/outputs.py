@@ -43,10 +43,10 @@ def checked_logits(output: Any, count: int) -> Any:
     Raises:
         SaliencyError: Anything else.
     """
-    if isinstance(output, (Tensor, np.ndarray)) and output.ndim == 2 and len(output) == count:
+    if isinstance(output, (Tensor, np.ndarray)) and output.ndim == 2 and output.shape[0] == count:
         return output
     raise SaliencyError(
-        "not a classifier's output", expected=f"logits ({count}, K)", got=_told(output), todo=_TODO
+        "not a classifier's output", expected=f"logits (N, K), N = {count}", got=_told(output), todo=_TODO
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from xiqa.errors import SaliencyError
 from xiqa.models.places import Layout, layouts
+from xiqa.saliency.outputs import taking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,9 @@ def layouts_of(outputs: Mapping[str, Tensor], images: Tensor, network: nn.Module
         SaliencyError: An output has no places, or none that could be found.
     """
     found = {}
-    for name, layout in layouts(network, outputs, images).items():
+    with taking(network, images):
+        known = layouts(network, outputs, images)
+    for name, layout in known.items():
         if layout is None:
             raise SaliencyError(
                 f"layer {name!r} has no places to explain",

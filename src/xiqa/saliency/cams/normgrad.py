@@ -126,9 +126,11 @@ def _size(values: Tensor, order: float) -> Tensor:
     channels_last = values.is_contiguous(memory_format=torch.channels_last)
     if order == 2.0 and type(values) is Tensor and not channels_last:
         # ten times as fast where channels lie apart; a traced value keeps the one operation that export knows
-        return values.square().sum(dim=1).sqrt()
-    size: Tensor = torch.linalg.vector_norm(values, ord=order, dim=1)
-    return size
+        size = values.square().sum(dim=1).sqrt()
+        lost = not 1e-15 < float(size.amax()) < 1e15 if size.dtype == torch.float32 else False
+        return size if not lost else torch.linalg.vector_norm(values.double(), dim=1).to(values)
+    found: Tensor = torch.linalg.vector_norm(values, ord=order, dim=1)
+    return found
 
 
 def _patch_size(values: Tensor, order: float) -> Tensor:

@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from xiqa.errors import SaliencyError, UnsupportedOperationError
+from xiqa.saliency.outputs import checked_logits
 from xiqa.saliency.relevance.operations import CREATING
 from xiqa.saliency.state import evaluating
 
@@ -320,6 +321,8 @@ def _run(network: nn.Module, images: Tensor, layers: tuple[str, ...]) -> Tape:
             undo.callback(_watch(network, name, recorder).remove)
         with evaluating(network), torch.no_grad(), _primitive_attention(), recorder:
             logits = network(images)
+    if not isinstance(logits, Tensor):
+        checked_logits(logits, len(images))
     place = recorder.place(logits) if isinstance(logits, Tensor) else None
     if place is None:
         raise SaliencyError(
