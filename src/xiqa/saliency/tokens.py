@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xiqa.errors import SaliencyError
-from xiqa.models.places import Layout, layouts
+from xiqa.models.layers.places import Layout, layouts
 from xiqa.saliency.outputs import taking
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["feature_map", "layout_of", "layouts_of"]
 
 
 def layouts_of(outputs: Mapping[str, Tensor], images: Tensor, network: nn.Module) -> dict[str, Layout]:
-    """Where the places of some layers' outputs are; see `xiqa.models.places`.
+    """Where the places of some layers' outputs are; see `xiqa.models.layers.places`.
 
     Args:
         outputs: What the layers gave for the images, by name.

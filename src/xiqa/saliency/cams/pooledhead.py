@@ -24,7 +24,7 @@ from xiqa.saliency.tokens import layout_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xiqa.models.places import Layout
+    from xiqa.models.layers.places import Layout
     from xiqa.saliency.capture import LayerRecord
 
 __all__ = ["PooledHead", "behind", "behind_layout", "pooled_head"]

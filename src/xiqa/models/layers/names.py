@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import ModelError
-from xiqa.models.places import Layout, itself, layouts
-from xiqa.models.trunk import Seen, survey
+from xiqa.models.layers.places import Layout, itself, layouts
+from xiqa.models.layers.trunk import Seen, survey
 
 __all__ = ["TargetLayers", "target_layers"]
 
@@ -169,8 +169,8 @@ _MOST = 24  # layers whose places are looked for
 def _trace(network: nn.Module, images: Tensor) -> TargetLayers:
     """The last layer from which patches still reach the output, and the last at each resolution before it.
 
-    Layers on the trunk come first (`xiqa.models.trunk`): one branch of several is not what the network sees.
-    Where branches never meet, as in CrossViT, the last ones in any of them count.
+    Layers on the trunk (`xiqa.models.layers.trunk`) come first: one branch of several is not what the network
+    sees. Where branches never meet, as in CrossViT, the last ones in any of them count.
     """
     noise = torch.randn(images[:1].shape, generator=torch.Generator().manual_seed(0)).to(images)
     seen = _without_pools([one for one in survey(network, noise) if _may_have_places(one)])

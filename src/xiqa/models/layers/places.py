@@ -15,7 +15,7 @@ its layout; where none does, there is none.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isnan, log, prod
@@ -24,6 +24,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+
+from xiqa.models.layers.orders import TURNS, Shape, candidates, same_ratio
 
 __all__ = ["Layout", "itself", "layouts"]
 
@@ -39,10 +41,6 @@ _SURE = 0.9  # from which no more noise is drawn
 _FEW = 36  # places among which chance makes an order too
 _FOLLOWS = 0.05  # how far their centres go from side to side, where 1 is all the way
 _ALIKE = 0.1  # difference of fits that the grids' sides decide
-_OFF = 0.35  # logarithm of the ratio of a grid's sides to the image's, which patches keep up to rounding
-_PREFIX = 32  # the most tokens that stand for no place
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +94,12 @@ class Layout:
         sides = [side for axis, side in enumerate(self.shape) if axis != self.channel and axis > 0]
         if len(shape) != 4 or shape[0] != 1 or self.shape[0] != 1 or self.index.numel() != prod(sides):
             return None
-        grids = [turn(torch.arange(prod(sides)).reshape(sides)) for turn in _TURNS]
+        grids = [turn(torch.arange(prod(sides)).reshape(sides)) for turn in TURNS]
         number = next((n for n, grid in enumerate(grids) if torch.equal(grid, self.index)), None)
         other = [side for axis, side in enumerate(shape) if axis != self.channel and axis > 0]
         if number is None or min(*sides, *other) < 2 or shape[self.channel] != self.shape[self.channel]:
             return None
-        return Layout(shape, self.channel, _TURNS[number](torch.arange(prod(other)).reshape(other)), self.fit)
+        return Layout(shape, self.channel, TURNS[number](torch.arange(prod(other)).reshape(other)), self.fit)
 
 
 def _rising(index: Tensor) -> bool:
@@ -130,7 +128,7 @@ def layouts(network: nn.Module, outputs: Mapping[str, Tensor], images: Tensor) -
     for name, shape in shapes.items():
         same = known.get(name) if keys[name] not in known and shape is not None else None
         resized = same.resized(shape) if same is not None and shape is not None else None
-        if resized is not None and _same_ratio(resized.index.shape[0], resized.index.shape[1], size):
+        if resized is not None and same_ratio(resized.index.shape[0], resized.index.shape[1], size):
             known[keys[name]] = resized
     missing = [name for name, shape in shapes.items() if shape is not None and keys[name] not in known]
     for name, layout in _found(network, missing, images).items() if missing else ():
@@ -184,9 +182,9 @@ def _by_kind(module: nn.Module, shape: Shape | None, size: tuple[int, int]) -> L
     """
     if shape is None or len(shape) != 4 or shape[0] != 1:
         return None
-    if not any(isinstance(one, _PLANE) for one in module.modules()) or _same_ratio(shape[1], shape[2], size):
+    if not any(isinstance(one, _PLANE) for one in module.modules()) or same_ratio(shape[1], shape[2], size):
         return None
-    if not _same_ratio(shape[2], shape[3], size):
+    if not same_ratio(shape[2], shape[3], size):
         return None
     return Layout(shape, 1, torch.arange(shape[2] * shape[3]).reshape(shape[2:]), 0.0)
 
@@ -284,7 +282,7 @@ def _layout(moves: _Moves, size: tuple[int, int]) -> Layout | None:
     for channel in range(1, len(shape)):
         centres = _centres(moves, channel)
         axes = tuple(side for axis, side in enumerate(shape) if axis != channel)
-        for index, windows in _candidates(axes, size):
+        for index, windows in candidates(axes, size):
             found.append(Layout(shape, channel, index, _fit(index, centres), windows))
     best = max((one.fit for one in found), default=0.0)
     likely = [one for one in found if one.fit >= max(one.least, best - _ALIKE)]
@@ -325,76 +323,3 @@ def _correlation(centres: Tensor, axis: int) -> float:
     if isnan(found) or (centres.numel() < _FEW and follows < _FOLLOWS):
         return 0.0
     return found
-
-
-def _candidates(axes: Shape, size: tuple[int, int]) -> Iterator[tuple[Tensor, bool]]:
-    """Indices ``(h, w)`` of possible grids among positions of some axes, and whether they go by windows."""
-    sides = tuple(side for side in axes if side > 1)
-    if not sides and len(axes) == 3:
-        yield torch.zeros(1, 1, dtype=torch.long), False
-    elif len(sides) == 1:
-        yield from ((index, False) for index in _tokens(sides[0], size))
-    elif len(sides) == 2 and axes[0] == 1:
-        grid = torch.arange(prod(sides)).reshape(sides)
-        turned = (turn(grid) for turn in _TURNS)
-        yield from ((index, False) for index in turned if _same_ratio(index.shape[0], index.shape[1], size))
-    if len(sides) in (2, 3):
-        yield from ((index, True) for index in _windows(sides, size))
-
-
-_TURNS: tuple[Callable[[Tensor], Tensor], ...] = (
-    lambda grid: grid,
-    lambda grid: grid.flip(1),
-    lambda grid: grid.flip(0),
-    lambda grid: grid.flip(0, 1),
-    lambda grid: grid.T,
-    lambda grid: grid.T.flip(1),
-    lambda grid: grid.T.flip(0),
-    lambda grid: grid.T.flip(0, 1),
-)
-
-
-def _tokens(count: int, size: tuple[int, int]) -> Iterator[Tensor]:
-    """Rows one after the other, or columns, behind or before tokens that stand for no place."""
-    for rows, columns in _grids(count, size):
-        spare = count - rows * columns
-        for start in {0, spare}:
-            places = torch.arange(start, start + rows * columns)
-            yield places.reshape(rows, columns)
-            yield places.reshape(columns, rows).T
-
-
-def _grids(count: int, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    for rows in range(1, min(count, size[0]) + 1):
-        guess = rows * size[1] / size[0]
-        for columns in {max(1, int(guess) + more) for more in (-1, 0, 1, 2)}:
-            spare = count - rows * columns
-            whole = rows * columns >= 4 and abs(log(rows * size[1] / (columns * size[0]))) < _OFF
-            if whole and 0 <= spare <= min(_PREFIX, rows * columns - 1) and _same_ratio(rows, columns, size):
-                yield rows, columns
-
-
-def _same_ratio(rows: int, columns: int, size: tuple[int, int]) -> bool:
-    """Whether one stride, rounded either way at the border, leads from the image's sides to the grid's."""
-    low = max(size[0] / (rows + 1), size[1] / (columns + 1))
-    high = min(size[0] / max(rows - 1, 1e-9), size[1] / max(columns - 1, 1e-9))
-    return low < high
-
-
-def _windows(axes: Shape, size: tuple[int, int]) -> Iterator[Tensor]:
-    """Windows one after the other, perhaps shifted, each with its own rows; or rows taken in turns."""
-    blocks, inner = axes[0], axes[1:]
-    sides = [(inner[0], inner[1])] if len(inner) == 2 else list(_factors(prod(inner)))
-    for down, across in _factors(blocks):
-        for tall, wide in sides:
-            if not _same_ratio(down * tall, across * wide, size):
-                continue
-            order = torch.arange(prod(axes)).reshape(down, across, tall, wide)
-            block = order.permute(0, 2, 1, 3).reshape(down * tall, across * wide)
-            yield block
-            yield block.roll((tall // 2, wide // 2), (0, 1))  # shifted by half a window
-            yield order.permute(2, 0, 3, 1).reshape(down * tall, across * wide)
-
-
-def _factors(count: int) -> list[tuple[int, int]]:
-    return [(rows, count // rows) for rows in range(1, count + 1) if count % rows == 0]
