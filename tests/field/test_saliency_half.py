@@ -6,11 +6,17 @@ import pytest
 import torch
 
 from tests.contracts.conftest import METHODS, TINY_LAYERS, tiny
+from xiqa.metrics.faithfulness.average_drop import average_drop
+from xiqa.metrics.faithfulness.insertion_deletion import deletion, insertion
+from xiqa.metrics.faithfulness.road import road
+from xiqa.metrics.faithfulness.sensitivity_n import sensitivity_n
 from xiqa.saliency.cams.normgrad import normgrad_bias, normgrad_conv1x1, normgrad_scaling
 from xiqa.saliency.capture import LayerRecord
 from xiqa.saliency.engine import attribute
+from xiqa.saliency.probe import TorchProbe
 
 KINDS = [torch.float16, torch.bfloat16]
+METRICS = [insertion, deletion, road, average_drop, sensitivity_n]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -50,3 +56,14 @@ def test_normgrad_of_small_and_large_gradients_keeps_its_digits(norm, scale):
     ):
         exact = method(LayerRecord(output.double(), grad.double()), norm=norm) * scale
         assert torch.allclose(method(record, norm=norm).double(), exact, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.__name__)
+def test_a_metric_has_the_value_of_full_precision(metric, kind):
+    network = copy.deepcopy(tiny()).to(kind)
+    source = torch.Generator().manual_seed(1)
+    image, saliency = torch.randn(3, 24, 24, generator=source).to(kind), torch.rand(24, 24, generator=source)
+    found = metric(TorchProbe(network), image, saliency.numpy(), 1)
+    exact = metric(TorchProbe(network.double()), image.double(), saliency.numpy(), 1)
+    assert found == pytest.approx(exact, abs=0.01)

@@ -20,6 +20,7 @@ from xiqa.errors import MetricError
 from xiqa.metrics.arguments import Fill, Map, Output
 from xiqa.metrics.impute import impute
 from xiqa.metrics.scales import unit_scale
+from xiqa.saliency.arrays import to_numpy
 from xiqa.saliency.incremental import incremental
 from xiqa.saliency.perturbation.copies import baseline, blend, chunks
 from xiqa.saliency.probe import Probe, class_score
@@ -192,7 +193,7 @@ def filler(image: Tensor, kind: Fill, *, strength: float = 0.1, sigma: float = 5
     """
     if kind == "inpaint":
         rng = np.random.default_rng(seed)
-        pixels = image.detach().cpu().numpy()
+        pixels = to_numpy(image)
         return lambda masks: torch.stack(
             [torch.from_numpy(impute(pixels, m, 0.1 * strength, rng)) for m in masks.bool().cpu().numpy()]
         ).to(image)

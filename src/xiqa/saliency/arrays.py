@@ -32,8 +32,11 @@ def library(array: Array) -> Any:
 
 
 def to_numpy(array: Array) -> NDArray[Any]:
-    """The array in NumPy, in this machine's memory."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.detach().cpu())
+    """The array in NumPy, in this machine's memory; half precision as float32, which its functions take."""
+    if isinstance(array, np.ndarray):
+        return array
+    known = array.detach().cpu()
+    return np.asarray(known.float() if known.is_floating_point() and known.element_size() < 4 else known)
 
 
 def like(values: NDArray[Any], array: A) -> A:
