@@ -106,12 +106,13 @@ SOFTMAXES = _names("_softmax _safe_softmax _log_softmax")
 
 # What is no rectifier and no part of one; products and bounded functions are looked at closer.
 SURELY_NO_RECTIFIER = (
-    REARRANGING
-    - _names("where masked_fill index_put slice_scatter select_scatter fill zero tril triu as_strided")
+    REARRANGING - _names("where masked_fill index_put slice_scatter select_scatter fill zero tril triu")
     | _names("add sub neg mean sum avg_pool1d avg_pool2d _adaptive_avg_pool2d mkldnn_convolution")
     | _names("mm bmm addmm baddbmm convolution max_pool2d_with_indices native_batch_norm cudnn_batch_norm")
     | _names("native_layer_norm native_group_norm _softmax _safe_softmax _log_softmax")
-    | _names("sigmoid tanh hardsigmoid accumulate_grad reshape_alias")
+    | _names("sigmoid tanh hardsigmoid accumulate_grad reshape_alias as_strided")
+    | _names("scaled_dot_product_flash_attention_for_cpu scaled_dot_product_flash_attention")
+    | _names("scaled_dot_product_efficient_attention scaled_dot_product_cudnn_attention")
 )
 
 # Everything whose gradient a rectifying rule leaves as it is, gradients' own names included.
