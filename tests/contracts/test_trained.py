@@ -118,7 +118,7 @@ def grow(folder, network, look, targets, depth, generator):
         look=look,
         inputs=inputs.shape[1],
         threshold=0.5,
-        fidelity=Fidelity(radiographs=0, agreement=none, majority=1, balanced=None, distance=none),
+        fidelity=Fidelity(images=0, agreement=none, majority=1, balanced=None, distance=none),
         reached=(1 / 2**depth,) * 2**depth,
     )
     save_tree(folder, tree, card)
@@ -163,7 +163,7 @@ def trained(tmp_path_factory):
                 input_size=(SIDE, SIDE),
                 size=(SIDE, SIDE),
                 networks=Networks(width=4, depth=2),
-                achieved=Achieved(radiographs=0),
+                achieved=Achieved(images=0),
             )
             save_generators(folder, train_generators(network, channels, generator), card)
             made[channels, classes] = network.double(), f"twogenerator:bundle='{folder}'"
