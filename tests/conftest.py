@@ -1,6 +1,7 @@
 """Shared fixtures: where the real radiographs are, the cure that lets torchvision load, and strict skips."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The one reason for which a test may be skipped in continuous integration.
 DATA_ABSENT = "REAL DATA ABSENT"
 
+
+# pynetdicom installs programs with the names of dcmtk's: those of the system come first, whatever is active.
+_OWN = os.fspath(Path(sys.prefix) / "bin")
+_PATH = os.environ.get("PATH", "").split(os.pathsep)
+os.environ["PATH"] = os.pathsep.join([*(part for part in _PATH if part != _OWN), _OWN])
 
 # How fast a machine draws examples is no property of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

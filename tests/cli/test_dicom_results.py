@@ -3,7 +3,9 @@
 import json
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image as Pillow
 from pydicom import dcmread
 from tests.cli.test_assess import xiqa
 from tests.dicom.sources import source
@@ -79,9 +81,10 @@ def test_what_the_archive_refuses_is_told(monkeypatch, capsys, bundle, images, t
     assert "sr.dcm: status A700" in told
 
 
-def test_a_picture_has_no_patient(monkeypatch, capsys, bundle, images, tmp_path):
+def test_a_picture_has_no_patient(monkeypatch, capsys, bundle, tmp_path):
+    Pillow.fromarray(np.arange(4800, dtype=np.uint8).reshape(60, 80)).save(tmp_path / "a.png")
     options = ("--model", bundle, "--out", tmp_path / "out", "--dicom-results", "sr")
-    assert xiqa(monkeypatch, "assess", images / "a.png", *options) == 1
+    assert xiqa(monkeypatch, "assess", tmp_path / "a.png", *options) == 1
     assert "only a DICOM image has a patient and a study" in capsys.readouterr().out
 
 

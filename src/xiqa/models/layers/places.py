@@ -182,9 +182,10 @@ def _by_kind(module: nn.Module, shape: Shape | None, size: tuple[int, int]) -> L
     """
     if shape is None or len(shape) != 4 or shape[0] != 1:
         return None
-    if not any(isinstance(one, _PLANE) for one in module.modules()) or same_ratio(shape[1], shape[2], size):
-        return None
-    if not same_ratio(shape[2], shape[3], size):
+    plane = any(isinstance(part, _PLANE) for part in module.modules())
+    if not plane and any(True for _ in module.parameters()):
+        return None  # what has weights of another kind may work in another order; an activation in any
+    if same_ratio(shape[1], shape[2], size) or not same_ratio(shape[2], shape[3], size):
         return None
     return Layout(shape, 1, torch.arange(shape[2] * shape[3]).reshape(shape[2:]), 0.0)
 
