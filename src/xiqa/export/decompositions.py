@@ -19,7 +19,13 @@ from torch.overrides import TorchFunctionMode
 
 from xiqa.errors import UnsupportedOperationError
 
-__all__ = ["InterpolationByMatrices", "backward_table", "bilinear_matrix", "turned_convolution"]
+__all__ = [
+    "InterpolationByMatrices",
+    "PoolingByMeans",
+    "backward_table",
+    "bilinear_matrix",
+    "turned_convolution",
+]
 
 aten = torch.ops.aten
 
@@ -102,6 +108,28 @@ def _avg_pool2d(
     return mean * (cells / divisor_override)
 
 
+def _avg_pool2d_backward(
+    grad: Tensor,
+    inputs: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Any:
+    """The gradient of average pooling: that of a convolution whose kernel is one number everywhere."""
+    channels, steps = int(inputs.shape[1]), list(stride) or list(kernel)
+    if ceil_mode or (not count_include_pad and any(padding)):
+        return NotImplemented  # windows at the border have divisors of their own
+    divisor = divisor_override or kernel[0] * kernel[-1]
+    weight = torch.full((channels, 1, kernel[0], kernel[-1]), 1 / divisor, dtype=grad.dtype)
+    borders = [padding[0], padding[-1]]
+    return turned_convolution(
+        grad, inputs.shape[2:], weight, [steps[0], steps[-1]], borders, [1, 1], channels
+    )
+
+
 def _convolution_backward(
     grad: Tensor,
     inputs: Tensor,
@@ -154,11 +182,26 @@ class InterpolationByMatrices(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
+class PoolingByMeans(TorchFunctionMode):
+    """Global average pooling as a mean, whose gradient hangs on no layout in memory."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function in (F.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d):
+            size = args[1] if len(args) > 1 else kwargs.get("output_size")
+            if size in (1, (1, 1), [1, 1]):
+                return args[0].mean(dim=(-2, -1), keepdim=True)
+        return function(*args, **kwargs)
+
+
 def backward_table() -> dict[Any, Callable[..., Any]]:
     """What to replace while tracing: PyTorch's own decompositions and the ones here."""
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     table[aten.convolution_backward.default] = _convolution_backward
     table[aten.avg_pool2d.default] = _avg_pool2d
+    table[aten.avg_pool2d_backward.default] = _avg_pool2d_backward
     table[aten.hardtanh_backward.default] = _hardtanh_backward
     table[aten.threshold_backward.default] = _threshold_backward
     return table

@@ -6,15 +6,16 @@ import contextlib
 import io
 import logging
 import os
+import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import torch
 
 from xiqa import __version__
-from xiqa.errors import MissingDependencyError
+from xiqa.errors import MissingDependencyError, SaliencyError
 from xiqa.export.graph import cut_layers, explained
 from xiqa.export.trace import trace
 from xiqa.files import write_atomic
@@ -30,6 +31,7 @@ __all__ = ["Precision", "export_model", "share_turned", "shrink", "to_onnx"]
 
 Precision = Literal["float32", "float16", "int8"]
 
+BATCH = "batch"
 _LARGE = 64  # elements from which a weight is worth the trouble
 
 # Inputs of a Slice that turns a kernel: from the last row and column back to before the first.
@@ -64,7 +66,7 @@ def export_model(
         SaliencyError: The method cannot be part of a graph.
         MissingDependencyError: The extra ``export`` is not installed.
     """
-    bound = bind(method or model.card.method)
+    bound, card = bind(method or model.card.method), model.card
     example = torch.zeros(1, *model.card.preprocessing.shape)
     layers = cut_layers(model)
     views = [VIEW] if model.view is not None else []
@@ -72,7 +74,7 @@ def export_model(
         torch.manual_seed(0)
         proto = to_onnx(trace(explained(model, bound), example), [*OUTPUTS, *views, *layers])
     exported = ExportedCard(
-        card=model.card,
+        card=card if card.card_sha256 else card.sealed(),
         method=str(bound.method),
         guard_limit=model.guard.threshold if model.guard else None,
         precision=precision,
@@ -101,12 +103,41 @@ def to_onnx(program: torch.export.ExportedProgram, outputs: list[str]) -> onnx.M
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the exporter speaks of its own internals
-        result = torch.onnx.export(
-            program, (), dynamo=True, input_names=[INPUT], output_names=outputs, verbose=False
-        )
+        try:
+            result = torch.onnx.export(
+                program, (), dynamo=True, input_names=[INPUT], output_names=outputs, verbose=False
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise SaliencyError(
+                "this network's heat map has no ONNX form",
+                expected="operations that the exporter knows",
+                got=_unknown(error),
+                todo="export it with a method at its last layer, or run it on PyTorch",
+            ) from error
     assert result is not None
     proto: onnx.ModelProto = result.model_proto
+    name_batch(proto)
     return proto
+
+
+def _unknown(error: BaseException) -> str:
+    """The operations that the exporter does not know, from its errors; else their kind."""
+    texts, found = [], cast("BaseException | None", error)
+    while found is not None:
+        texts.append(str(found))
+        found = found.__cause__
+    names = dict.fromkeys(re.findall(r"OpOverload\(op='([\w.]+)'", " ".join(texts)))
+    return ", ".join(names) or type(error).__name__
+
+
+def name_batch(proto: onnx.ModelProto) -> None:
+    """Call the free first axis of the input ``batch``, wherever it is, instead of the tracer's symbol."""
+    graph = proto.graph
+    (symbol,) = {graph.input[0].type.tensor_type.shape.dim[0].dim_param}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(rf"\b{re.escape(symbol)}\b", BATCH, dim.dim_param)
 
 
 def _hide_layers(proto: onnx.ModelProto, layers: list[str]) -> dict[str, str]:

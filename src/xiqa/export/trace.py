@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from xiqa.errors import SaliencyError
-from xiqa.export.decompositions import InterpolationByMatrices, backward_table
+from xiqa.export.decompositions import InterpolationByMatrices, PoolingByMeans, backward_table
 from xiqa.export.rewrite import rewrite
 
 __all__ = ["fold_constants", "trace"]
@@ -34,7 +35,7 @@ def trace(function: Callable[[Tensor], tuple[Tensor, ...]], example: Tensor) -> 
     """
     images = example.expand(_BATCH, *example.shape[1:]).clone() + 0.01 * torch.randn(_BATCH, 1, 1, 1)
     try:
-        with InterpolationByMatrices():
+        with InterpolationByMatrices(), PoolingByMeans(), sdpa_kernel(SDPBackend.MATH):
             graph = make_fx(
                 function,
                 decomposition_table=backward_table(),
