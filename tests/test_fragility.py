@@ -98,7 +98,9 @@ def test_a_linear_classifiers_fragility_is_its_margin_over_norms(model, image, i
     margin = math.log(odds / (1 - odds)) - math.log(0.3 / 0.7)
     assert found.margin == pytest.approx(margin, rel=1e-3)
     assert found.fgsm == pytest.approx(abs(margin) / np.abs(weight).sum(), rel=0.02)
-    assert found.linf == pytest.approx(1.02 * abs(margin) / np.abs(weight).sum(), rel=2e-3)
+    least = abs(margin) / np.abs(weight).sum()  # DeepFool goes 2 % beyond the limit, one step perhaps less
+    assert least * (1 - 1e-3) < found.linf < 1.02 * least * (1 + 2e-3)
+    assert found.linf <= found.fgsm
     shortest = 1.02 * (abs(margin) + 1e-4) / np.linalg.norm(weight)
     assert found.l2 == pytest.approx(shortest, rel=1e-3)
     assert found.pixels == int(inside.sum())

@@ -206,7 +206,8 @@ class Fragility(Travels):
 
     Attributes:
         fgsm: Change of every pixel by the same amount in one step along the gradient's sign (FGSM).
-        linf: Largest change of a pixel where many such steps look for the least (DeepFool, L-infinity).
+        linf: Largest change of a pixel in the smallest change found: by many such steps (DeepFool,
+            L-infinity) or by the one.
         l2: The shortest change (DeepFool); its L2 norm on the model's grid.
         mean_square: That change, root mean square over the pixels.
         relative: Its length over the image's own.

@@ -111,7 +111,7 @@ def _measure(margins: Margins, radiograph: Tensor, inside: Tensor) -> Fragility:
     own = float((radiograph * inside).norm())
     return Fragility(
         fgsm=step.largest if step.flipped else None,
-        linf=box.largest if box.flipped else None,
+        linf=min((search.largest for search in (step, box) if search.flipped), default=None),
         l2=short.length if short.flipped else None,
         mean_square=short.length / math.sqrt(count) if short.flipped and count else None,
         relative=short.length / own if short.flipped and own > 0 else None,
