@@ -46,7 +46,7 @@ def together(model, texts):
 
     def run(images):
         _, probability, heatmap, distance, *rest = function(images)
-        others = rest[len(cut_layers(model)) :]
+        others = rest[len(cut_layers(model)) + (model.view is not None) :]
         return (probability, distance, heatmap, *others)
 
     return run

@@ -48,7 +48,7 @@ def test_an_install_without_torch_assesses_and_probes(tmp_path):
     run(xiqa, "simulate", "chest", "--count", 1, "--seed", 1, "--out", "images", cwd=tmp_path)
     run(xiqa, "assess", "images/images", "--model", "model.onnx", "--out", "report", cwd=tmp_path)
     (line,) = (tmp_path / "report" / "results.jsonl").read_text().splitlines()
-    row = json.loads(line)["row"]
+    row = json.loads(line)["result"]
     assert row["verdict"] in ("accept", "reacquire", "review")
     assert row["probability"] is not None
     assert (tmp_path / "report" / "report.html").is_file()

@@ -245,7 +245,7 @@ def test_a_model_of_cropped_images_tells_places_in_the_whole_image(tmp_path):
     phantom = simulate_chest(4, size=(300, 260))
     model = load_model(tmp_path / "bundle")
     (result,) = assess(model, [phantom.image])
-    region = box_around(LungMask.load()(phantom.image))
+    region = box_around(LungMask.load()(phantom.image), Region().margin)
     assert result.image_size == (300, 260)
     assert result.saliency.frame.region == region
     for finding in result.findings:

@@ -100,7 +100,7 @@ def test_a_loader_that_is_left_stands_where_it_was_left(make_recipe, samples):
 
 @pytest.mark.long
 def test_a_recipe_trains_from_disk_as_from_memory(make_recipe, tmp_path, monkeypatch):
-    samples = make_samples(8, "train") + make_samples(4, "val", first=100)
+    samples = make_samples(8, "train") + make_samples(8, "val", first=100)
     monkeypatch.setattr(train_module, "read_samples", lambda recipe, data: samples)
     monkeypatch.setattr(train_module, "bundle", lambda network, *rest, **options: network.state_dict())
     memory, disk = (
