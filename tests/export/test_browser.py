@@ -69,7 +69,7 @@ def test_the_documented_page_gives_the_probability_and_the_place(tmp_path):
     model = load_model()
     export_model(model, tmp_path / "model.onnx", method="normgrad_conv1x1:layers=multi")
     radiograph = simulate_chest(5, size=(512, 512)).image.pixels
-    Picture.fromarray((radiograph * 255).round().astype(np.uint8)).save(tmp_path / "image.png")
+    Picture.fromarray((radiograph * 255).round().astype(np.uint8)).save(tmp_path / "radiograph.png")
     html = re.search(r"```html\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
     (tmp_path / "index.html").write_text(html + WATCH)
     onnxruntime_web(tmp_path)
@@ -89,7 +89,7 @@ def test_the_documented_page_gives_the_probability_and_the_place(tmp_path):
         server.shutdown()
 
     runtime = OnnxRuntime(tmp_path / "model.onnx")
-    array, _ = runtime.prepare(read_image(tmp_path / "image.png"))
+    array, _ = runtime.prepare(read_image(tmp_path / "radiograph.png"))
     inference = runtime.infer(array[None], runtime.resolve(None))
     row, column = np.unravel_index(inference.maps[0].argmax(), inference.maps[0].shape)
     stride = 512 / inference.maps.shape[-1]
