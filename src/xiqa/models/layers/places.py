@@ -241,14 +241,16 @@ def _step(network: nn.Module) -> float:
 
 
 def _one_by_one(network: nn.Module, names: Sequence[str], copies: Tensor, count: int) -> dict[str, Tensor]:
-    """The layers' outputs for some copies at once; for each alone where the network knows its batch."""
+    """The layers' outputs for some copies, one after another so that memory stays that of one image.
+
+    A network that takes batches of one size alone gets each copy as often as it wants images.
+    """
     try:
-        return _outputs(network, names, copies)
+        each = [_outputs(network, names, copy[None]) for copy in copies]
     except Exception:  # whatever a network raises that knows its batch
-        each = [_outputs(network, names, copy.expand(count, *copy.shape)) for copy in copies]
-        return {
-            name: torch.cat([kept[name][: len(kept[name]) // count] for kept in each]) for name in each[0]
-        }
+        full = [_outputs(network, names, copy.expand(count, *copy.shape)) for copy in copies]
+        each = [{name: kept[: len(kept) // count] for name, kept in outputs.items()} for outputs in full]
+    return {name: torch.cat([outputs[name] for outputs in each]) for name in each[0]}
 
 
 def _outputs(network: nn.Module, names: Sequence[str], images: Tensor) -> dict[str, Tensor]:
