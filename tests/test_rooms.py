@@ -16,6 +16,7 @@ ORDER = [
     "geometry",
     "types",
     "files",
+    "recipes",
     "config",
     "process",
     "imaging",

@@ -54,7 +54,7 @@ def test_a_card_is_measured_on_images_that_no_command_writes_and_no_training_see
 
 
 def test_shipped_experiments_measure_on_seeds_of_their_own():
-    for path in (ROOT / "recipes" / "experiments").glob("*.toml"):
+    for path in (ROOT / "src" / "xiqa" / "recipes" / "experiments").glob("*.toml"):
         for first in re.findall(r"^first = (\d+)", path.read_text(), re.MULTILINE):
             assert int(first) in EXPERIMENTS, path
 

@@ -5,23 +5,25 @@ Start at `Section`, which every table of a recipe and every part of a card is; `
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from xiqa.errors import ConfigError
 from xiqa.files import regular_bytes
+from xiqa.recipes import find_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["RecipeFile", "Section", "faults", "recipe_entries"]
+__all__ = ["RecipeFile", "Section", "entries_of", "faults", "recipe_entries"]
 
 MOST_RECIPE_BYTES = 1 << 20
 
@@ -64,8 +66,9 @@ class RecipeFile(Section):
     def read(cls, path: Path, *, quick: bool = False, changes: Mapping[str, Any] | None = None) -> Self:
         """Read and check a recipe.
 
-        A recipe may begin with ``extends = "other.toml"``, a file beside it, whose entries it replaces table
-        by table; so one that differs from another in its backbone alone says no more than that. It may end in
+        A recipe may begin with ``extends = "other.toml"``, a file beside it or else a shipped recipe of that
+        name, whose entries it replaces table by table; so one that differs from another in its backbone alone
+        says no more than that. It may end in
         a table ``[quick]``: the same in small.
 
         Args:
@@ -112,7 +115,18 @@ def recipe_entries(path: Path, extended: tuple[Path, ...] = ()) -> dict[str, Any
         return entries
     if path.resolve() in extended:
         raise ConfigError(f"{path} extends itself", todo="name another recipe in extends, or none")
-    return _replaced(recipe_entries(path.parent / str(other), (*extended, path.resolve())), entries)
+    return _replaced(recipe_entries(_extended(path, str(other)), (*extended, path.resolve())), entries)
+
+
+def _extended(path: Path, other: str) -> Path:
+    """The recipe that a file extends: beside it, or else a shipped one for the training of that name."""
+    beside = path.parent / other
+    if beside.exists():
+        return beside
+    try:
+        return find_recipe(other.removesuffix(".toml"), "train")
+    except ConfigError:
+        return beside
 
 
 def faults(error: ValidationError, kind: type[BaseModel] | None = None) -> str:
@@ -151,3 +165,64 @@ def _replaced(entries: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
             _replaced(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
         )
     return merged
+
+
+def entries_of(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Every entry that a recipe of a kind may have, those of its tables below them.
+
+    Args:
+        kind: The recipe's model.
+        prefix: Of the entries' names.
+
+    Yields:
+        Name, type, default (empty where the entry is a must) and meaning, as the model's docstring says it.
+    """
+    meanings = _meanings(kind)
+    for name, field in kind.model_fields.items():
+        entry, table = prefix + name, _table_of(field.annotation)
+        default = (
+            ""
+            if field.is_required() or table is not None
+            else repr(field.get_default(call_default_factory=True))
+        )
+        yield entry, _written(field.annotation, field.metadata), default, meanings.get(name, "")
+        if table is not None:
+            yield from entries_of(table, f"{entry}.")
+
+
+def _table_of(annotation: Any) -> type[BaseModel] | None:
+    """The model of a table, or of a list of tables."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((table for part in get_args(annotation) if (table := _table_of(part))), None)
+
+
+def _written(annotation: Any, limits: Sequence[Any] = ()) -> str:
+    """A type as a reader of TOML knows it, with its limits: ``int >= 1``, ``list of str``, ``'a' | 'b'``."""
+    kind, parts = get_origin(annotation), get_args(annotation)
+    if _table_of(annotation) is not None:
+        text = "tables [[...]]" if kind in (tuple, list) else "table"
+    elif kind is Annotated:
+        text = _written(parts[0])
+    elif kind is Literal:
+        text = " | ".join(map(repr, parts))
+    elif kind in (tuple, list):
+        text = f"list of {_written(parts[0])}" if parts[-1] is ... else f"[{', '.join(map(_written, parts))}]"
+    elif parts and kind is not dict:
+        text = " | ".join(_written(part) for part in parts)
+    else:
+        text = getattr(annotation, "__name__", str(annotation)).replace("NoneType", "none")
+    return " ".join([text, *filter(None, map(_limit, limits))])
+
+
+def _limit(limit: Any) -> str:
+    """A bound of a number as a sign and a value."""
+    bounds = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >="}
+    return " ".join(f"{sign} {getattr(limit, name)}" for name, sign in bounds.items() if hasattr(limit, name))
+
+
+def _meanings(kind: type[BaseModel]) -> dict[str, str]:
+    """What the docstring's section on attributes says of each."""
+    _, _, section = (inspect.getdoc(kind) or "").partition("Attributes:\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}

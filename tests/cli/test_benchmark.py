@@ -145,7 +145,7 @@ def test_recipes_are_listed(monkeypatch, capsys):
     ("arguments", "told"),
     [
         ([], "no recipe"),
-        (["absent"], "xiqa benchmark --list"),
+        (["absent"], "xiqa recipes list"),
         (["smoothing"], "--data FOLDER"),
         (["smoothing", "--model", "other=x"], "NAME=BUNDLE"),
         (["smoothing", "--split", "first"], "do not fit"),

@@ -382,7 +382,7 @@ def test_a_tree_that_stands_for_another_network_is_refused(trained, trees, batch
         network.head.bias[0] += 1
     with pytest.raises(BundleError, match=r"another classifier.*train a tree for this one"):
         attribute(network, batch, method)
-    with pytest.raises(SaliencyError, match=r"softtree:bundle=FOLDER.*xiqa train recipes/softtree"):
+    with pytest.raises(SaliencyError, match=r"softtree:bundle=FOLDER.*xiqa train softtree"):
         attribute(network, batch, "softtree")
-    with pytest.raises(BundleError, match=r"cannot read.*recipes/softtree"):
+    with pytest.raises(BundleError, match=r"cannot read.*xiqa train softtree"):
         attribute(network, batch, "softtree:bundle=nowhere")

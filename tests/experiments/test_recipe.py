@@ -8,12 +8,13 @@ import pytest
 
 from xiqa.errors import ConfigError
 from xiqa.experiments.measures import STATISTICS, VERDICTS
-from xiqa.experiments.recipe import VERDICT_MEASURES, Experiment, find_recipe, recipes
+from xiqa.experiments.recipe import VERDICT_MEASURES, Experiment
 from xiqa.metrics import get_metric
+from xiqa.recipes import recipe_files
 from xiqa.saliency.registry import bind
 
 
-@pytest.mark.parametrize("path", recipes(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", recipe_files("benchmark").values(), ids=lambda path: path.stem)
 def test_a_shipped_recipe_names_what_exists(path):
     one = Experiment.read(path)
     assert one.name == path.stem
@@ -29,14 +30,6 @@ def test_a_shipped_recipe_names_what_exists(path):
 
 def test_the_names_of_verdict_measures_are_kept_for_them():
     assert {*VERDICTS, *STATISTICS, "called"} == VERDICT_MEASURES
-
-
-def test_recipes_are_found_by_name_and_by_path(tmp_path):
-    path = recipes()[0]
-    assert find_recipe(path.stem) == path
-    assert find_recipe(str(path)) == path
-    with pytest.raises(ConfigError, match="no recipe 'absent'"):
-        find_recipe("absent")
 
 
 NAMED = "name = 'a'\ntitle = 't'\n"

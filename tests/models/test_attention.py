@@ -128,7 +128,7 @@ def test_the_method_is_the_branch(network):
     images = draw(2, 1, 8, 8)
     found = attribute(network, images, "lficam")["lficam"]
     assert torch.equal(found, network.attention_map(images).detach())
-    with pytest.raises(SaliencyError, match=r"Sequential has no attention branch.*recipes/lficam\.toml"):
+    with pytest.raises(SaliencyError, match=r"Sequential has no attention branch.*xiqa train lficam"):
         attribute(nn.Sequential(Body(), Last()).double(), images, "lficam")
 
 

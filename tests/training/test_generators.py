@@ -538,7 +538,7 @@ def test_the_command_takes_the_recipe_in_small(tmp_path, model, capsys, monkeypa
 
 
 def test_the_shipped_recipe_reads_in_both_sizes():
-    path = Path(__file__).parents[2] / "recipes" / "twogenerator.toml"
+    path = Path(__file__).parents[2] / "src" / "xiqa" / "recipes" / "twogenerator.toml"
     whole, small = GeneratorRecipe.read(path), GeneratorRecipe.read(path, quick=True)
     assert whole.networks.count == 2
     assert whole.simulated == 0 < small.simulated

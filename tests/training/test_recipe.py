@@ -8,7 +8,7 @@ import pytest
 from xiqa.errors import ConfigError
 from xiqa.training.recipe import Recipe
 
-FOLDER = Path(__file__).parents[2] / "recipes"
+FOLDER = Path(__file__).parents[2] / "src" / "xiqa" / "recipes"
 FILES = sorted(FOLDER.glob("*.toml")) + sorted(FOLDER.glob("experiments/training/*.toml"))
 RECIPES = [path for path in FILES if "kind" not in tomllib.loads(path.read_text())]
 QUICK = [path for path in RECIPES if "quick" in tomllib.loads(path.read_text())]

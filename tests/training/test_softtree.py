@@ -20,7 +20,7 @@ from xiqa.training.softtree.distil import Seen, SoftTreeRecipe, distil, fidelity
 from xiqa.training.softtree.loss import Shares, tree_loss, turn_penalty
 from xiqa.types import Image
 
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+RECIPES = Path(__file__).resolve().parents[2] / "src" / "xiqa" / "recipes"
 
 
 def random_tree(depth=3, inputs=4, classes=3, sharpness=1.5):

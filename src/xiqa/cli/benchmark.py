@@ -47,6 +47,8 @@ def command(
 
     Every cell has a 95 % interval by patient. A run that is stopped loses at most one chunk of images; start
     it again with --resume. The resolved recipe lies beside the results as recipe.json.
+
+    Example: xiqa benchmark smoothing --data radiographs --limit 50
     """
     from rich.console import Console
     from rich.progress import track
@@ -57,13 +59,16 @@ def command(
         return _list()
     if recipe is None:
         raise ConfigError("no recipe", expected="a TOML file or a name", todo="`xiqa benchmark --list`")
-    from xiqa.experiments.recipe import Experiment, find_recipe
+    from xiqa.experiments.recipe import Experiment
     from xiqa.experiments.render import rich_table
     from xiqa.experiments.report import write_results
     from xiqa.experiments.run import plan, run
+    from xiqa.recipes import find_recipe
 
     console = Console()
-    planned = plan(_resolve(Experiment.read(find_recipe(recipe)), data, split, limit, model or []))
+    planned = plan(
+        _resolve(Experiment.read(find_recipe(recipe, "benchmark")), data, split, limit, model or [])
+    )
     folder = out or Path("runs") / planned.experiment.name
     told = f"{len(planned.cases)} images, {len(planned.network_states)} networks"
     console.print(f"{planned.experiment.title} ({told})", soft_wrap=True)
@@ -114,13 +119,14 @@ def _list() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from xiqa.experiments.recipe import Experiment, recipes
+    from xiqa.experiments.recipe import Experiment
+    from xiqa.recipes import recipe_files
 
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe", no_wrap=True, style="bold")
     table.add_column("images", no_wrap=True)
     table.add_column("what it asks")
-    for path in recipes():
+    for path in recipe_files("benchmark").values():
         one = Experiment.read(path)
         table.add_row(path.stem, "real" if one.data.source == "folder" else "simulated", one.title)
     Console().print(table)

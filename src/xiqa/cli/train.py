@@ -19,7 +19,9 @@ KINDS: dict[str, str] = {
 
 
 def command(
-    recipe: Annotated[Path, typer.Argument(help="A TOML recipe.")],
+    recipe: Annotated[
+        str, typer.Argument(help="The name of a shipped recipe (`xiqa recipes list`), or a TOML file.")
+    ],
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -48,31 +50,36 @@ def command(
 ) -> None:
     """Train, calibrate and write a model bundle; or what a recipe with a `kind` of its own trains.
 
-    A recipe is a TOML file; `recipes/` has those of the papers, each with a `--quick` version.
+    The shipped recipes are those of the papers, each with a `--quick` version; `xiqa recipes copy NAME` gives
+    one to change.
 
     Beside the bundle, `report/` tells precision, recall, AUC, confusion and calibration on the
     validation images, as Markdown, figure and JSON.
+
+    Example: xiqa train object-cxr-resnet34 --quick
     """
     import warnings
     from importlib import import_module
 
     from xiqa.cli.models import show_card
+    from xiqa.recipes import find_recipe
     from xiqa.training.recipe import Recipe
     from xiqa.training.train import train
 
     # Lightning's advice on workers and on modules that a phase keeps frozen on purpose.
     warnings.filterwarnings("ignore", module="lightning")
-    folder = out or Path("runs") / (f"{recipe.stem}-quick" if quick else recipe.stem)
-    kind = _kind(recipe)
+    file = find_recipe(recipe, "train")
+    folder = out or Path("runs") / (f"{file.stem}-quick" if quick else file.stem)
+    kind = _kind(file)
     if kind is not None:
         _only_one(kind, devices * nodes)
         options = {"quick": True} if quick else {}
         trained = import_module(KINDS[kind]).run(
-            recipe, data[0] if data else None, folder, model=model, resume=resume, seed=seed, **options
+            file, data[0] if data else None, folder, model=model, resume=resume, seed=seed, **options
         )
         typer.echo(trained)
         return
-    plan = Recipe.read(recipe, quick=quick)
+    plan = Recipe.read(file, quick=quick)
     if seed is not None:
         plan = plan.model_copy(update={"seed": seed})
     card = train(plan, data, folder, resume=resume, devices=devices, nodes=nodes)

@@ -8,7 +8,7 @@ import typer
 
 
 def command(
-    tree: Path = typer.Argument(help="Folder of a tree: RUN/tree of `xiqa train recipes/softtree.toml`."),
+    tree: Path = typer.Argument(help="Folder of a tree: RUN/tree of `xiqa train softtree`."),
     image: Path | None = typer.Option(None, help="Draw this image's way through the tree."),
     model: str = typer.Option(
         "cxr-foreign-objects", help="The classifier that the tree stands for: a name or a bundle's folder."

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from xiqa.config import RecipeFile, Section
 from xiqa.datasets.groups import PROBLEM
-from xiqa.errors import ConfigError
 from xiqa.models.regions.region import known_region
 from xiqa.simulation.seeds import EXPERIMENTS
 
@@ -23,8 +21,6 @@ __all__ = [
     "Measure",
     "Network",
     "TableSpec",
-    "find_recipe",
-    "recipes",
 ]
 
 RegionName = Annotated[str, AfterValidator(lambda name: name and known_region(name))]
@@ -298,31 +294,3 @@ class Experiment(RecipeFile):
         if not self.measures and not self.verdicts and not self.galleries:
             raise ValueError("nothing to measure or to show")
         return self
-
-
-def recipes() -> list[Path]:
-    """The recipes in ``recipes/experiments`` of the working folder, or else of the source tree."""
-    for folder in (Path(), Path(__file__).resolve().parents[3]):
-        found = sorted((folder / "recipes" / "experiments").glob("*.toml"))
-        if found:
-            return found
-    return []
-
-
-def find_recipe(name_or_path: str) -> Path:
-    """The file of a recipe, by its path or by its name among `recipes`.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    known = {one.stem: one for one in recipes()}
-    if name_or_path not in known:
-        raise ConfigError(
-            f"no recipe {name_or_path!r}",
-            expected=f"a TOML file, or one of {', '.join(known) or 'none here'}",
-            todo="`xiqa benchmark --list` lists them",
-        )
-    return known[name_or_path]

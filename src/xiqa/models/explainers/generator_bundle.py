@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 CARD, WEIGHTS = "generators.json", "generators.safetensors"
-ADVICE = "name the folder that `xiqa train recipes/twogenerator.toml` wrote: RUN/bundle"
+ADVICE = "name the folder that `xiqa train twogenerator` wrote: RUN/bundle"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -94,7 +94,7 @@ class GeneratorCard(ExplainerCard):
     """
 
     what: ClassVar[str] = "generators"
-    trained_by: ClassVar[str] = "recipes/twogenerator.toml"
+    trained_by: ClassVar[str] = "twogenerator"
 
     format: Literal[2] = 2
     created: str

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 CARD, WEIGHTS = "softtree.json", "softtree.safetensors"
-ADVICE = "name the folder that `xiqa train recipes/softtree.toml` wrote: RUN/tree"
+ADVICE = "name the folder that `xiqa train softtree` wrote: RUN/tree"
 
 
 class Turns(NamedTuple):
@@ -222,7 +222,7 @@ class TreeCard(ExplainerCard):
     """
 
     what: ClassVar[str] = "a tree"
-    trained_by: ClassVar[str] = "recipes/softtree.toml"
+    trained_by: ClassVar[str] = "softtree"
 
     format: Literal[2] = 2
     classes: tuple[str, str]

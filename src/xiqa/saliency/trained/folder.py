@@ -44,7 +44,7 @@ def open_bundle(
         raise SaliencyError(
             f"{method} needs {what} for this classifier",
             expected=f"{method}:bundle=FOLDER",
-            todo=f"train: xiqa train recipes/{method}.toml --model MODEL --data FOLDER",
+            todo=f"train: xiqa train {method} --model MODEL --data FOLDER",
         )
     folder = Path(str(bundle)).expanduser().resolve()
     stamp = max((card.stat().st_mtime_ns for card in folder.glob("*.json")), default=0)

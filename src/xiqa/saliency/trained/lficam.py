@@ -43,7 +43,7 @@ def lficam(image: ImageRecord) -> Tensor:
         raise SaliencyError(
             f"{type(network).__name__} has no attention branch",
             expected="a network trained with one",
-            todo='train one: xiqa train recipes/lficam.toml; in a recipe of your own, head = "lficam"',
+            todo='train one: xiqa train lficam; in a recipe of your own, head = "lficam"',
         )
     with torch.no_grad():
         return cast("Tensor", branch(image.images))

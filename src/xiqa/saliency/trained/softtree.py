@@ -39,7 +39,7 @@ def softtree(image: ImageRecord, *, bundle: str | None = None) -> Tensor:
 
     Args:
         image: The images, and the network that the tree stands for.
-        bundle: Folder ``tree`` that ``xiqa train recipes/softtree.toml --model M --data D`` wrote.
+        bundle: Folder ``tree`` that ``xiqa train softtree --model M --data D`` wrote.
 
     Returns:
         ``(N, h, w)``, signed, of no unit, at the layer's size or the small image's; with two classes, the map

@@ -106,7 +106,7 @@ def twogenerator(image: ImageRecord, *, bundle: str | None = None, form: str = "
 
     Args:
         image: The images, and the network whose verdict they explain.
-        bundle: Folder that ``xiqa train recipes/twogenerator.toml --model M --data D`` wrote.
+        bundle: Folder that ``xiqa train twogenerator --model M --data D`` wrote.
         form: ``two``, or ``one``: the adversarial generator alone.
 
     Returns:
