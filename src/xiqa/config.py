@@ -224,5 +224,5 @@ def _limit(limit: Any) -> str:
 def _meanings(kind: type[BaseModel]) -> dict[str, str]:
     """What the docstring's section on attributes says of each."""
     _, _, section = (inspect.getdoc(kind) or "").partition("Attributes:\n")
-    found = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", section, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    entries = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}

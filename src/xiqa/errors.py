@@ -98,9 +98,9 @@ class XiqaError(Exception):
         self, problem: str, *, expected: str | None = None, got: str | None = None, todo: str | None = None
     ) -> None:
         self.problem, self.expected, self.got, self.todo = problem, expected, got, todo
-        found = [f"expected {expected}"] if expected else []
-        found += [f"got {got}"] if got else []
-        message = f"{problem}: {', '.join(found)}" if found else problem
+        parts = [f"expected {expected}"] if expected else []
+        parts += [f"got {got}"] if got else []
+        message = f"{problem}: {', '.join(parts)}" if parts else problem
         super().__init__(f"{message}; {todo}" if todo else message)
 
 

@@ -70,11 +70,11 @@ def regular_bytes(path: str | os.PathLike[str], most: int) -> bytes:
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        content = file.read(most + 1) if found.st_size <= most else b""
-    if max(found.st_size, len(content)) > most:
+        content = file.read(most + 1) if status.st_size <= most else b""
+    if max(status.st_size, len(content)) > most:
         raise OSError(errno.EFBIG, f"larger than {most} bytes")
     return content
 
@@ -98,10 +98,10 @@ class FileIdentity(NamedTuple):
     def of(cls, path: str | os.PathLike[str]) -> FileIdentity | None:
         """The file's identity now; None where there is none to look at."""
         try:
-            found = os.stat(path)  # noqa: PTH116 - keeps names that are not valid Unicode as they are
+            status = os.stat(path)  # noqa: PTH116 - keeps names that are not valid Unicode as they are
         except (OSError, ValueError):
             return None
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:

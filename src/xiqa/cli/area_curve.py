@@ -93,7 +93,7 @@ def command(
         )
         arrays = {curve.name.replace(" ", "_"): curve.masks for curve in curves}
         np.savez_compressed(out / "masks.npz", **arrays)  # type: ignore[arg-type]
-        told = {
+        details = {
             "model": card.name,
             "model_hash": card.hash,
             "whole": whole,
@@ -101,7 +101,7 @@ def command(
             "settings": {**settings, "cells": cells},
             "curves": [{"name": c.name, "areas": c.areas, "scores": c.scores} for c in curves],
         }
-        (out / "curves.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        (out / "curves.json").write_text(json.dumps(details, indent=1) + "\n", encoding="utf-8")
     _table(console, curves, card.threshold)
     console.print(f"3 files in {out}", soft_wrap=True)
 
@@ -118,8 +118,8 @@ def _table(console: Any, curves: Sequence[MaskCurve], limit: float) -> None:
         place = smallest_area(curve, limit)
         table.add_row(
             curve.name,
-            " ".join(f"{100 * one:.3g}" for one in curve.areas),
-            " ".join(f"{one:.2f}" for one in curve.scores),
+            " ".join(f"{100 * area:.3g}" for area in curve.areas),
+            " ".join(f"{score:.2f}" for score in curve.scores),
             "no area" if place is None else f"{100 * curve.areas[place]:.3g} %",
         )
     console.print(table)

@@ -70,8 +70,8 @@ def command(
         _resolve(Experiment.read(find_recipe(recipe, "benchmark")), data, split, limit, model or [])
     )
     folder = out or Path("runs") / planned.experiment.name
-    told = f"{len(planned.cases)} images, {len(planned.network_states)} networks"
-    console.print(f"{planned.experiment.title} ({told})", soft_wrap=True)
+    summary = f"{len(planned.cases)} images, {len(planned.network_states)} networks"
+    console.print(f"{planned.experiment.title} ({summary})", soft_wrap=True)
     steps = iter(
         track(range(planned.total), description="Measuring", console=console, disable=not planned.total)
     )
@@ -91,14 +91,14 @@ def _compare(earlier: Path, folder: Path, console: Console) -> None:
     """Tell whether the tables are those of an earlier run; exit status 1 where they are not."""
     from xiqa.experiments.compare import compare_tables
 
-    found = compare_tables(earlier, folder)
-    for change in found.changes:
+    changes = compare_tables(earlier, folder)
+    for change in changes.changes:
         console.print(str(change), soft_wrap=True, markup=False)
-    same = found.cells - len(found.changes)
+    same = changes.cells - len(changes.changes)
     console.print(
-        f"{same} of {found.cells} cells in {found.tables} tables are those of {earlier}", soft_wrap=True
+        f"{same} of {changes.cells} cells in {changes.tables} tables are those of {earlier}", soft_wrap=True
     )
-    if found.changes:
+    if changes.changes:
         raise typer.Exit(1)
 
 
@@ -127,8 +127,10 @@ def _list() -> None:
     table.add_column("images", no_wrap=True)
     table.add_column("what it asks")
     for path in recipe_files("benchmark").values():
-        one = Experiment.read(path)
-        table.add_row(path.stem, "real" if one.data.source == "folder" else "simulated", one.title)
+        experiment = Experiment.read(path)
+        table.add_row(
+            path.stem, "real" if experiment.data.source == "folder" else "simulated", experiment.title
+        )
     Console().print(table)
 
 
@@ -145,8 +147,8 @@ def _resolve(
     named: dict[str, list[str]] = {}
     for text in models:
         name, sign, bundle = text.partition("=")
-        if not sign or name not in {one.name for one in experiment.models}:
-            names = ", ".join(one.name for one in experiment.models)
+        if not sign or name not in {model.name for model in experiment.models}:
+            names = ", ".join(model.name for model in experiment.models)
             raise ConfigError("no such network", expected=f"NAME=BUNDLE with a name of {names}", got=text)
         named.setdefault(name, []).append(bundle)
     for network in given["models"]:

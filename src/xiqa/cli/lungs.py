@@ -78,8 +78,8 @@ def train(
         network = train_lungs(known, epochs=epochs, seed=seed, tick=bar("Training", steps))
         lungs = LungMask(network)
         scores = score_lungs(lungs, LUNGS_TEST.take(TEST_IMAGES), bar("Testing", TEST_IMAGES))
-        told = {"images": str(len(known)), "epochs": str(epochs), "seed": str(seed)}
-        told["dice_simulated"] = f"{scores.mean():.4f}"
+        details = {"images": str(len(known)), "epochs": str(epochs), "seed": str(seed)}
+        details["dice_simulated"] = f"{scores.mean():.4f}"
         lines = [
             f"Dice on {TEST_IMAGES} unseen simulated images: {scores.mean():.3f}, lowest {scores.min():.3f}"
         ]
@@ -90,7 +90,7 @@ def train(
                 lines.append(
                     f"Dice on {len(test)} test images of {path}: {real.mean():.3f}, lowest {real.min():.3f}"
                 )
-        LungMask(network, told).save(out)
+        LungMask(network, details).save(out)
     for line in lines:
         typer.echo(line)
     typer.echo(f"The lung network is in {out}")
@@ -127,14 +127,14 @@ def mask(
     files = image_files(images)
     for file in track(files, "Finding lungs", transient=True):
         image = read_image(file)
-        found = lungs(image)
-        write_mask(found, out / f"{file.stem}_lungs.png")
-        if why := doubt(found):
+        mask = lungs(image)
+        write_mask(mask, out / f"{file.stem}_lungs.png")
+        if why := doubt(mask):
             doubts[file.name] = why
         if len(shown) < SHEET_IMAGES:
             grey = to_grey(image.pixels)
-            box = (Annotation(box_around(found)),) if found.any() else ()
-            shown.append((replace(image, pixels=grey * (0.45 + 0.55 * found)), file.stem, box))
+            box = (Annotation(box_around(mask)),) if mask.any() else ()
+            shown.append((replace(image, pixels=grey * (0.45 + 0.55 * mask)), file.stem, box))
     pictures, captions, boxes = zip(*shown, strict=True)
     contact_sheet(pictures, captions=captions, annotations=boxes).save(out / "contact_sheet.png")
     typer.echo(f"Masks in {out}")

@@ -52,8 +52,8 @@ def _value(value: Any) -> Any:
 
 def _written(info: MethodInfo, own: bool = False) -> str:
     """Parameters with their defaults, all of them or only those that the method has for itself."""
-    told = {key: value for key, value in info.params.items() if not own or key in info.own}
-    return " ".join(f"{key}={_value(value)}" for key, value in told.items())
+    params = {key: value for key, value in info.params.items() if not own or key in info.own}
+    return " ".join(f"{key}={_value(value)}" for key, value in params.items())
 
 
 def _table(chosen: list[MethodInfo]) -> None:

@@ -26,13 +26,15 @@ def listed(
     """Show jobs, the longest unchanged first, and how many there are of each kind."""
     store = _store(config)
     for row in store.queue.listed([state], most):
-        told = row["status"] and f" [{row['status']}]"
+        status = row["status"] and f" [{row['status']}]"
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["updated"]))
         peer = f" {row['peer']}" if row["peer"] else ""
-        typer.echo(f"{row['id']:>8} {since} {row['kind']}{peer} {row['uid']}{told} {row['problem']}".rstrip())
+        typer.echo(
+            f"{row['id']:>8} {since} {row['kind']}{peer} {row['uid']}{status} {row['problem']}".rstrip()
+        )
     counts = store.queue.counts()
-    told = ", ".join(f"{number} {kind} {state}" for (kind, state), number in sorted(counts.items()))
-    typer.echo(f"Jobs: {told or 'none'}")
+    status = ", ".join(f"{number} {kind} {state}" for (kind, state), number in sorted(counts.items()))
+    typer.echo(f"Jobs: {status or 'none'}")
 
 
 @app.command()

@@ -195,9 +195,9 @@ def cardiac(
             for phantoms in cines:
                 chosen = phantoms[number % frames]
                 if len(shown) < SHEET_IMAGES:
-                    told = f"sim{number:06d} phase {chosen.parameters['phase']:.2f}"
-                    told += " outflow tract" if chosen.label else ""
-                    shown.append((chosen.image, told, chosen.annotations))
+                    line = f"sim{number:06d} phase {chosen.parameters['phase']:.2f}"
+                    line += " outflow tract" if chosen.label else ""
+                    shown.append((chosen.image, line, chosen.annotations))
     pictures, captions, boxes = zip(*shown, strict=True)
     sheet = contact_sheet(pictures, captions=captions, annotations=boxes, cell=max(192, min(size, 320)))
     sheet.save(out / "contact_sheet.png")

@@ -64,15 +64,19 @@ def _way(folder: Path, image: Path, model: str, out: Path) -> None:
         if goes_right:
             turn, probability = "right", float(right[node])
         values = place_weights(tree, tree.filters()[None, node], source, card.look)[0].cpu().numpy()
-        one = SaliencyMap(values, "softtree", 1, input_size=classifier.card.preprocessing.size, frame=frame)
-        steps.append((f"node {node}: {turn}, {probability:.2f}", one))
+        saliency = SaliencyMap(
+            values, "softtree", 1, input_size=classifier.card.preprocessing.size, frame=frame
+        )
+        steps.append((f"node {node}: {turn}, {probability:.2f}", saliency))
     distribution = tree.likeliest(inputs)[0].tolist()
     with writing(out):
         draw_way(out / "way.png", picture, steps, distribution, card)
     for title, _ in steps:
         typer.echo(title)
-    told = ", ".join(f"{name} {value:.2f}" for name, value in zip(card.classes, distribution, strict=True))
+    leaf_text = ", ".join(
+        f"{name} {value:.2f}" for name, value in zip(card.classes, distribution, strict=True)
+    )
     with torch.no_grad():
         said = float(classifier.probability(classifier.network(torch.from_numpy(array)[None]))[0])
-    typer.echo(f"leaf: {told}; the classifier says {card.classes[1]} {said:.2f}")
+    typer.echo(f"leaf: {leaf_text}; the classifier says {card.classes[1]} {said:.2f}")
     typer.echo(f"{out / 'way.png'}")

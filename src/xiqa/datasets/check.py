@@ -103,7 +103,7 @@ def near_duplicates(
     hashes = np.array([perceptual_hash(small) for small in thumbnails])
     splits = np.array([SPLITS.index(sample.split) for sample in samples])
     flat = np.array([small.ravel() for small in thumbnails])
-    found = []
+    problems = []
     for index in range(len(samples)):
         others = np.flatnonzero(splits[index + 1 :] != splits[index]) + index + 1
         bits = np.bitwise_count(hashes[others] ^ hashes[index]).sum(axis=1, dtype=int)
@@ -111,8 +111,8 @@ def near_duplicates(
             alike = float(flat[index] @ flat[other] / flat.shape[1])
             if alike >= correlation:
                 a, b = samples[index], samples[other]
-                found.append(Duplicate(a.key, b.key, (a.split, b.split), alike))
-    return sorted(found, key=lambda pair: -pair.correlation)
+                problems.append(Duplicate(a.key, b.key, (a.split, b.split), alike))
+    return sorted(problems, key=lambda pair: -pair.correlation)
 
 
 def check_dataset(

@@ -59,12 +59,12 @@ def _files(path: Path) -> list[tuple[Path, Split | None]]:
     single = path / "annotations.json"
     if single.is_file():
         return [(single, None)]
-    found: list[tuple[Path, Split | None]] = [
+    files: list[tuple[Path, Split | None]] = [
         (file, split) for split in SPLITS for file in sorted((path / "annotations").glob(f"*{split}*.json"))
     ]
-    if not found:
+    if not files:
         raise DatasetError(f"no COCO file in {path}", expected="annotations.json or annotations/*train*.json")
-    return found
+    return files
 
 
 def _read_file(file: Path, split: Split | None, seed: int, notes: list[str]) -> list[Sample]:

@@ -140,12 +140,12 @@ def _check_rows(table: Path, rows: list[dict[str, str]], name: str) -> None:
     for row in rows:
         if not row[name]:
             raise DatasetError(f"{table.name}, {row['image']}", expected=f"a {name}", got="an empty cell")
-    told = sum(bool(row.get("split")) for row in rows)
-    if 0 < told < len(rows):
+    with_split = sum(bool(row.get("split")) for row in rows)
+    if 0 < with_split < len(rows):
         raise DatasetError(
             f"{table.name}: some images have no split",
             expected="a split for every image, or for none",
-            got=f"{len(rows) - told} of {len(rows)} empty",
+            got=f"{len(rows) - with_split} of {len(rows)} empty",
         )
 
 

@@ -64,7 +64,7 @@ def read_boxes(table: Path) -> dict[str, tuple[Annotation, ...]]:
                     f"{table.name}, line {line}", expected="x, y, w, h", got=str(row)
                 ) from None
             boxes[row[0]].append(Annotation(Box(x, y, x + width - 1, y + height - 1), kind=row[1]))
-    return {image: tuple(found) for image, found in boxes.items()}
+    return {image: tuple(image_boxes) for image, image_boxes in boxes.items()}
 
 
 @layout("nih_chestxray14", recognise=lambda path: any(path.glob("Data_Entry_2017*.csv")))

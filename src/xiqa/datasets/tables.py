@@ -59,7 +59,7 @@ def numbered_rows(table: Path, names: Iterable[str] = ()) -> list[tuple[int, dic
     """(line, row) of a table; see `read_rows`."""
     lines = _lines(table)
     header = _spelt(next(lines, (0, []))[1], names)
-    found = []
+    columns = []
     for number, cells in lines:
         if len(cells) > len(header):
             raise DatasetError(
@@ -69,8 +69,8 @@ def numbered_rows(table: Path, names: Iterable[str] = ()) -> list[tuple[int, dic
                 todo="put cells that hold the separator in quotes",
             )
         if any(cells):
-            found.append((number, dict(zip(header, [*cells, *[""] * len(header)], strict=False))))
-    return found
+            columns.append((number, dict(zip(header, [*cells, *[""] * len(header)], strict=False))))
+    return columns
 
 
 def header_of(table: Path, names: Iterable[str] = ()) -> list[str]:

@@ -145,10 +145,10 @@ def check_same_image(origin: Origin, assessment: Assessment) -> None:
             expected="an assessed image",
             got=assessment.reason,
         )
-    told = assessment.source.identifiers.get("SOPInstanceUID")
-    if told and told != origin.uid:
+    uid = assessment.source.identifiers.get("SOPInstanceUID")
+    if uid and uid != origin.uid:
         raise DicomResultError(
-            "the assessment is one of another image", code="other_image", expected=origin.uid, got=told
+            "the assessment is one of another image", code="other_image", expected=origin.uid, got=uid
         )
     if tuple(assessment.image_size) != origin.size:
         raise DicomResultError(

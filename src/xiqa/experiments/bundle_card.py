@@ -193,7 +193,7 @@ def score_image(
     objects = objects_on(sample.annotations, image.size)
     truths = {group: members(objects, group) for group in GROUPS}
     scores.truths.append(truths[PROBLEM])
-    placed = {name: on_original(one.values, frame) for name, (one,) in maps.items()}
+    placed = {name: on_original(saliency.values, frame) for name, (saliency,) in maps.items()}
     placed[CENTRE] = _centre(image)
     for name, saliency in placed.items():
         row = {group: pointing_game(saliency, truth, tolerance=tolerance) for group, truth in truths.items()}

@@ -72,13 +72,13 @@ def choose_cases(cases: Images, seed: int) -> list[Case]:
         ConfigError: No folder is named, or the choice is empty.
         DatasetError: The folder's own reader refuses it.
     """
-    found = _from_folder(cases) if cases.source == "folder" else _simulated(cases)
-    if not found:
+    chosen_cases = _from_folder(cases) if cases.source == "folder" else _simulated(cases)
+    if not chosen_cases:
         raise ConfigError("the recipe chooses no image", todo="look at data.split and data.only")
-    if cases.limit is not None and cases.limit < len(found):
-        chosen = np.random.default_rng(seed).permutation(len(found))[: cases.limit]
-        found = [found[place] for place in np.sort(chosen)]
-    return found
+    if cases.limit is not None and cases.limit < len(chosen_cases):
+        chosen = np.random.default_rng(seed).permutation(len(chosen_cases))[: cases.limit]
+        chosen_cases = [chosen_cases[place] for place in np.sort(chosen)]
+    return chosen_cases
 
 
 def truth_of(case: Loaded, measure: Measure) -> list[Annotation]:
@@ -95,20 +95,20 @@ def _from_folder(cases: Images) -> list[Case]:
     collection = read_dataset(Path(cases.path))
     wanted = {"all": None, "poor": 1, "good": 0}[cases.only]
     boxes = read_boxes(Path(cases.path) / cases.boxes) if cases.boxes else {}
-    found = []
+    result = []
     for sample in collection.samples:
         if cases.split in ("all", sample.split) and wanted in (None, sample.label):
             group = collection.classes[sample.label]
-            own = tuple(one for one in boxes.get(f"{sample.path.stem}.png", ()) if one.kind.lower() == group)
+            own = tuple(box for box in boxes.get(f"{sample.path.stem}.png", ()) if box.kind.lower() == group)
             load = partial(_read, sample, own)
-            found.append(Case(sample.key, sample.patient or sample.key, group, load))
-    return found
+            result.append(Case(sample.key, sample.patient or sample.key, group, load))
+    return result
 
 
 def _read(sample: Sample, boxes: tuple[Annotation, ...] = ()) -> Loaded:
     image = sample.read()
     frame = Frame.resize(original=(BOX_SIDE, BOX_SIDE), model=image.size)
-    own = tuple(replace(one, box=frame.box_to_model(one.box)) for one in boxes)
+    own = tuple(replace(box, box=frame.box_to_model(box.box)) for box in boxes)
     return Loaded(image, sample.label, sample.annotations + own, cache(lambda name: find_region(name, image)))
 
 

@@ -30,8 +30,10 @@ class Change:
     now: tuple[float, ...]
 
     def __str__(self) -> str:
-        told = [", ".join(f"{one:g}" for one in numbers) or "absent" for numbers in (self.before, self.now)]
-        return f"{self.cell}: {told[0]} -> {told[1]}"
+        before_and_now = [
+            ", ".join(f"{one:g}" for one in numbers) or "absent" for numbers in (self.before, self.now)
+        ]
+        return f"{self.cell}: {before_and_now[0]} -> {before_and_now[1]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def control_maps(name: str, images: Tensor, keys: list[str], seed: int = 0) -> T
         return torch.stack([_random(key, seed) for key in keys])
     if name == "edges":
         grey = images.mean(dim=1).detach().cpu().numpy()
-        return torch.from_numpy(np.stack([np.hypot(sobel(one, 0), sobel(one, 1)) for one in grey]))
+        return torch.from_numpy(np.stack([np.hypot(sobel(image, 0), sobel(image, 1)) for image in grey]))
     raise ConfigError("unknown control", expected=" or ".join(CONTROLS), got=repr(name))
 
 

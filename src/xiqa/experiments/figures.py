@@ -87,10 +87,10 @@ def _intervals(table: ResultTable, plt: Any) -> Figure:
             cell = table.cells.get((row, column))
             if cell is None or np.isnan(cell.interval.value):
                 continue
-            one = cell.interval
+            interval = cell.interval
             colour = COLOURS[0] if "control" not in row else CONTROL_COLOUR
-            axis.plot([one.low, one.high], [place, place], color=colour, linewidth=1.5)
-            axis.plot(one.value, place, "o", color=colour, markersize=5,
+            axis.plot([interval.low, interval.high], [place, place], color=colour, linewidth=1.5)
+            axis.plot(interval.value, place, "o", color=colour, markersize=5,
                       markerfacecolor=colour if cell.significant else "white")  # fmt: skip
         axis.set_title(", ".join(column), fontsize=9)
         axis.grid(axis="x", color="#dddddd", linewidth=0.6)
@@ -105,7 +105,7 @@ def _histories(experiment: Experiment, plt: Any) -> Figure:
     Raises:
         ConfigError: A bundle has no report of its training beside it.
     """
-    named = [(one.name, bundle) for one in experiment.models for bundle in one.bundles]
+    named = [(model.name, bundle) for model in experiment.models for bundle in model.bundles]
     figure, axes = plt.subplots(
         1, len(named), sharey=True, squeeze=False, figsize=(4.6 * len(named), 3.4), layout="constrained"
     )
@@ -167,7 +167,10 @@ def _band(axis: Axes, line: pd.DataFrame, name: str, number: int, experiment: Ex
     patients = line.groupby("image")["patient"].first().reindex(wide.index)
     table = wide.to_numpy(dtype=float)
     draws = bootstrap_means(
-        table, [str(one) for one in patients], resamples=min(1000, experiment.resamples), seed=experiment.seed
+        table,
+        [str(patient) for patient in patients],
+        resamples=min(1000, experiment.resamples),
+        seed=experiment.seed,
     )
     low, high = np.nanquantile(draws, [0.025, 0.975], axis=0)
     share = wide.columns.to_numpy(dtype=float)
@@ -187,8 +190,8 @@ def _scatter(rows: pd.DataFrame, spec: FigureSpec, experiment: Experiment, plt: 
     keys = _told(points, spec.lines)
     figure, axis = plt.subplots(figsize=(7.5, 5.0), layout="constrained")
     x, y = _means(across, keys, experiment, spec.x), _means(up, keys, experiment, spec.y)
-    found = sorted((name for name in x if name in y), key=lambda name: (y[name][0], x[name][0]))
-    for name in found:
+    names = sorted((name for name in x if name in y), key=lambda name: (y[name][0], x[name][0]))
+    for name in names:
         (here, left, right), (value, low, high) = x[name], y[name]
         control = name in ("centre", "random", "edges") or name.startswith("control")
         colour = CONTROL_COLOUR if control else COLOURS[0]
@@ -197,9 +200,9 @@ def _scatter(rows: pd.DataFrame, spec: FigureSpec, experiment: Experiment, plt: 
         axis.plot(here, value, "o", color=colour, markersize=4)
     if spec.log:
         axis.set_xscale("symlog", linthresh=0.1) if min(
-            x[name][0] for name in found
+            x[name][0] for name in names
         ) <= 0 else axis.set_xscale("log")
-    _name_points(axis, [(name, x[name][0], y[name][0]) for name in reversed(found)])
+    _name_points(axis, [(name, x[name][0], y[name][0]) for name in reversed(names)])
     axis.set_xlabel(spec.x)
     axis.set_ylabel(spec.y)
     axis.grid(color="#dddddd", linewidth=0.6)
@@ -230,15 +233,15 @@ def _name_points(axis: Axes, points: list[tuple[str, float, float]]) -> None:
 def _means(
     rows: pd.DataFrame, keys: tuple[Key, ...], experiment: Experiment, label: str
 ) -> dict[str, tuple[float, float, float]]:
-    found = {}
+    points = {}
     for name, group in _grouped(rows, keys):
         images = group.groupby("image", sort=False).agg({"patient": "first", "value": "mean"})
-        one = mean_intervals(
+        interval = mean_intervals(
             {name: images["value"].to_numpy(dtype=float)},
             [str(patient) for patient in images["patient"]],
             bounds=bounds_of(label, experiment),
             resamples=min(2000, experiment.resamples),
             seed=experiment.seed,
         )[name]
-        found[name] = (one.value, one.low, one.high)
-    return found
+        points[name] = (interval.value, interval.low, interval.high)
+    return points

@@ -55,9 +55,9 @@ def draw_gallery(planned: Plan, spec: Gallery, path: Path) -> bool:
     methods = list(spec.methods or planned.experiment.methods)
     tiles: list[Image] = []
     captions: list[str] = []
-    for case, loaded, told in chosen:
+    for case, loaded, caption in chosen:
         tiles.append(_picture(loaded, None, None))
-        captions.append(f"{case.key}: {told}")
+        captions.append(f"{case.key}: {caption}")
         for network_state, model in models:
             for method, sigma, values, frame in _maps(model, loaded, methods, planned.experiment.smoothing):
                 tiles.append(_picture(loaded, values, frame))
@@ -69,8 +69,10 @@ def draw_gallery(planned: Plan, spec: Gallery, path: Path) -> bool:
 
 def _caption(network_state: NetworkState, method: str, sigma: float, planned: Plan) -> str:
     """What tells one column from the others."""
-    parts: list[str] = [network_state.state] if len({one.state for one in planned.network_states}) > 1 else []
-    parts += [network_state.model] if len({one.model for one in planned.network_states}) > 1 else []
+    parts: list[str] = (
+        [network_state.state] if len({state.state for state in planned.network_states}) > 1 else []
+    )
+    parts += [network_state.model] if len({state.model for state in planned.network_states}) > 1 else []
     parts += [f"smoothed {sigma:g}" if sigma else "raw"] if len(planned.experiment.smoothing) > 1 else []
     return " ".join([*parts, method])
 
@@ -106,15 +108,18 @@ def _maps(
     images = torch.from_numpy(array)[None]
     maps = explain(model.network, images, methods, target=model.card.poor_class, layers=layers_of(model))
     return [
-        (text, sigma, on_input(one.values, frame, sigma), frame)
-        for text, (one,) in maps.items()
+        (text, sigma, on_input(saliency.values, frame, sigma), frame)
+        for text, (saliency,) in maps.items()
         for sigma in smoothing
     ]
 
 
 def _picture(loaded: Loaded, values: np.ndarray | None, frame: Frame | None) -> Image:
     """The image with its map, the map's peak and the boxes of its problems."""
-    boxes = [Finding(peak=one.box.centre, box=one.box, score=1.0) for one in members(loaded.annotations)]
+    boxes = [
+        Finding(peak=annotation.box.centre, box=annotation.box, score=1.0)
+        for annotation in members(loaded.annotations)
+    ]
     saliency, places = None, boxes
     if values is not None and frame is not None:
         saliency = SaliencyMap(values, "map", 1, input_size=frame.model_size, frame=frame)

@@ -83,7 +83,7 @@ class Evaluator:
         self.hash = network_hash(self.model)
         self._device = next(self.model.network.parameters()).device
         self._layers = layers_of(self.model)
-        self._of = next(one for one in self.experiment.models if one.name == self.network_state.model)
+        self._of = next(model for model in self.experiment.models if model.name == self.network_state.model)
         self._measures = [(measure, get_metric(measure.metric)) for measure in self.experiment.measures]
         card = self.model.card
         names = (card.layers.last, *card.layers.multi)
@@ -109,18 +109,18 @@ class Evaluator:
         """
         batch = [self._prepare(case) for _, case in cases]
         places = [place for place, _ in cases]
-        images = torch.stack([one.array for one in batch]).contiguous(memory_format=torch.channels_last)
+        images = torch.stack([item.array for item in batch]).contiguous(memory_format=torch.channels_last)
         logits, clean = self._explain(images, batch)
-        found = self._verdicts(batch, logits, "none")
-        before = {(one.method, one.profile): one.values for one in clean}
-        found += self._score(batch, places, images, clean, "none", before)
+        rows = self._verdicts(batch, logits, "none")
+        before = {(shown.method, shown.profile): shown.values for shown in clean}
+        rows += self._score(batch, places, images, clean, "none", before)
         for alteration in self.experiment.alterations:
-            changed = torch.stack([self._altered(one, alteration) for one in batch])
+            changed = torch.stack([self._altered(item, alteration) for item in batch])
             changed = changed.contiguous(memory_format=torch.channels_last)
             logits, maps = self._explain(changed, batch)
-            found += self._verdicts(batch, logits, alteration.name)
-            found += self._score(batch, places, changed, maps, alteration.name, before)
-        return found
+            rows += self._verdicts(batch, logits, alteration.name)
+            rows += self._score(batch, places, changed, maps, alteration.name, before)
+        return rows
 
     def _prepare(self, case: Case) -> Prepared:
         loaded = case.load()
@@ -138,29 +138,29 @@ class Evaluator:
         }
         return Prepared(case, loaded, torch.from_numpy(array).to(self._device), frame, row)
 
-    def _altered(self, one: Prepared, how: Alteration) -> Tensor:
+    def _altered(self, item: Prepared, how: Alteration) -> Tensor:
         """The image's input after a change."""
         if how.attack:
             target = self.model.card.poor_class
-            return attacked(self.network, one.array, target, how.attack, how.epsilon)
+            return attacked(self.network, item.array, target, how.attack, how.epsilon)
         if how.corruption:
-            changed = corrupt(one.loaded.image, how.corruption, how.degree, self.experiment.seed)
+            changed = corrupt(item.loaded.image, how.corruption, how.degree, self.experiment.seed)
             return torch.from_numpy(self.model.prepare(changed)[0]).to(self._device)
-        kept = torch.from_numpy(one.frame.image_to_model(one.loaded.region(how.region).astype(np.float32)))
+        kept = torch.from_numpy(item.frame.image_to_model(item.loaded.region(how.region).astype(np.float32)))
         kept = kept.to(self._device)
         kept = kept if how.keep == "inside" else 1 - kept
-        return one.array * kept + one.array.mean(dim=(1, 2), keepdim=True) * (1 - kept)
+        return item.array * kept + item.array.mean(dim=(1, 2), keepdim=True) * (1 - kept)
 
     def _verdicts(self, batch: list[Prepared], logits: Tensor, alteration: str) -> list[Row]:
         """How the network judges each image; the first judgement is the outcome that all rows are told by."""
-        found: list[Row] = []
-        for one, rows in zip(batch, judge(self.model, batch, logits), strict=True):
+        result: list[Row] = []
+        for item, rows in zip(batch, judge(self.model, batch, logits), strict=True):
             if alteration == "none":
                 right = rows[1]["value"] == 1
-                one.row["outcome"] = outcome(self.model.card, one, right=right)
+                item.row["outcome"] = outcome(self.model.card, item, right=right)
             if self.experiment.verdicts:
-                found += [one.row | {"alteration": alteration} | row for row in rows]
-        return found
+                result += [item.row | {"alteration": alteration} | row for row in rows]
+        return result
 
     # --- maps
 
@@ -186,7 +186,9 @@ class Evaluator:
         if wanted == "predicted":
             return "predicted"
         card = self.model.card
-        return torch.tensor([card.poor_class if wanted == "poor" else true_class(card, one) for one in batch])
+        return torch.tensor(
+            [card.poor_class if wanted == "poor" else true_class(card, item) for item in batch]
+        )
 
     def _explain_profile(
         self, images: Tensor, batch: list[Prepared], profile: str
@@ -194,7 +196,7 @@ class Evaluator:
         network, target = self.network, self._target(batch, profile)
         written = {str(in_profile(text, profile)): str(Method.parse(text)) for text in self.methods}
         maps = explain(network, images, list(written), target=target, layers=self._layers, watch=Watch())
-        found = []
+        result = []
         for text, shown in written.items():
 
             def again(place: int, text: str = text) -> Maps:
@@ -203,30 +205,30 @@ class Evaluator:
 
             params = dict(maps[text][0].params)
             layers = params.pop("layers", ())
-            found.append(
+            result.append(
                 _Explained(
                     method=shown,
                     layer="+".join(layers),
                     params=json.dumps(params, sort_keys=True, default=str),
                     profile=profile,
                     state=self.network_state.state,
-                    values=[one.values for one in maps[text]],
-                    targets=[one.target for one in maps[text]],
+                    values=[saliency.values for saliency in maps[text]],
+                    targets=[saliency.target for saliency in maps[text]],
                     again=again,
                 )
             )
-        return maps.logits, found
+        return maps.logits, result
 
     def _maps(self, images: Tensor, text: str, target: Tensor) -> Tensor:
         """Maps of other images by one method, at the images' size."""
         (maps,) = explain(self.network, images, text, target=target, layers=self._layers).values()
         size = (int(images.shape[-2]), int(images.shape[-1]))
-        large = [enlarge(torch.from_numpy(one.values)[None], size)[0] for one in maps]
+        large = [enlarge(torch.from_numpy(shown.values)[None], size)[0] for shown in maps]
         return torch.stack(large)
 
     def _controls(self, images: Tensor, batch: list[Prepared], logits: Tensor) -> list[_Explained]:
-        seed, keys = self.experiment.seed, [one.case.key for one in batch]
-        found = []
+        seed, keys = self.experiment.seed, [item.case.key for item in batch]
+        result = []
         for name in CONTROLS:
 
             def again(place: int, name: str = name) -> Maps:
@@ -236,12 +238,12 @@ class Evaluator:
 
                 return maps
 
-            values = [one.cpu().numpy() for one in control_maps(name, images, keys, seed)]
+            values = [values.cpu().numpy() for values in control_maps(name, images, keys, seed)]
             for profile in self.experiment.profiles:
                 wanted = self._target(batch, profile)
                 targets = (wanted if isinstance(wanted, Tensor) else predicted(logits)).tolist()
-                found.append(_Explained(name, "", "{}", profile, "control", values, targets, again))
-        return found
+                result.append(_Explained(name, "", "{}", profile, "control", values, targets, again))
+        return result
 
     # --- measures
 
@@ -254,16 +256,16 @@ class Evaluator:
         alteration: str,
         before: dict[tuple[str, str], list[FloatArray]],
     ) -> list[Row]:
-        found: list[Row] = []
+        result: list[Row] = []
         for maps in explained:
             clean = before[maps.method, maps.profile]
-            for number, (one, place) in enumerate(zip(batch, places, strict=True)):
-                wanted = [pair for pair in self._measures if self._is_wanted(*pair, one, place, alteration)]
+            for number, (item, place) in enumerate(zip(batch, places, strict=True)):
+                wanted = [pair for pair in self._measures if self._is_wanted(*pair, item, place, alteration)]
                 for sigma in self.experiment.smoothing if wanted else ():
                     scored = ScoredMap(
                         network=self.network,
                         probe=self.probe,
-                        case=one,
+                        case=item,
                         image=images[number],
                         values=maps.values[number],
                         clean=clean[number],
@@ -271,18 +273,22 @@ class Evaluator:
                         target=maps.targets[number],
                         again=maps.again(number),
                     )
-                    shared = one.row | maps.row | {"smoothing": sigma, "alteration": alteration}
+                    shared = item.row | maps.row | {"smoothing": sigma, "alteration": alteration}
                     for pair in wanted:
-                        found += [shared | row for row in scored.rows(*pair)]
-        return found
+                        result += [shared | row for row in scored.rows(*pair)]
+        return result
 
     def _is_wanted(
-        self, measure: Measure, info: MetricInfo, one: Prepared, place: int, alteration: str
+        self, measure: Measure, info: MetricInfo, item: Prepared, place: int, alteration: str
     ) -> bool:
         """Whether a measure is asked of an image."""
         if info.kind == "agreement" and alteration == "none":
             return False  # every map agrees with itself
-        if measure.correct_only and self.network_state.state == "trained" and one.row["outcome"] not in RIGHT:
+        if (
+            measure.correct_only
+            and self.network_state.state == "trained"
+            and item.row["outcome"] not in RIGHT
+        ):
             return False
         return measure.limit is None or place < measure.limit
 

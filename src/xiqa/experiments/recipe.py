@@ -276,11 +276,11 @@ class Experiment(RecipeFile):
     def _agree(self) -> Experiment:
         """Names are unique, and a figure's table exists."""
         named: dict[str, list[str]] = {
-            "models": [one.name for one in self.models],
-            "measures": [one.name for one in self.measures],
-            "alterations": [one.name for one in self.alterations],
-            "tables": [one.name for one in self.tables],
-            "figures": [one.name for one in self.figures] + [one.name for one in self.galleries],
+            "models": [item.name for item in self.models],
+            "measures": [item.name for item in self.measures],
+            "alterations": [item.name for item in self.alterations],
+            "tables": [item.name for item in self.tables],
+            "figures": [item.name for item in self.figures] + [item.name for item in self.galleries],
         }
         for what, names in named.items():
             if len(set(names)) != len(names):
@@ -289,7 +289,7 @@ class Experiment(RecipeFile):
             if measure.name in VERDICT_MEASURES:
                 raise ValueError(f"measures: {measure.name} is a measure of verdicts: give it another label")
         for figure in self.figures:
-            if figure.kind == "intervals" and figure.table not in {one.name for one in self.tables}:
+            if figure.kind == "intervals" and figure.table not in {item.name for item in self.tables}:
                 raise ValueError(f"figures: {figure.name} shows a table that is not there")
         if not self.measures and not self.verdicts and not self.galleries:
             raise ValueError("nothing to measure or to show")

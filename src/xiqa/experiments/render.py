@@ -62,7 +62,7 @@ def to_markdown(table: ResultTable) -> str:
     heads = _heads(table)
     named = len(table.keys)
     rule = "|" + "|".join(["---"] * named + ["---:"] * (len(heads) - named)) + "|"
-    lines = [f"**{table.title}**", "", line(heads), rule, *(line(_code(one, named)) for one in _lines(table))]
+    lines = [f"**{table.title}**", "", line(heads), rule, *(line(_code(row, named)) for row in _lines(table))]
     return "\n".join([*lines, "", *table.notes]) + "\n"
 
 
@@ -86,7 +86,7 @@ def _latex(text: str) -> str:
 def to_latex(table: ResultTable) -> str:
     """As a ``table`` with ``booktabs`` rules (``amssymb`` for the marks)."""
     heads = _heads(table)
-    body = [" & ".join(map(_latex, one)) + r" \\" for one in _lines(table)]
+    body = [" & ".join(map(_latex, row)) + r" \\" for row in _lines(table)]
     columns = "l" * len(table.keys) + "r" * len(table.columns)
     return "\n".join(
         [
@@ -138,13 +138,15 @@ def to_csv(table: ResultTable) -> str:
          "difference_high", "p_holm"]
     )  # fmt: skip
     for (row, column), cell in table.cells.items():
-        one, other = cell.interval, cell.difference
-        numbers = [one.value, one.low, one.high]
+        interval, other = cell.interval, cell.difference
+        numbers = [interval.value, interval.low, interval.high]
         numbers += [other.value, other.low, other.high] if other else []
-        told = [f"{number:.6g}" for number in numbers]
-        told += [""] * (6 - len(told))
+        texts = [f"{number:.6g}" for number in numbers]
+        texts += [""] * (6 - len(texts))
         p = "" if isnan(cell.p) else f"{cell.p:.4g}"
-        writer.writerow([*row, ", ".join(column), *told[:3], one.images, one.patients, *told[3:], p])
+        writer.writerow(
+            [*row, ", ".join(column), *texts[:3], interval.images, interval.patients, *texts[3:], p]
+        )
     return text.getvalue()
 
 

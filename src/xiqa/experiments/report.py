@@ -36,7 +36,10 @@ def write_results(planned: Plan, rows: pd.DataFrame, out: Path, command: str) ->
             (out / f"{table.name}.{suffix}").write_text(write(table), encoding="utf-8")
     for figure in experiment.figures:
         draw_figure(rows, figure, experiment, tables, out / f"{figure.name}.png")
-    drawn = {one.name: draw_gallery(planned, one, out / f"{one.name}.jpg") for one in experiment.galleries}
+    drawn = {
+        gallery.name: draw_gallery(planned, gallery, out / f"{gallery.name}.jpg")
+        for gallery in experiment.galleries
+    }
     page = _page(planned, rows, tables, drawn, command)
     (out / "results.md").write_text(page, encoding="utf-8")
     return tables
@@ -52,11 +55,11 @@ def _page(
         parts += [f"After {{cite:t}}`{experiment.source}`.", ""]
     if len(rows):
         networks = rows[rows["state"] != "control"].groupby(["model", "state", "seed"], sort=False)
-        told = [
+        lines = [
             f"`{model}` {state} {seed}: `{hashes.iloc[0]}`"
             for (model, state, seed), hashes in networks["model_hash"]
         ]
-        parts += [f"Networks (hash of the weights): {'; '.join(told)}.", ""]
+        parts += [f"Networks (hash of the weights): {'; '.join(lines)}.", ""]
     for table in tables.values():
         parts += [to_markdown(table), ""]
     for figure in experiment.figures:

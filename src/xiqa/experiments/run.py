@@ -63,9 +63,9 @@ class Plan:
         """Everything that decides the numbers: recipe, bundles by hash, images by name."""
         return {
             "recipe": self.experiment.model_dump(mode="json"),
-            "bundles": {one.bundle: _identity(read_card(one.bundle)) for one in self.network_states},
+            "bundles": {state.bundle: _identity(read_card(state.bundle)) for state in self.network_states},
             "images": len(self.cases),
-            "images_sha256": hashlib.sha256("\n".join(one.key for one in self.cases).encode()).hexdigest(),
+            "images_sha256": hashlib.sha256("\n".join(case.key for case in self.cases).encode()).hexdigest(),
         }
 
 

@@ -90,7 +90,9 @@ class ScoredMap:
         if self.sigma == 0:
             return maps
         frame = self.case.frame
-        return torch.stack([torch.from_numpy(on_input(one.cpu().numpy(), frame, self.sigma)) for one in maps])
+        return torch.stack(
+            [torch.from_numpy(on_input(values.cpu().numpy(), frame, self.sigma)) for values in maps]
+        )
 
     def rows(self, measure: Measure, info: MetricInfo) -> Iterator[Row]:
         """The value, and the curve where it is asked for."""
@@ -112,8 +114,8 @@ class ScoredMap:
         known = {"explain": self.explain, "network": self.network, "target": self.target}
         required = {
             name: known[name]
-            for name, one in wanted.items()
-            if one.kind is one.KEYWORD_ONLY and name in known and one.default is one.empty
+            for name, values in wanted.items()
+            if values.kind is values.KEYWORD_ONLY and name in known and values.default is values.empty
         }
         if info.kind == "faithfulness":
             return float(

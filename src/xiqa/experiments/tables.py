@@ -95,7 +95,7 @@ def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> R
     measured = measured[measured["x"].isna() & ((measured["class"] != "") == about_classes)]
     images = measured.groupby("image", sort=False)[["patient", "label", "group"]].first()
     order = images.index
-    found: dict[tuple[Name, Name, str], Floats] = {}
+    cells: dict[tuple[Name, Name, str], Floats] = {}
     keys = [*spec.rows, *(key for key in spec.columns if key != "metric"), "metric"]
     for names, group in measured.groupby(keys, sort=False, observed=True):
         named = dict(zip(keys, map(str, names), strict=True))
@@ -103,18 +103,18 @@ def make_table(rows: pd.DataFrame, spec: TableSpec, experiment: Experiment) -> R
         values = group.groupby("image", sort=False)["value"].mean().reindex(order).to_numpy(dtype=float)
         for label in (
             named["metric"],
-            *(name for name, one in STATISTICS.items() if one.of == named["metric"]),
+            *(name for name, statistic in STATISTICS.items() if statistic.of == named["metric"]),
         ):
             if spec.metrics and label not in spec.metrics:
                 continue
             column = tuple(label if key == "metric" else named[key] for key in spec.columns)
-            found[row, column, label] = values
-    found = {key: values for key, values in found.items() if np.isfinite(values).any()}
-    if not found:
+            cells[row, column, label] = values
+    cells = {key: values for key, values in cells.items() if np.isfinite(values).any()}
+    if not cells:
         raise ConfigError(
             f"nothing was measured for the table {spec.name}", todo="look at its metrics and where"
         )
-    layout = _Layout(spec, experiment, images, found)
+    layout = _Layout(spec, experiment, images, cells)
     return layout.table()
 
 
@@ -145,7 +145,7 @@ class _Layout:
 
     @property
     def patients(self) -> list[str]:
-        return [str(one) for one in self.images["patient"]]
+        return [str(patient) for patient in self.images["patient"]]
 
     def table(self) -> ResultTable:
         labels = list(dict.fromkeys(label for _, _, label in self.found))
@@ -156,7 +156,7 @@ class _Layout:
             if self.spec.consistency:
                 cells |= self._consistency(label)
         rows = list(dict.fromkeys(row for row, _, _ in self.found))
-        rows = [one for one in rows if any((one, column) in cells for _, column in cells)]
+        rows = [row for row in rows if any((row, column) in cells for _, column in cells)]
         columns = list(dict.fromkeys(column for _, column in cells))
         place = self.spec.columns.index("metric") if "metric" in self.spec.columns else None
         if place is not None:
@@ -180,18 +180,20 @@ class _Layout:
             " images stand at one end of the range; none of a single patient."
         ]
         if self.spec.reference:
-            told = ", ".join(f"{key} = {value}" for key, value in self.spec.reference.items())
+            reference = ", ".join(f"{key} = {value}" for key, value in self.spec.reference.items())
             notes.append(
                 f"No test below {FEWEST} patients."
                 if patients < FEWEST
-                else f"Compared on the same images with {told}: ▲ better, ▼ worse, ◆ different"
+                else f"Compared on the same images with {reference}: ▲ better, ▼ worse, ◆ different"
                 " (p < 0.05 by exchange of whole patients, after Holm's correction over each measure's"
                 " comparisons)."
             )
         return notes
 
     def _cells(self, label: str) -> dict[tuple[Name, Name], Cell]:
-        mine = {(row, column): values for (row, column, one), values in self.found.items() if one == label}
+        mine = {
+            (row, column): values for (row, column, value), values in self.found.items() if value == label
+        }
         names = {"\x1f".join((*row, "\x1e", *column)): (row, column) for row, column in mine}
         scores = {name: mine[key] for name, key in names.items()}
         pairs = [(name, other) for name, key in names.items() if (other := self._counterpart(key, names))]
@@ -247,7 +249,7 @@ class _Layout:
         if not pairs:
             return {}
         if label not in STATISTICS:
-            found = paired_differences(
+            differences = paired_differences(
                 scores,
                 self.patients,
                 pairs=pairs,
@@ -255,7 +257,7 @@ class _Layout:
                 resamples=self.experiment.resamples,
                 seed=self.experiment.seed,
             )
-            return {one.first: (one.mean, one.p_holm) for one in found}
+            return {difference.first: (difference.mean, difference.p_holm) for difference in differences}
         both = [[(scores[name], truths[name]) for name in pair] for pair in pairs]
         p = holm([self._exchange(label, *columns) for columns in both])
         return {
@@ -305,8 +307,8 @@ class _Layout:
             raise ConfigError("consistency is over a key of the columns, of a mean", got=f"{across}, {label}")
         place = self.spec.columns.index(across)
         groups: dict[tuple[Name, Name], list[Floats]] = {}
-        for (row, column, one), values in self.found.items():
-            if one == label:
+        for (row, column, value), values in self.found.items():
+            if value == label:
                 rest = tuple(
                     f"{value}{CONSISTENT}" if key == "metric" else value
                     for number, (key, value) in enumerate(zip(self.spec.columns, column, strict=True))

@@ -33,17 +33,17 @@ def judge(model: LoadedModel, batch: Sequence[Prepared], logits: Tensor) -> Iter
     """
     card = model.card
     each, names, _ = class_scores(card, logits.double().cpu().numpy(), card.temperature)
-    for one, probability, scores in zip(batch, model.probability(logits), each, strict=True):
+    for item, probability, scores in zip(batch, model.probability(logits), each, strict=True):
         values = {"probability": float(probability)}
         if len(card.classes) == 2:
-            called, poor = bool(probability >= card.threshold), one.loaded.label == 1
+            called, poor = bool(probability >= card.threshold), item.loaded.label == 1
             values["accuracy"] = float(called == poor)
             values["sensitivity"] = float(called) if poor else nan
             values["specificity"] = nan if poor else float(not called)
             yield [{"metric": metric, "value": value} for metric, value in values.items()]
             continue
         likeliest = int(scores.argmax())
-        values["accuracy"] = float(likeliest == true_class(card, one))
+        values["accuracy"] = float(likeliest == true_class(card, item))
         rows: list[Row] = [{"metric": metric, "value": value} for metric, value in values.items()]
         for place, name in enumerate(names):
             rows.append({"class": name, "metric": "probability", "value": float(scores[place])})
@@ -51,25 +51,25 @@ def judge(model: LoadedModel, batch: Sequence[Prepared], logits: Tensor) -> Iter
         yield rows
 
 
-def outcome(card: BundleCard, one: Prepared, *, right: bool) -> str:
+def outcome(card: BundleCard, item: Prepared, *, right: bool) -> str:
     """The verdict in words, by which tables can tell images apart."""
     if len(card.classes) > 2:
         return "right" if right else "wrong"
-    if one.loaded.label == 1:
+    if item.loaded.label == 1:
         return "hit" if right else "missed"
     return "rightly clean" if right else "false alarm"
 
 
-def true_class(card: BundleCard, one: Prepared) -> int:
+def true_class(card: BundleCard, item: Prepared) -> int:
     """The network's index of an image's true class.
 
     Raises:
         ConfigError: The network does not know it.
     """
     if len(card.classes) == 2:
-        return card.poor_class if one.loaded.label == 1 else 1 - card.poor_class
-    if one.case.group not in card.classes:
+        return card.poor_class if item.loaded.label == 1 else 1 - card.poor_class
+    if item.case.group not in card.classes:
         raise ConfigError(
-            f"{card.name} does not know the class {one.case.group!r}", expected=", ".join(card.classes)
+            f"{card.name} does not know the class {item.case.group!r}", expected=", ".join(card.classes)
         )
-    return card.classes.index(one.case.group)
+    return card.classes.index(item.case.group)

@@ -82,13 +82,13 @@ def explained(model: LoadedModel, method: Bound, *others: Bound) -> Callable[[Te
             todo="run it on PyTorch",
         )
     every = (method, *others)
-    for one in every:
-        _check(one)
+    for bound in every:
+        _check(bound)
     network, card, guard = frozen_copy(model), model.card, model.guard
-    grads = _names(model, [one for one in every if Needs.GRAD in one.info.needs])
+    grads = _names(model, [method for method in every if Needs.GRAD in method.info.needs])
     kept = dict.fromkeys([*_names(model, every), *cut_layers(model)])
     view = copy.deepcopy(model.view).requires_grad_(False) if model.view is not None else None
-    readers = [_reader(model, network, one) for one in every]
+    readers = [_reader(model, network, method) for method in every]
     watch = Watch(guard.layers, pooled) if guard else None
     example = torch.rand(
         1, *card.preprocessing.shape

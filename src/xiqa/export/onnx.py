@@ -122,10 +122,10 @@ def to_onnx(program: torch.export.ExportedProgram, outputs: list[str]) -> onnx.M
 
 def _unknown(error: BaseException) -> str:
     """The operations that the exporter does not know, from its errors; else their kind."""
-    texts, found = [], cast("BaseException | None", error)
-    while found is not None:
-        texts.append(str(found))
-        found = found.__cause__
+    texts, cause = [], cast("BaseException | None", error)
+    while cause is not None:
+        texts.append(str(cause))
+        cause = cause.__cause__
     names = dict.fromkeys(re.findall(r"OpOverload\(op='([\w.]+)'", " ".join(texts)))
     return ", ".join(names) or type(error).__name__
 
@@ -145,7 +145,7 @@ def _hide_layers(proto: onnx.ModelProto, layers: list[str]) -> dict[str, str]:
     graph = proto.graph
     made_by = {name: node for node in graph.node for name in node.output}
     shapes = {output.name: output for output in graph.output if output.name in layers}
-    found = {}
+    sizes = {}
     for layer in layers:
         tensor = layer
         while tensor in made_by and made_by[tensor].op_type == "Identity":
@@ -153,12 +153,12 @@ def _hide_layers(proto: onnx.ModelProto, layers: list[str]) -> dict[str, str]:
             tensor = node.input[0]
             graph.node.remove(node)
         graph.output.remove(shapes[layer])
-        if not any(one.name == tensor for one in graph.value_info):
+        if not any(value.name == tensor for value in graph.value_info):
             shapes[layer].name = tensor
             graph.value_info.append(shapes[layer])
         if any(node.input and tensor in node.input for node in _needed(graph, OUTPUTS[0])):
-            found[layer] = tensor
-    return found
+            sizes[layer] = tensor
+    return sizes
 
 
 def _needed(graph: onnx.GraphProto, result: str) -> list[onnx.NodeProto]:
@@ -176,7 +176,9 @@ def share_turned(proto: onnx.ModelProto) -> None:
     from onnx import helper, numpy_helper  # noqa: PLC0415 - an extra
 
     graph = proto.graph
-    kernels = {one.name: numpy_helper.to_array(one) for one in graph.initializer if len(one.dims) == 4}
+    kernels = {
+        weight.name: numpy_helper.to_array(weight) for weight in graph.initializer if len(weight.dims) == 4
+    }
     names = {(kernel.shape, kernel.tobytes()): name for name, kernel in kernels.items()}
     nodes, gone = [], set[str]()
     for name in [node.input[1] for node in graph.node if node.op_type == "Conv"]:
@@ -194,7 +196,7 @@ def share_turned(proto: onnx.ModelProto) -> None:
             nodes.append(helper.make_node("Transpose", [name], [middle], perm=[1, 0, 2, 3]))
         if not point:
             nodes.append(helper.make_node("Slice", [middle, *_BACKWARDS], [twin]))
-        graph.initializer.remove(next(one for one in graph.initializer if one.name == twin))
+        graph.initializer.remove(next(weight for weight in graph.initializer if weight.name == twin))
     if any(node.op_type == "Slice" for node in nodes):
         graph.initializer.extend(
             numpy_helper.from_array(np.array(numbers, np.int64), name) for name, numbers in _BACKWARDS.items()

@@ -93,13 +93,13 @@ def shorten_norms(graph: fx.GraphModule) -> None:
             if weight is not None:
                 scale = float(torch.linalg.vector_norm(weight.double(), ord=order))
                 size = call(aten.squeeze.dim, call(aten.abs.default, values.args[0]), 1)
-                found = call(aten.mul.Tensor, size, scale)
+                result = call(aten.mul.Tensor, size, scale)
             elif order == 2:
                 squares = call(aten.mul.Tensor, values, values)
-                found = call(aten.sqrt.default, call(aten.sum.dim_IntList, squares, [1]))
+                result = call(aten.sqrt.default, call(aten.sum.dim_IntList, squares, [1]))
             else:
                 continue
-        norm.replace_all_uses_with(found)
+        norm.replace_all_uses_with(result)
 
 
 def _caller(graph: fx.GraphModule) -> Callable[..., fx.Node]:

@@ -49,12 +49,12 @@ def image_files(
     """
     given = [paths] if isinstance(paths, str | Path) else paths
     search = _Search(Counter() if skipped is None else skipped, follow)
-    found = {file for path in given for file in search.files_of(Path(path))}
+    files = {file for path in given for file in search.files_of(Path(path))}
     if refused is not None:
         refused.extend(search.errors)
     elif search.errors:
         raise search.errors[0]
-    return sorted(found, key=os.fsencode)
+    return sorted(files, key=os.fsencode)
 
 
 def skipped_files(skipped: Counter[str]) -> str:
@@ -221,8 +221,8 @@ def _kind(path: Path, start: bytes) -> str:
 
 def _identity(path: Path) -> tuple[int, int]:
     """What tells a folder from others, whatever it is called."""
-    found = path.stat()
-    return found.st_dev, found.st_ino
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_inside(path: str, folder: Path) -> bool:

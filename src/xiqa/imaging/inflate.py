@@ -42,9 +42,9 @@ class Inflated:
         """
         while len(self._content) < count and not self._ended:
             self._inflate()
-        found = bytes(self._content[:count])
+        part = bytes(self._content[:count])
         del self._content[:count]
-        return found
+        return part
 
     def skip(self, count: int, most: int) -> None:
         """Pass over so many bytes, refused beyond ``most``.

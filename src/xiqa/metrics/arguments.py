@@ -64,10 +64,10 @@ class Rule:
 def refuse(function: str, name: str, expected: str, value: object) -> MetricError:
     """The error of an argument without meaning."""
     if isinstance(value, (np.ndarray, Tensor)):
-        told = f"{type(value).__name__} of {value.dtype}, shape {tuple(value.shape)}"
+        description = f"{type(value).__name__} of {value.dtype}, shape {tuple(value.shape)}"
     else:
-        told = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}..."
-    return MetricError(f"{function}: {name} has no meaning", expected=expected, got=told)
+        description = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:77]}..."
+    return MetricError(f"{function}: {name} has no meaning", expected=expected, got=description)
 
 
 def _require(holds: bool) -> None:
@@ -95,11 +95,11 @@ def _real(holds: Callable[[float], bool]) -> Callable[[Any], Any]:
 
 
 def _each(holds: Callable[[float], bool]) -> Callable[[Any], tuple[Any, ...]]:
-    one = _real(holds)
+    check = _real(holds)
 
     def read(values: Any) -> tuple[Any, ...]:
         _require(not isinstance(values, str) and len(values) > 0)
-        return tuple(one(value) for value in values)
+        return tuple(check(value) for value in values)
 
     return read
 
@@ -188,8 +188,8 @@ def _read(rule: Rule, value: Any, function: str, name: str) -> Any:
 def _rules(function: Callable[..., Any]) -> dict[str, Rule]:
     """The rule of each parameter whose type is one."""
     hints = get_type_hints(function, include_extras=True)
-    found = {name: _rule(hint) for name, hint in hints.items() if name != "return"}
-    return {name: rule for name, rule in found.items() if rule is not None}
+    rules = {name: _rule(hint) for name, hint in hints.items() if name != "return"}
+    return {name: rule for name, rule in rules.items() if rule is not None}
 
 
 def _rule(hint: Any) -> Rule | None:

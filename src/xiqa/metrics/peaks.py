@@ -59,16 +59,16 @@ def peaks(
         return []
     left = saliency.astype(float)
     floor = left.min()
-    found: list[tuple[Point, float]] = []
-    while len(found) < count:
+    places: list[tuple[Point, float]] = []
+    while len(places) < count:
         row, column = divmod(int(left.argmax()), left.shape[1])
         value = float(left[row, column])
         if value <= floor:
             break
-        found.append((Point(float(column), float(row)), value))
+        places.append((Point(float(column), float(row)), value))
         left[_near(left.shape, row, column, separation, scale)] = -np.inf
         left[row, column] = -np.inf
-    return found
+    return places
 
 
 def _near(

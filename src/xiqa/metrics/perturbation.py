@@ -241,7 +241,7 @@ def curve(
         output: See `xiqa.saliency.probe.class_score`.
     """
     limits = np.array(points, turns.dtype)
-    order, after = (torch.from_numpy(one).to(image.device) for one in (turns, limits))
+    order, after = (torch.from_numpy(array).to(image.device) for array in (turns, limits))
     steps = incremental(probe)
     scores: list[float] = []
     for part in chunks(len(limits), (turns.shape[0], turns.shape[1]), several=steps is not probe):

@@ -97,7 +97,7 @@ def objects_on(truth: Sequence[Annotation], size: Size, *, shape: Shape = "exact
         if annotation.mask is not None:
             _check_grid(annotation.mask, size)
     shapes = zip(truth, as_shapes(truth, shape), strict=True)
-    return [a for whole, a in shapes if all(_local_mask(one, size)[1].any() for one in (whole, a))]
+    return [a for whole, a in shapes if all(_local_mask(part, size)[1].any() for part in (whole, a))]
 
 
 def contains(annotation: Annotation, point: Point) -> bool:

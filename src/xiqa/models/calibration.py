@@ -68,12 +68,12 @@ def require_enough(outcomes: ArrayLike) -> None:
         ModelError: There are fewer than `FEWEST` good or poor ones.
     """
     poor = np.asarray(outcomes, dtype=bool)
-    found = {"good": int((~poor).sum()), "poor": int(poor.sum())}
-    if min(found.values()) < FEWEST:
+    counts = {"good": int((~poor).sum()), "poor": int(poor.sum())}
+    if min(counts.values()) < FEWEST:
         raise ModelError(
             "too few validation images to calibrate on",
             expected=f"at least {FEWEST} good and {FEWEST} poor ones, better 50 of each",
-            got=f"{found['good']} good and {found['poor']} poor",
+            got=f"{counts['good']} good and {counts['poor']} poor",
             todo="add images to the validation split",
         )
 
@@ -194,8 +194,8 @@ def threshold_at_sensitivity(probabilities: ArrayLike, outcomes: ArrayLike, sens
     predicted, poor = np.asarray(probabilities, dtype=float), np.asarray(outcomes, dtype=bool)
     if not poor.any():
         raise ModelError("cannot choose a threshold", expected="at least one poor image")
-    found = np.sort(predicted[poor])[::-1]
-    lowest = found[int(np.ceil(sensitivity * len(found) - 1e-9)) - 1]
+    ordered = np.sort(predicted[poor])[::-1]
+    lowest = ordered[int(np.ceil(sensitivity * len(ordered) - 1e-9)) - 1]
     below = predicted[predicted < lowest]
     return float(round((lowest + (below.max() if len(below) else 0.0)) / 2, 6))
 

@@ -119,8 +119,8 @@ class ExportedCard(Section):
 
 def _digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of the entries as canonical JSON, without the hash itself."""
-    told = {name: value for name, value in content.items() if name != "sha256"}
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    details = {name: value for name, value in content.items() if name != "sha256"}
+    canonical = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

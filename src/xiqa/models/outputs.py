@@ -166,7 +166,7 @@ def disagreement(meaning: Meaning) -> str | None:
         and (count, poor) != (2, 1),
         f"outputs.grades_from must name {count - 1} rising degrees": graded and not rising,
     }
-    return next((problem for problem, found in wrong.items() if found), None)
+    return next((problem for problem, wrong_here in wrong.items() if wrong_here), None)
 
 
 def margins(meaning: Meaning, logits: ArrayLike) -> NDArray[np.float64]:

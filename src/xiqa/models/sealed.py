@@ -145,8 +145,8 @@ def seal(path: Path, card: _Card, weights: tuple[Path, bytes] | None = None) -> 
 
 
 def _digest(content: dict[str, Any]) -> str:
-    told = {name: value for name, value in content.items() if name != "card_sha256"}
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    details = {name: value for name, value in content.items() if name != "card_sha256"}
+    canonical = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -155,8 +155,8 @@ def _read(path: Path, most: int, todo: str | None) -> bytes:
     try:
         return regular_bytes(path, most)
     except (OSError, ValueError) as error:
-        told = error.strerror if isinstance(error, OSError) else None
-        raise BundleError(f"cannot read {path}", got=told or str(error), todo=todo) from error
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise BundleError(f"cannot read {path}", got=reason or str(error), todo=todo) from error
 
 
 def _check(problem: str, expected: str, got: str) -> None:

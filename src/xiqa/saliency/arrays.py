@@ -41,12 +41,12 @@ def to_numpy(array: Array) -> NDArray[Any]:
 
 def like(values: NDArray[Any], array: A) -> A:
     """Values in the library, of the type and on the device of another array."""
-    found: Any = (
+    result: Any = (
         values.astype(array.dtype, copy=False)
         if isinstance(array, np.ndarray)
         else library(array).from_numpy(np.ascontiguousarray(values)).to(array)
     )
-    return cast("A", found)
+    return cast("A", result)
 
 
 def uniform(seed: int, *shapes: tuple[int, ...]) -> list[NDArray[np.float32]]:

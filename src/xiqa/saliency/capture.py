@@ -317,10 +317,10 @@ def _tensor(name: str, module: nn.Module, output: Any) -> Tensor:
 
 def _layer(network: nn.Module, name: str) -> nn.Module:
     try:
-        found = network.get_submodule(name)
-        if isinstance(found, torch.jit.ScriptModule):
+        module = network.get_submodule(name)
+        if isinstance(module, torch.jit.ScriptModule):
             raise RuntimeError("a compiled module takes no hook")
-        return found
+        return module
     except (AttributeError, RuntimeError):  # compiled modules do not give their layers
         names = [known for known, _ in network.named_modules() if known]
         raise SaliencyError(

@@ -91,19 +91,19 @@ def combine_layers(
         return _reference(maps, image_size or _finest(maps))
     grid = _finest(maps)
     if combine == "mean":
-        peaks = [one.abs().amax(dim=(1, 2), keepdim=True) for one in maps]
+        peaks = [values.abs().amax(dim=(1, 2), keepdim=True) for values in maps]
         scaled = [
-            one / torch.where(top > 0, top, torch.ones_like(top))
-            for one, top in zip(maps, peaks, strict=True)
+            values / torch.where(top > 0, top, torch.ones_like(top))
+            for values, top in zip(maps, peaks, strict=True)
         ]
-        return torch.stack([enlarge(one, grid) for one in scaled]).mean(dim=0)
+        return torch.stack([enlarge(values, grid) for values in scaled]).mean(dim=0)
     exponents = _exponents(maps, combine, weights)
-    return _power_product([enlarge(one.relu(), grid) for one in maps], exponents)
+    return _power_product([enlarge(values.relu(), grid) for values in maps], exponents)
 
 
 def _finest(maps: Sequence[Tensor]) -> tuple[int, int]:
     """(rows, columns) of the finest map, each side on its own."""
-    return max(int(one.shape[-2]) for one in maps), max(int(one.shape[-1]) for one in maps)
+    return max(int(values.shape[-2]) for values in maps), max(int(values.shape[-1]) for values in maps)
 
 
 def _exponents(maps: Sequence[Tensor], combine: str, weights: Sequence[float] | None) -> Tensor:
@@ -111,7 +111,7 @@ def _exponents(maps: Sequence[Tensor], combine: str, weights: Sequence[float] | 
     count = len(maps)
     if combine == "weighted":
         raw = (
-            torch.stack([concentration(one) for one in maps])
+            torch.stack([concentration(values) for values in maps])
             if weights is None
             else torch.tensor(weights, dtype=maps[0].dtype, device=maps[0].device)[:, None].expand(
                 -1, maps[0].shape[0]
@@ -127,18 +127,18 @@ def _power_product(maps: Sequence[Tensor], exponents: Tensor) -> Tensor:
     """The product of powers, in logarithms: small numbers multiplied would underflow to ties at zero."""
     total = torch.zeros_like(maps[0])
     zero = torch.zeros_like(maps[0], dtype=torch.bool)
-    for one, exponent in zip(maps, exponents, strict=True):
+    for values, exponent in zip(maps, exponents, strict=True):
         power = exponent[:, None, None]
-        zero |= (one == 0) & (power > 0)
-        total += power * torch.where(one == 0, torch.ones_like(one), one).log()
+        zero |= (values == 0) & (power > 0)
+        total += power * torch.where(values == 0, torch.ones_like(values), values).log()
     return torch.where(zero, torch.zeros_like(total), total.exp())
 
 
 def _reference(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     product: Tensor | None = None
     fresh = torch.zeros(maps[0].shape[0], 1, 1, dtype=torch.bool, device=maps[0].device)
-    for one in maps:
-        layer = stretch(enlarge(one, size))
+    for values in maps:
+        layer = stretch(enlarge(values, size))
         product = layer if product is None else torch.where(fresh, layer, product * layer)
         fresh = layer.amax(dim=(1, 2), keepdim=True) == 0  # constant: the next layer starts anew
     assert product is not None

@@ -131,19 +131,19 @@ def explain(
     size = (int(images.shape[-2]), int(images.shape[-1]))
     results = {}
     with _session(network, images, methods, target, layers, multilabel, watch) as (session, bound):
-        for one in bound:
-            classes, params = session.classes(one), session.named(one)
-            results[str(one.method)] = [
+        for method in bound:
+            classes, params = session.classes(method), session.named(method)
+            results[str(method.method)] = [
                 SaliencyMap(
                     values=values.float().cpu().numpy(),
-                    method=one.info.name,
+                    method=method.info.name,
                     target=int(classes[place]),
                     params=params,
                     input_size=size,
                     frame=frames[place] if frames else None,
-                    steps=session.steps(one, place),
+                    steps=session.steps(method, place),
                 )
-                for place, values in enumerate(session.read(one))
+                for place, values in enumerate(session.read(method))
             ]
         return _captured(session, bound, results)
 

@@ -246,4 +246,6 @@ def _box(region: NDArray[np.bool_]) -> Box:
 
 
 def _near(place: tuple[int, int], findings: list[Finding], separation: float) -> bool:
-    return any(np.hypot(place[1] - one.peak.x, place[0] - one.peak.y) < separation for one in findings)
+    return any(
+        np.hypot(place[1] - finding.peak.x, place[0] - finding.peak.y) < separation for finding in findings
+    )

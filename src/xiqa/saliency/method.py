@@ -91,11 +91,11 @@ def _closing(rest: str, text: str) -> int:
 def _read_params(rest: str, text: str) -> dict[str, Any]:
     if not rest:
         return {}
-    found = list(_PARAM.finditer(rest, 1))
-    covered = "".join(match.group() for match in found)
+    matches = list(_PARAM.finditer(rest, 1))
+    covered = "".join(match.group() for match in matches)
     if not rest.startswith(":") or not covered or rest[1:] != covered or rest.endswith(","):
         raise _unreadable(text)
-    return {match.group(1): _read(match.group(2)) for match in found}
+    return {match.group(1): _read(match.group(2)) for match in matches}
 
 
 def _read(text: str) -> Any:

@@ -82,7 +82,9 @@ def taking(network: object, images: Any) -> Iterator[None]:
 
 def _expected(network: object) -> str:
     weights = network.parameters() if isinstance(network, nn.Module) else iter(())
-    kind = next((str(one.dtype).removeprefix("torch.") for one in weights if one.is_floating_point()), "any")
+    kind = next(
+        (str(weight.dtype).removeprefix("torch.") for weight in weights if weight.is_floating_point()), "any"
+    )
     return f"a network of images (N, C, H, W) alone, of its own type ({kind})"
 
 
@@ -118,8 +120,8 @@ class Adapter(nn.Module):
 
     def named_modules(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Module]]:
         """The network's own modules; see `torch.nn.Module.named_modules`."""
-        found: Iterator[tuple[str, nn.Module]] = self.network.named_modules(*args, **options)
-        return found
+        modules: Iterator[tuple[str, nn.Module]] = self.network.named_modules(*args, **options)
+        return modules
 
 
 def scores(score: Callable[[Any], Tensor], output: Any, count: int) -> Tensor:
@@ -129,7 +131,7 @@ def scores(score: Callable[[Any], Tensor], output: Any, count: int) -> Tensor:
         SaliencyError: It fails, or gives something else.
     """
     try:
-        found = score(output)
+        value = score(output)
     except Exception as error:
         raise SaliencyError(
             "the target cannot be read from the output",
@@ -137,14 +139,14 @@ def scores(score: Callable[[Any], Tensor], output: Any, count: int) -> Tensor:
             got=f"{_told(output)}: {type(error).__name__}: {error}",
             todo=_TODO,
         ) from error
-    if not isinstance(found, Tensor) or found.shape != (count,):
+    if not isinstance(value, Tensor) or value.shape != (count,):
         raise SaliencyError(
             "the target gives no score an image",
             expected=f"a tensor ({count},)",
-            got=_told(found),
+            got=_told(value),
             todo=_TODO,
         )
-    return found
+    return value
 
 
 def adapted(network: Any, images: Tensor, target: Any) -> tuple[Any, Tensor, Any]:

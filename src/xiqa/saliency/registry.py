@@ -123,8 +123,12 @@ _registry: dict[str, MethodInfo] = {}
 
 def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
     """Keyword-only parameters of a function (or class) and their defaults."""
-    found = inspect.signature(function).parameters.values()
-    return {one.name: one.default for one in found if one.kind is one.KEYWORD_ONLY}
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
 
 
 def _register(

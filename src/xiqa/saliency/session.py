@@ -116,9 +116,9 @@ class Session:
             )
         return self.network
 
-    def layer_names(self, one: Bound) -> tuple[str, ...]:
+    def layer_names(self, method: Bound) -> tuple[str, ...]:
         """The layers that a method reads, by name."""
-        named = one.params.get("layers")
+        named = method.params.get("layers")
         if named is None:
             return ()
         if named in ("last", "multi"):
@@ -126,15 +126,15 @@ class Session:
             return (known.last,) if named == "last" else known.stages
         return tuple(map(str, named)) if isinstance(named, tuple) else (str(named),)
 
-    def named(self, one: Bound) -> dict[str, Any]:
+    def named(self, method: Bound) -> dict[str, Any]:
         """A method's parameters with the layers' names in them, and those of the wrapped one."""
-        params = dict(one.params)
+        params = dict(method.params)
         if "layers" in params:
-            params["layers"] = self.layer_names(one)
-        return {**params, "of": str(one.inner.method)} if one.inner else params
+            params["layers"] = self.layer_names(method)
+        return {**params, "of": str(method.inner.method)} if method.inner else params
 
-    def _group(self, one: Bound) -> _Group:
-        return _Group(one.rule or Rule(), one.params.get("profile") == "reference")
+    def _group(self, method: Bound) -> _Group:
+        return _Group(method.rule or Rule(), method.params.get("profile") == "reference")
 
     # --- passes
 
@@ -146,8 +146,8 @@ class Session:
             watch: What is kept of the pass on the images as they are, which is then made in any case.
         """
         groups: dict[_Group, list[Bound]] = {}
-        for one in _passes(methods):
-            groups.setdefault(self._group(one), []).append(one)
+        for method in _passes(methods):
+            groups.setdefault(self._group(method), []).append(method)
         plain = {group: members for group, members in groups.items() if not group.rule.own_forward}
         if plain:
             self._run(plain, watch)
@@ -171,14 +171,14 @@ class Session:
             self.target = self.target.choose(passed.logits)
 
     def _run(self, groups: dict[_Group, list[Bound]], watch: Watch | None = None) -> None:
-        every = [one for members in groups.values() for one in members]
+        every = [method for members in groups.values() for method in members]
         names = self._layers_with(every, Needs.OUTPUT | Needs.GRAD)
         passed = ForwardPass(
             self.module,
             self.images,
             names,
             grad=self._layers_with(every, Needs.GRAD),
-            image_grad=any(Needs.IMAGE_GRAD in one.info.needs for one in every),
+            image_grad=any(Needs.IMAGE_GRAD in method.info.needs for method in every),
             rule=(rule := next(iter(groups)).rule),
             watch=watch,
         )
@@ -190,7 +190,7 @@ class Session:
                 classes,
                 rule=group.rule,
                 layers=self._layers_with(members, Needs.GRAD),
-                image_grad=any(Needs.IMAGE_GRAD in one.info.needs for one in members),
+                image_grad=any(Needs.IMAGE_GRAD in method.info.needs for method in members),
                 keep_graph=number < len(groups),
             )
             self._silent[group] = _silent(layers, image)
@@ -198,21 +198,21 @@ class Session:
             self._records[group] = _Records(layers, image, context)
 
     def _layers_with(self, methods: Sequence[Bound], needs: Needs) -> list[str]:
-        found = [name for one in methods if one.info.needs & needs for name in self.layer_names(one)]
-        return list(dict.fromkeys(found))
+        names = [name for method in methods if method.info.needs & needs for name in self.layer_names(method)]
+        return list(dict.fromkeys(names))
 
-    def steps(self, one: Bound, place: int) -> tuple[str, ...]:
+    def steps(self, method: Bound, place: int) -> tuple[str, ...]:
         """What is to be known of one image's map: that the gradient it rests on is zero everywhere."""
-        names = self.layer_names(one) if Needs.GRAD in one.info.needs else ()
-        names += ("the image",) if Needs.IMAGE_GRAD in one.info.needs else ()
-        silent = self._silent.get(self._group(one), {})
+        names = self.layer_names(method) if Needs.GRAD in method.info.needs else ()
+        names += ("the image",) if Needs.IMAGE_GRAD in method.info.needs else ()
+        silent = self._silent.get(self._group(method), {})
         return tuple(
             f"zero gradient at {name}" for name in names if name in silent and bool(silent[name][place])
         )
 
-    def classes(self, one: Bound) -> Tensor:
+    def classes(self, method: Bound) -> Tensor:
         """The class of each sample that a method explains."""
-        group = self._group(one)
+        group = self._group(method)
         if group in self._records:
             return self._records[group].context.target
         if self._classes is None:
@@ -229,12 +229,12 @@ class Session:
 
     # --- maps
 
-    def read(self, one: Bound) -> Tensor:
+    def read(self, method: Bound) -> Tensor:
         """The maps of one method, ``(N, h, w)``."""
-        maps = self._reader(one.info.kind)(one)
+        maps = self._reader(method.info.kind)(method)
         if maps.dim() != 3 or len(maps) != len(self.images):
             raise SaliencyError(
-                f"{one.info.name} gave no map a sample",
+                f"{method.info.name} gave no map a sample",
                 expected=f"shape ({len(self.images)}, h, w)",
                 got=str(tuple(maps.shape)),
             )
@@ -249,40 +249,40 @@ class Session:
             Kind.WRAPPER: self._read_wrapper,
         }[kind]
 
-    def _read_layers(self, one: Bound) -> Tensor:
-        records = self._records[self._group(one)].layers
+    def _read_layers(self, method: Bound) -> Tensor:
+        records = self._records[self._group(method)].layers
         return self._combined(
-            one, [one.info.function(records[name], **one.own) for name in self.layer_names(one)]
+            method, [method.info.function(records[name], **method.own) for name in self.layer_names(method)]
         )
 
-    def _combined(self, one: Bound, maps: list[Tensor]) -> Tensor:
+    def _combined(self, method: Bound, maps: list[Tensor]) -> Tensor:
         if len(maps) == 1:
             return maps[0]
         return combine_layers(
             maps,
-            "reference" if one.params["profile"] == "reference" else str(one.params["combine"]),
-            weights=one.params["weights"],
+            "reference" if method.params["profile"] == "reference" else str(method.params["combine"]),
+            weights=method.params["weights"],
             image_size=(int(self.images.shape[-2]), int(self.images.shape[-1])),
         )
 
-    def _read_image(self, one: Bound) -> Tensor:
-        maps: Tensor = one.info.function(self._records[self._group(one)].image, **one.own)
+    def _read_image(self, method: Bound) -> Tensor:
+        maps: Tensor = method.info.function(self._records[self._group(method)].image, **method.own)
         return maps
 
-    def _read_composed(self, one: Bound) -> Tensor:
-        maps: Tensor = one.info.function(*(self.read(part) for part in _parts(one)), **one.own)
+    def _read_composed(self, method: Bound) -> Tensor:
+        maps: Tensor = method.info.function(*(self.read(part) for part in _parts(method)), **method.own)
         return maps
 
-    def _read_probe(self, one: Bound) -> Tensor:
-        names = self.layer_names(one) if Needs.OUTPUT in one.info.needs else (None,)
-        return self._combined(one, [self._probe_maps(one, name) for name in names])
+    def _read_probe(self, method: Bound) -> Tensor:
+        names = self.layer_names(method) if Needs.OUTPUT in method.info.needs else (None,)
+        return self._combined(method, [self._probe_maps(method, name) for name in names])
 
-    def _probe_maps(self, one: Bound, layer: str | None) -> Tensor:
-        network = self.module if Needs.NETWORK in one.info.needs else None
-        classes = self.classes(one)
+    def _probe_maps(self, method: Bound, layer: str | None) -> Tensor:
+        network = self.module if Needs.NETWORK in method.info.needs else None
+        classes = self.classes(method)
         maps = []
         for place, image in enumerate(self.images):
-            record = self._records[self._group(one)].layers[layer] if layer else None
+            record = self._records[self._group(method)].layers[layer] if layer else None
             sample = ProbeRecord(
                 image=image,
                 target=int(classes[place]),
@@ -291,29 +291,29 @@ class Session:
                 layer=None if record is None else record.sample(place),
                 network=network,
             )
-            maps.append(one.info.function(sample, **one.own))
+            maps.append(method.info.function(sample, **method.own))
         return torch.stack(maps)
 
-    def _read_wrapper(self, one: Bound) -> Tensor:
-        assert one.inner is not None
-        inner = Inner(one.inner, self.classes(one), self.network, self._named_layers, self.multilabel)
-        maps: Tensor = one.info.function(inner, self.images, **one.own)
+    def _read_wrapper(self, method: Bound) -> Tensor:
+        assert method.inner is not None
+        inner = Inner(method.inner, self.classes(method), self.network, self._named_layers, self.multilabel)
+        maps: Tensor = method.info.function(inner, self.images, **method.own)
         return maps
 
 
 def _silent(layers: dict[str, LayerRecord], image: ImageRecord) -> dict[str, Tensor]:
     """Where a gradient is zero everywhere, ``(N,)`` each: nothing is explained by it, which is told."""
     grads = {name: record.grad for name, record in layers.items()} | {"the image": image.grad}
-    found = {name: ~grad.flatten(1).any(dim=1) for name, grad in grads.items() if grad.dim() > 1}
-    found = {name: zero for name, zero in found.items() if zero.any()}
-    for name, zero in found.items():
+    zeros = {name: ~grad.flatten(1).any(dim=1) for name, grad in grads.items() if grad.dim() > 1}
+    zeros = {name: zero for name, zero in zeros.items() if zero.any()}
+    for name, zero in zeros.items():
         warnings.warn(
             f"the gradient at {name} is exactly zero everywhere for {int(zero.sum())} of {len(zero)} images: "
             "their score does not depend on it there, and a map made of it is empty; choose an earlier layer",
             SaliencyWarning,
             stacklevel=2,
         )
-    return found
+    return zeros
 
 
 @dataclass(frozen=True)
@@ -329,19 +329,19 @@ class _Checked:
         return checked_logits(logits, len(images))
 
 
-def _parts(one: Bound) -> list[Bound]:
+def _parts(method: Bound) -> list[Bound]:
     """The methods that a composed one puts together; they share its choice of layers."""
     parts = []
-    for part in map(bind, one.info.parts):
-        shared = {key: one.params[key] for key in LAYER_PARAMS if key in part.params}
+    for part in map(bind, method.info.parts):
+        shared = {key: method.params[key] for key in LAYER_PARAMS if key in part.params}
         parts.append(replace(part, params={**part.params, **shared}))
     return parts
 
 
 def _passes(methods: Sequence[Bound]) -> Iterator[Bound]:
     """The methods that read a shared pass, those inside composed ones included."""
-    for one in methods:
-        if one.info.kind is Kind.COMPOSED:
-            yield from _passes(_parts(one))
-        elif one.info.kind in (Kind.LAYER, Kind.IMAGE) or Needs.OUTPUT in one.info.needs:
-            yield one
+    for method in methods:
+        if method.info.kind is Kind.COMPOSED:
+            yield from _passes(_parts(method))
+        elif method.info.kind in (Kind.LAYER, Kind.IMAGE) or Needs.OUTPUT in method.info.needs:
+            yield method

@@ -73,12 +73,12 @@ class Tail:
     def _record(self) -> None:
         ended: list[tuple[nn.Module, Any]] = []  # outermost ended calls, in order
         before: list[tuple[nn.Module, Any]] | None = None  # the same when the layer was entered
-        found: Any = None
+        result: Any = None
         self._calls = 0  # of the layer
 
         def recorder(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
             def record(*args: Any, **kwargs: Any) -> Any:
-                nonlocal before, found
+                nonlocal before, result
                 started = len(ended)
                 if module is self.layer:
                     before = list(ended)
@@ -86,7 +86,7 @@ class Tail:
                 output = forward(*args, **kwargs)
                 if module is self.layer:
                     # what follows may change the tensor in place
-                    found = output.clone() if isinstance(output, Tensor) else output
+                    result = output.clone() if isinstance(output, Tensor) else output
                 ended[started:] = [(module, output)]
                 return output
 
@@ -94,14 +94,14 @@ class Tail:
 
         with _patched(set(self.network.modules()) - {self.network}, recorder):
             logits = self.network(self.image)
-        if before is None or not isinstance(found, Tensor):
+        if before is None or not isinstance(result, Tensor):
             raise SaliencyError(
                 f"layer {self.name!r} cannot be masked",
                 expected="a module that the forward pass calls and that returns one tensor",
-                got="no call" if before is None else type(found).__name__,
+                got="no call" if before is None else type(result).__name__,
                 todo="choose another layer",
             )
-        self._before, self.features, self.logits = before, found, logits
+        self._before, self.features, self.logits = before, result, logits
 
     def _replay_is_right(self) -> bool:
         """Whether a replay of the unchanged features, twice, gives the recorded logits twice."""

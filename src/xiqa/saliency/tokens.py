@@ -27,7 +27,7 @@ def layouts_of(outputs: Mapping[str, Tensor], images: Tensor, network: nn.Module
     Raises:
         SaliencyError: An output has no places, or none that could be found.
     """
-    found = {}
+    placed = {}
     with taking(network, images):
         known = layouts(network, outputs, images)
     for name, layout in known.items():
@@ -38,8 +38,8 @@ def layouts_of(outputs: Mapping[str, Tensor], images: Tensor, network: nn.Module
                 got=f"shape {tuple(outputs[name].shape)} of images {tuple(images.shape)}",
                 todo="choose a layer before the pooling, or one whose output is not cut into windows",
             )
-        found[name] = layout
-    return found
+        placed[name] = layout
+    return placed
 
 
 def layout_of(output: Tensor, images: Tensor, name: str, network: nn.Module) -> Layout:

@@ -250,11 +250,11 @@ def _degree_scores(predicted: ArrayLike, true: ArrayLike, names: Sequence[str]) 
         raise MetricError(
             "degrees do not fit", expected=f"(N, {len(names)}) twice", got=f"{said.shape}, {real.shape}"
         )
-    found = []
+    results = []
     for column, name in enumerate(names):
         error = said[:, column] - real[:, column]
         flat = np.ptp(said[:, column]) == 0 or np.ptp(real[:, column]) == 0
-        found.append(
+        results.append(
             DegreeScore(
                 name=name,
                 mean_absolute_error=float(np.abs(error).mean()),
@@ -264,7 +264,7 @@ def _degree_scores(predicted: ArrayLike, true: ArrayLike, names: Sequence[str]) 
                 else float(spearmanr(said[:, column], real[:, column]).statistic),
             )
         )
-    return tuple(found)
+    return tuple(results)
 
 
 def _epoch(row: Mapping[str, Any]) -> Epoch:

@@ -49,9 +49,13 @@ def _uid(phantom: Phantom, part: str) -> UID:
     """A UID that the seed, the scenario and the size decide."""
     from pydicom.uid import generate_uid  # noqa: PLC0415
 
-    told = [str(phantom.parameters["seed"]), str(phantom.parameters.get("scenario")), str(phantom.image.size)]
-    told = told if part == "instance" else told[:1]
-    return generate_uid(entropy_srcs=["xiqa simulated chest", part, *told])
+    parts = [
+        str(phantom.parameters["seed"]),
+        str(phantom.parameters.get("scenario")),
+        str(phantom.image.size),
+    ]
+    parts = parts if part == "instance" else parts[:1]
+    return generate_uid(entropy_srcs=["xiqa simulated chest", part, *parts])
 
 
 def _code(value: str, meaning: str) -> Dataset:

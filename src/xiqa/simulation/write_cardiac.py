@@ -121,14 +121,14 @@ def _mask(phantom: Phantom) -> MaskArray:
 
 def _row(name: str, phantom: Phantom) -> dict[str, Any]:
     """One row of ``labels.csv``."""
-    told = phantom.parameters
+    parameters = phantom.parameters
     spacing = phantom.image.spacing or (1.0, 1.0)
     values = (
         name,
         phantom.label,
-        f"{told['tilt']:.2f}",
-        f"{told['phase']:.4f}",
+        f"{parameters['tilt']:.2f}",
+        f"{parameters['phase']:.4f}",
         f"{spacing[0]:.5f}",
-        told["seed"],
+        parameters["seed"],
     )
     return dict(zip(COLUMNS, values, strict=True))

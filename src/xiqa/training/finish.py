@@ -211,9 +211,9 @@ def finish(
 def warn_of_the_ends(temperature: float) -> None:
     """Say so where a temperature ran to an end of its range, which no number of images vouches for."""
     if not 0.02 < temperature < 50:
-        found = "hardly tells good from poor" if temperature > 1 else "tells all good from all poor"
+        description = "hardly tells good from poor" if temperature > 1 else "tells all good from all poor"
         warnings.warn(
-            f"the network {found} on the validation images (temperature {temperature:.3g}): "
+            f"the network {description} on the validation images (temperature {temperature:.3g}): "
             "its probabilities mean little beyond them",
             stacklevel=2,
         )
@@ -268,8 +268,8 @@ def _layers(network: nn.Module) -> Layers:
     """The layers that a card names: the network's own, or its body's."""
     inner = network.body if isinstance(network, PooledMLP) else network
     prefix = "body." if isinstance(network, PooledMLP) else ""
-    found = target_layers(inner)
-    return Layers(last=prefix + found.last, multi=tuple(prefix + name for name in found.stages))
+    layers = target_layers(inner)
+    return Layers(last=prefix + layers.last, multi=tuple(prefix + name for name in layers.stages))
 
 
 def _calibrate(

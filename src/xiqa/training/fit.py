@@ -64,11 +64,11 @@ def fit(
         folder = out / f"phase-{number}"
         done = folder / "done"
         if not (resume and done.exists()):
-            told = _fit_phase(
+            outcome = _fit_phase(
                 network, recipe, number, (train, val), folder, first_epoch, resume, machines, progress
             )
             if in_first():
-                (folder / HISTORY).write_text(json.dumps(told, indent=1), encoding="utf-8")
+                (folder / HISTORY).write_text(json.dumps(outcome, indent=1), encoding="utf-8")
                 done.touch()
         first_epoch += phase.epochs
         load_checkpoint(network, folder / "best.ckpt")
@@ -185,9 +185,9 @@ def _features(network: PooledMLP, recipe: Recipe, radiographs: ImageSet) -> Feat
     network.to(device).eval()
     loader = EpochLoader(radiographs, recipe.batch_size, shuffle=False, workers=recipe.workers)
     with torch.inference_mode():
-        found = [
+        batches = [
             network.features(batch.images.to(device).contiguous(memory_format=torch.channels_last)).cpu()
             for batch in loader
         ]
     network.cpu()
-    return FeatureSet(radiographs.images, torch.cat(found).clone())
+    return FeatureSet(radiographs.images, torch.cat(batches).clone())

@@ -72,10 +72,10 @@ def goal_of(meaning: Meaning, sample: Sample) -> tuple[float, ...]:
         raise DatasetError(
             f"{sample.key}: other problems than the recipe's", expected=", ".join(names), got=str(sample.tags)
         )
-    found = np.array([degrees.get(name, 0.0) for name in names])
+    grades = np.array([degrees.get(name, 0.0) for name in names])
     if outputs.task == "ordered":
-        found = np.searchsorted(outputs.grades_from, found, side="right")
-    return tuple(map(float, found))
+        grades = np.searchsorted(outputs.grades_from, grades, side="right")
+    return tuple(map(float, grades))
 
 
 def is_poor(meaning: Meaning, labels: ArrayLike, goals: ArrayLike) -> NDArray[np.int64]:

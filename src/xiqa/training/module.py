@@ -174,8 +174,8 @@ class QualityModule(lightning.LightningModule):
         }
         for place, name in enumerate(names):
             there = truth == place if exclusive else truth[:, place] == 1
-            found = right[there] if exclusive else right[there, place]
-            watched[f"recall:{name}"] = float(found.mean()) if there.any() else 0.0
+            hits = right[there] if exclusive else right[there, place]
+            watched[f"recall:{name}"] = float(hits.mean()) if there.any() else 0.0
         return watched
 
     def _score(self, watched: dict[str, float]) -> float:

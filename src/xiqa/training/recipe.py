@@ -259,8 +259,8 @@ class Recipe(RecipeFile):
             raise ValueError(f"data.balance = weights is not for the task {self.outputs.task}: take sampler")
         wanted = output_count(self)
         if (architecture.classes, architecture.grades) != (wanted, grades):
-            told = f" and architecture.grades = {grades}" if grades or architecture.grades else ""
-            raise ValueError(f"these classes need architecture.classes = {wanted}{told}")
+            heads = f" and architecture.grades = {grades}" if grades or architecture.grades else ""
+            raise ValueError(f"these classes need architecture.classes = {wanted}{heads}")
         if architecture.head == "evidence" and (self.poor_class != 1 or self.outputs.task != "classes"):
             raise ValueError("the evidence head has class 1 as the poor one")
         if architecture.head == "mlp" and architecture.input_size != self.preprocessing.size:

@@ -82,8 +82,8 @@ def _labelled(recipe: Recipe, sample: Sample, name: str) -> Sample:
         if sample.degree is None:
             raise DatasetError(f"{sample.key}: how strong is its {name}?", expected="a degree")
         tags = (*tags, f"{name}={sample.degree}")
-    told = replace(sample, tags=tags)
-    return replace(told, label=int(is_poor(recipe, [0], [goal_of(recipe, told)])[0]))
+    tagged = replace(sample, tags=tags)
+    return replace(tagged, label=int(is_poor(recipe, [0], [goal_of(recipe, tagged)])[0]))
 
 
 def balanced(recipe: Recipe, samples: Sequence[Sample]) -> list[Sample]:

@@ -64,15 +64,15 @@ def check_identity(instance: Instance) -> None:
         raise NetworkError("the SOP Instance UID is not valid", code="bad_uid", expected="digits and dots")
     if instance.transfer_syntax == DeflatedExplicitVRLittleEndian:
         raise NetworkError("deflated data sets are not taken", code="unreadable", todo="send it uncompressed")
-    found = _identity(instance)
+    identity = _identity(instance)
     wanted = {"SOPClassUID": instance.sop_class, "SOPInstanceUID": instance.uid}
     for keyword, value in wanted.items():
-        if found[keyword] != value:
+        if identity[keyword] != value:
             raise NetworkError(
                 f"the {keyword} of the request is not that of the data set",
                 code="mismatch",
                 expected=value,
-                got=found[keyword] or "none",
+                got=identity[keyword] or "none",
             )
 
 

@@ -75,8 +75,8 @@ class DicomArchive:
         model = str(StudyRootQueryRetrieveInformationModelFind)
         with self._associated([(model, list(_PLAIN))]) as association:
             answers = association.send_c_find(query, model)
-            found = _responses(answers)
-        return any(str(row.get("SOPInstanceUID", "")) == wanted.uid for row in found)
+            responses = _responses(answers)
+        return any(str(row.get("SOPInstanceUID", "")) == wanted.uid for row in responses)
 
     def fetch(self, wanted: Instance, study: str, series: str) -> Instance | None:
         """See `xiqa.dicom.net.answers.Archive`."""
@@ -178,15 +178,15 @@ def _responses(answers: Iterator[tuple[Dataset, Dataset | None]]) -> list[Datase
     Raises:
         NetworkError: ``unanswered``: it failed.
     """
-    found: list[Dataset] = []
+    matches: list[Dataset] = []
     status: int | None = None
     for answer, row in answers:
         status = _status(answer)
         if status in _PENDING and row is not None:
-            found.append(row)
+            matches.append(row)
     if status not in _WARNINGS:
         raise NetworkError("the query was not answered", code="unanswered", got=str(status))
-    return found
+    return matches
 
 
 def _copy(event: Any) -> Instance:

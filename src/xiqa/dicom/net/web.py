@@ -122,13 +122,13 @@ def _stow_answer(uid: str, code: int, content: bytes) -> Answer:
 
 
 def _items(answer: Any, tag: str) -> list[dict[str, Any]]:
-    found = answer.get(tag, {}).get("Value", []) if isinstance(answer, dict) else []
-    return [item for item in found if isinstance(item, dict)]
+    values = answer.get(tag, {}).get("Value", []) if isinstance(answer, dict) else []
+    return [item for item in values if isinstance(item, dict)]
 
 
 def _value(item: dict[str, Any], tag: str) -> Any:
-    found = item.get(tag, {}).get("Value", [])
-    return found[0] if found else None
+    values = item.get(tag, {}).get("Value", [])
+    return values[0] if values else None
 
 
 def parts_of(content: bytes, kind: str) -> list[bytes]:
@@ -137,10 +137,10 @@ def parts_of(content: bytes, kind: str) -> list[bytes]:
     Raises:
         NetworkError: ``unreadable``: it has no boundary, or is not put together as it should be.
     """
-    found = re.search(r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', kind)
-    if not kind.lower().startswith("multipart/") or not found:
+    match = re.search(r'boundary=(?:"([^"]{1,70})"|([^";,\s]{1,70}))', kind)
+    if not kind.lower().startswith("multipart/") or not match:
         raise NetworkError("this is no multipart body", code="unreadable", got=kind[:100])
-    line = b"--" + (found.group(1) or found.group(2)).encode("ascii", "replace")
+    line = b"--" + (match.group(1) or match.group(2)).encode("ascii", "replace")
     pieces = (b"\r\n" + content).split(b"\r\n" + line)
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         raise NetworkError("the multipart body has no end", code="unreadable")

@@ -160,11 +160,11 @@ def _probability(probability: float | None, threshold: float | None) -> Iterator
 def _classifier(case: Case) -> sr.AlgorithmIdentification:
     """Name, version and all that makes the numbers and the regions repeatable."""
     keys = ("model_hash", *_SETTINGS)
-    told = {**case.provenance, "model_hash": case.model_hash}
+    provenance = {**case.provenance, "model_hash": case.model_hash}
     return sr.AlgorithmIdentification(
         name=case.model,
         version=case.version,
-        parameters=[f"{key}={told[key]}" for key in keys if told.get(key) is not None],
+        parameters=[f"{key}={provenance[key]}" for key in keys if provenance.get(key) is not None],
         family=Concept.ARTIFICIAL_INTELLIGENCE.value,
         manufacturer=MANUFACTURER,
     )

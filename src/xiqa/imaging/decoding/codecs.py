@@ -108,10 +108,10 @@ def _tiff(file: IO[bytes], out: Array, *, page: int = 0) -> None:
     import tifffile  # noqa: PLC0415 - takes longer to load than all the rest
 
     with tifffile.TiffFile(file, name="image") as tiff:
-        found = tiff.pages[page].aspage()
-        if found.compression == tifffile.COMPRESSION.JPEG and found.bitspersample == 8:
-            _check_jpeg_parts(file, found)
-        out[...] = found.asarray()
+        tiff_page = tiff.pages[page].aspage()
+        if tiff_page.compression == tifffile.COMPRESSION.JPEG and tiff_page.bitspersample == 8:
+            _check_jpeg_parts(file, tiff_page)
+        out[...] = tiff_page.asarray()
 
 
 def _check_jpeg_parts(file: IO[bytes], page: Any) -> None:

@@ -102,16 +102,16 @@ def _segments(stream: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 def _code_lengths(content: bytes) -> dict[int, dict[int, int]]:
     """The code lengths of the DC tables in a DHT segment."""
-    found: dict[int, dict[int, int]] = {}
+    tables: dict[int, dict[int, int]] = {}
     place = 0
     while place + 17 <= len(content):
         counts = content[place + 1 : place + 17]
         symbols = content[place + 17 : place + 17 + sum(counts)]
         lengths = [length for length, count in enumerate(counts, start=1) for _ in range(count)]
         if content[place] >> 4 == 0:
-            found[content[place] & 15] = dict(zip(symbols, lengths, strict=False))
+            tables[content[place] & 15] = dict(zip(symbols, lengths, strict=False))
         place += 17 + sum(counts)
-    return found
+    return tables
 
 
 def decode_8bit(stream: bytes, colours: str) -> Array:

@@ -106,8 +106,8 @@ class _Memory:
 
     def lend(self, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """What lies behind ``start`` as an array; it and its views keep the memory from other requests."""
-        found = np.frombuffer(self.map, dtype, count=int(np.prod(shape)), offset=start)
-        return np.asarray(_Loan(self, found.reshape(shape)))
+        pixels = np.frombuffer(self.map, dtype, count=int(np.prod(shape)), offset=start)
+        return np.asarray(_Loan(self, pixels.reshape(shape)))
 
     def __del__(self) -> None:
         self.file.close()

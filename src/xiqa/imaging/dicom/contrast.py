@@ -64,8 +64,8 @@ def _looked_at(values: NDArray[Any], mask: MaskArray | None) -> NDArray[Any]:
     few = values[::step, ::step]
     if mask is not None:
         inside &= mask[::step, ::step]
-    found = few[inside]
-    return found if found.size else few.reshape(-1)
+    visible = few[inside]
+    return visible if visible.size else few.reshape(-1)
 
 
 def _used(values: NDArray[np.float64]) -> Range:

@@ -61,10 +61,10 @@ def octets(data: Dataset, keyword: str) -> NDArray[np.int64]:
     kind, value, little = _content(data, keyword)
     if not isinstance(value, bytes):
         return np.asarray(numbers(data, keyword), dtype=np.int64)
-    found = np.frombuffer(value, "u1")
-    if not little and kind in ("OW", "US", "SS") and len(found) % 2 == 0:
-        found = found.reshape(-1, 2)[:, ::-1].reshape(-1)
-    return found.astype(np.int64)
+    octets = np.frombuffer(value, "u1")
+    if not little and kind in ("OW", "US", "SS") and len(octets) % 2 == 0:
+        octets = octets.reshape(-1, 2)[:, ::-1].reshape(-1)
+    return octets.astype(np.int64)
 
 
 def choice(data: Dataset, keyword: str) -> str:

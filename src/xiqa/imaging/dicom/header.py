@@ -137,20 +137,20 @@ def read_header(file: IO[bytes], limits: Limits) -> Header:
                 f"at most {limits.inflated + limits.header:,} bytes deflated", f"{stream.size:,}"
             )
         stream = BoundedStream(io.BytesIO(_inflate(file.read(), limits.inflated)), most)
-    found: dict[str, int] = {}
+    kinds: dict[str, int] = {}
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
         if stream.skipped:
             raise _truncated("an element reaches beyond the end of the file")
         if tag in _PIXELS:
-            found.update(tag=tag, length=length, start=stream.tell(), words=vr == "OW")
+            kinds.update(tag=tag, length=length, start=stream.tell(), words=vr == "OW")
         return tag in _PIXELS
 
     implicit = syntax == ImplicitVRLittleEndian
     little = not syntax.is_transfer_syntax or syntax.is_little_endian
     binary = cast("BinaryIO", stream)
     data = read_dataset(binary, implicit, little, stop_when=at_pixels, specific_tags=_USED_TAGS)
-    if not found:
+    if not kinds:
         if stream.ended or stream.skipped:
             raise _truncated("the file ends inside its header")
         raise ImageReadError(
@@ -159,13 +159,13 @@ def read_header(file: IO[bytes], limits: Limits) -> Header:
             expected="an image",
             got=meta.get("MediaStorageSOPClassUID", UID("unknown")).name,
         )
-    length = None if found["length"] == _UNDEFINED else found["length"]
-    if length is not None and found["start"] + length > stream.size:
+    length = None if kinds["length"] == _UNDEFINED else kinds["length"]
+    if length is not None and kinds["start"] + length > stream.size:
         raise _truncated(
-            f"{length:,} bytes of pixels are declared, {stream.size - found['start']:,} are there"
+            f"{length:,} bytes of pixels are declared, {stream.size - kinds['start']:,} are there"
         )
-    words = bool(found["words"]) and data.get("BitsAllocated") in (1, 8)
-    return Header(Elements(data), syntax, stream, _PIXELS[found["tag"]], found["start"], length, words)
+    words = bool(kinds["words"]) and data.get("BitsAllocated") in (1, 8)
+    return Header(Elements(data), syntax, stream, _PIXELS[kinds["tag"]], kinds["start"], length, words)
 
 
 class BoundedStream:

@@ -55,10 +55,10 @@ def _optional(data: Dataset, keyword: str, count: int, notes: list[str]) -> list
 
 def _rectangle(data: Dataset, size: tuple[int, int], notes: list[str]) -> MaskArray | None:
     edges = ("UpperHorizontal", "LeftVertical", "LowerHorizontal", "RightVertical")
-    found = [_optional(data, f"Shutter{edge}Edge", 1, notes) for edge in edges]
-    if any(edge is None for edge in found):
+    positions = [_optional(data, f"Shutter{edge}Edge", 1, notes) for edge in edges]
+    if any(edge is None for edge in positions):
         return None
-    top, left, bottom, right = (round(edge[0]) for edge in found if edge)
+    top, left, bottom, right = (round(edge[0]) for edge in positions if edge)
     mask = np.zeros(size, dtype=bool)
     mask[max(top - 1, 0) : max(bottom, 0), max(left - 1, 0) : max(right, 0)] = True
     return mask

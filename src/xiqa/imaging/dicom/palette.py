@@ -102,26 +102,26 @@ def _expanded(coded: Sequence[int], count: int, narrow: bool) -> list[int]:
 
 def _segments(coded: Sequence[int], count: int, narrow: bool) -> list[tuple[int, list[int]]]:
     """(kind, numbers) of the segments in their order, those that are referred to put in."""
-    found: list[tuple[int, list[int]]] = []
+    segments: list[tuple[int, list[int]]] = []
     starts: dict[int, int] = {}
     place = 0
     try:
-        while place < len(coded) - 1 and len(found) <= count:
+        while place < len(coded) - 1 and len(segments) <= count:
             kind, length = coded[place], coded[place + 1]
-            starts[place] = len(found)
+            starts[place] = len(segments)
             if kind == _INDIRECT:
                 offset, place = _offset(coded, place + 2, narrow)
                 first = starts[offset if narrow or offset // 2 not in starts else offset // 2]
-                found += found[first : first + length]
+                segments += segments[first : first + length]
             elif kind == _DISCRETE:
-                found.append((kind, list(coded[place + 2 : place + 2 + length])))
+                segments.append((kind, list(coded[place + 2 : place + 2 + length])))
                 place += 2 + length
             else:
-                found.append((kind, [length, coded[place + 2]]))
+                segments.append((kind, [length, coded[place + 2]]))
                 place += 3
     except (IndexError, KeyError) as error:
         raise BrokenElementError("a segment of the palette refers to nothing") from error
-    return found
+    return segments
 
 
 def _offset(coded: Sequence[int], place: int, narrow: bool) -> tuple[int, int]:

@@ -96,13 +96,13 @@ def read_table(data: Dataset, descriptor: str, content: str, inputs: Range | Non
 
 def _entries(data: Dataset, content: str, count: int, bits: int) -> tuple[NDArray[np.int64], bool]:
     """The entries, and whether they are words; tables of 8 bits may be packed as bytes."""
-    found, _ = words(data, content)
-    if len(found) >= count:
-        return found[:count], True
+    entries, _ = words(data, content)
+    if len(entries) >= count:
+        return entries[:count], True
     packed = octets(data, content)
     if len(packed) == count or (bits <= 8 and len(packed) >= count):
         return packed[:count], False
-    return found, True
+    return entries, True
 
 
 def _first_input(first: int, count: int, kind: str, inputs: Range | None) -> int:

@@ -44,7 +44,7 @@ def display_of(data: Dataset, frame: int, stored_range: Range | None = None) -> 
 
 def _groups(data: Dataset, frame: int) -> list[Dataset]:
     """Where the frame's attributes may stand, the most specific first."""
-    found = []
+    transforms = []
     per_frame, shared = (
         data.get("PerFrameFunctionalGroupsSequence"),
         data.get("SharedFunctionalGroupsSequence"),
@@ -52,8 +52,8 @@ def _groups(data: Dataset, frame: int) -> list[Dataset]:
     for group in (per_frame[frame] if per_frame and frame < len(per_frame) else None, shared and shared[0]):
         if group:
             for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
-                found.extend(list(group.get(name) or [])[:1])
-    return [*found, data]
+                transforms.extend(list(group.get(name) or [])[:1])
+    return [*transforms, data]
 
 
 def _rescale(groups: list[Dataset], notes: list[str]) -> tuple[float, float]:

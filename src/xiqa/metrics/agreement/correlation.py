@@ -67,7 +67,7 @@ def pearson(a: Map, b: Map) -> float:
     same_grid(a, b)
     if not says_something(a) or not says_something(b):
         return nan
-    x, y = (unit_scale(one - one.mean()) for one in (unit_scale(a), unit_scale(b)))
+    x, y = (unit_scale(values - values.mean()) for values in (unit_scale(a), unit_scale(b)))
     return float(np.clip((x * y).sum() / np.sqrt((x**2).sum() * (y**2).sum()), -1, 1))
 
 

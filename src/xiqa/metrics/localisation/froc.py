@@ -92,11 +92,11 @@ def candidates(
 
     Heights are taken from the map's minimum, so that the highest peak has the image's probability.
     """
-    found = peaks(saliency, count=count, separation=separation)
-    if not found:
+    places = peaks(saliency, count=count, separation=separation)
+    if not places:
         return []
-    low, high = float(saliency.min()), found[0][1]
-    return [(point, probability * (value / 2 - low / 2) / (high / 2 - low / 2)) for point, value in found]
+    low, high = float(saliency.min()), places[0][1]
+    return [(point, probability * (value / 2 - low / 2) / (high / 2 - low / 2)) for point, value in places]
 
 
 def froc_curve(found: Sequence[Sequence[Candidate]], truths: Sequence[Truth]) -> FrocCurve:

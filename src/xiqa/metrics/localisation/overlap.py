@@ -67,10 +67,10 @@ def iou(
     >>> iou(np.array([[0.0, 1.0, 1.0, 0.2]]), [Annotation(Box(2, 0, 3, 0))])
     0.3333333333333333
     """
-    found, wanted = _regions(saliency, truth, threshold, level, region, shape)
+    predicted, wanted = _regions(saliency, truth, threshold, level, region, shape)
     if not wanted.any():
         return nan
-    return int((found & wanted).sum()) / int((found | wanted).sum())
+    return int((predicted & wanted).sum()) / int((predicted | wanted).sum())
 
 
 @metric(
@@ -110,10 +110,10 @@ def dice(
     Returns:
         In [0, 1]; NaN without an object, 0 for a map that says nothing.
     """
-    found, wanted = _regions(saliency, truth, threshold, level, region, shape)
+    predicted, wanted = _regions(saliency, truth, threshold, level, region, shape)
     if not wanted.any():
         return nan
-    return 2 * int((found & wanted).sum()) / (int(found.sum()) + int(wanted.sum()))
+    return 2 * int((predicted & wanted).sum()) / (int(predicted.sum()) + int(wanted.sum()))
 
 
 @metric(
@@ -167,5 +167,5 @@ def localisation_accuracy(
 def _regions(
     saliency: Map, truth: Truth, threshold: Threshold, level: float, region: Region, shape: Shape
 ) -> tuple[MaskArray, MaskArray]:
-    found = region_of(binarise(saliency, threshold, level), region)
-    return found, union_mask(truth, (saliency.shape[0], saliency.shape[1]), shape=shape)
+    region_mask = region_of(binarise(saliency, threshold, level), region)
+    return region_mask, union_mask(truth, (saliency.shape[0], saliency.shape[1]), shape=shape)

@@ -169,13 +169,13 @@ def pointing_recall(
     objects = objects_on(truth, size, shape=shape)
     if not objects:
         return nan
-    found = peaks(
+    places = peaks(
         saliency,
         count=len(objects) if count is None else count,
         separation=reach if separation is None else separation,
         scale=scale,
     )
-    distances = (min((distance_to(a, p, size, scale=scale) for p, _ in found), default=inf) for a in objects)
+    distances = (min((distance_to(a, p, size, scale=scale) for p, _ in places), default=inf) for a in objects)
     reached = [_hit(distance, reach, strict) for distance in distances]
     return sum(reached) / len(objects)
 

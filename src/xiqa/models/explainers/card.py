@@ -36,11 +36,11 @@ class ExplainerCard(SealedCard):
         Raises:
             BundleError: The network has other weights.
         """
-        found = network_hash(network)
-        if found != self.classifier_sha256:
+        digest = network_hash(network)
+        if digest != self.classifier_sha256:
             raise BundleError(
                 f"{self.name!r} was trained for another classifier",
                 expected=f"{self.classifier} (weights {self.classifier_sha256[:12]})",
-                got=f"{type(network).__name__} (weights {found[:12]})",
+                got=f"{type(network).__name__} (weights {digest[:12]})",
                 todo=f"train {self.what} for this one: xiqa train {self.trained_by} --model MODEL",
             )

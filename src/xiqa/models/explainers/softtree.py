@@ -193,14 +193,14 @@ class Fidelity(Section):
 
     def lines(self) -> list[str]:
         """What is told of it, with 95 % intervals by patient."""
-        told = [
+        texts = [
             f"on the classifier's side of the limit: {self.agreement} "
             f"(always the more frequent side: {self.majority:.3f})",
             f"difference of the probabilities: {self.distance}",
         ]
         if self.balanced is not None:
-            told.insert(1, f"mean of both sides (always one side: 0.500): {self.balanced}")
-        return told
+            texts.insert(1, f"mean of both sides (always one side: 0.500): {self.balanced}")
+        return texts
 
 
 class TreeCard(ExplainerCard):

@@ -173,8 +173,8 @@ def _trace(network: nn.Module, images: Tensor) -> TargetLayers:
     sees. Where branches never meet, as in CrossViT, the last ones in any of them count.
     """
     noise = torch.randn(images[:1].shape, generator=torch.Generator().manual_seed(0)).to(images)
-    seen = _without_pools([one for one in survey(network, noise) if _may_have_places(one)])
-    trunk = _with_places(network, _spread([one for one in seen if one.trunk]), images[:1])
+    seen = _without_pools([layer for layer in survey(network, noise) if _may_have_places(layer)])
+    trunk = _with_places(network, _spread([layer for layer in seen if layer.trunk]), images[:1])
     if trunk and seen.index(trunk[-1][0]) >= len(seen) // 2:
         return _by_resolution(trunk)
     branches = _with_places(network, _spread(seen), images[:1])
@@ -199,22 +199,22 @@ def _share(grad: Tensor | None) -> float:
 
 def _without_pools(seen: list[Seen]) -> list[Seen]:
     """Layers but for pools and what only passes a pool's output on."""
-    pooled = [one.output for one in seen if isinstance(one.module, _POOLS)]
-    return [one for one in seen if not any(_equal(one.output, pool) for pool in pooled)]
+    pooled = [layer.output for layer in seen if isinstance(layer.module, _POOLS)]
+    return [layer for layer in seen if not any(_equal(layer.output, pool) for pool in pooled)]
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
+def _equal(first: Tensor, other: Tensor) -> bool:
+    return first.shape == other.shape and torch.equal(first, other)
 
 
 def _spread(seen: list[Seen]) -> list[Seen]:
     """The last layers of each shape, a few of each: the end and the quarters."""
     shapes: dict[tuple[int, ...], list[Seen]] = {}
-    for one in seen:
-        same = shapes.setdefault(tuple(one.output.shape), [])
-        if same and _equal(same[-1].output, one.output):
+    for layer in seen:
+        same = shapes.setdefault(tuple(layer.output.shape), [])
+        if same and _equal(same[-1].output, layer.output):
             same.pop()  # a block and its last layer are one: the block
-        same.append(one)
+        same.append(layer)
     picked = []
     for same in shapes.values():
         ends = {len(same) * part // 4 - 1 for part in (1, 2, 3, 4)} | {len(same) - 2}
@@ -224,9 +224,11 @@ def _spread(seen: list[Seen]) -> list[Seen]:
 
 def _with_places(network: nn.Module, seen: list[Seen], image: Tensor) -> list[tuple[Seen, Layout]]:
     """The layers whose places are known and reach the output."""
-    known = layouts(network, {one.name: one.output for one in seen}, image)
+    known = layouts(network, {layer.name: layer.output for layer in seen}, image)
     return [
-        (one, layout) for one in seen if (layout := known[one.name]) is not None and _reaches(one, layout)
+        (layer, layout)
+        for layer in seen
+        if (layout := known[layer.name]) is not None and _reaches(layer, layout)
     ]
 
 
@@ -255,5 +257,5 @@ def _by_resolution(found: list[tuple[Seen, Layout]]) -> TargetLayers:
 def _confirmed(network: nn.Module, layers: TargetLayers, image: Tensor) -> bool:
     """Whether the layers of a family have places that reach the output in this network."""
     names = {layers.last, *layers.stages}
-    seen = [one for one in survey(network, image) if one.name in names and one.grad is not None]
-    return len({one.name for one, _ in _with_places(network, seen, image)}) == len(names)
+    seen = [layer for layer in survey(network, image) if layer.name in names and layer.grad is not None]
+    return len({layer.name for layer, _ in _with_places(network, seen, image)}) == len(names)

@@ -163,15 +163,15 @@ def _found(network: nn.Module, names: Sequence[str], images: Tensor) -> dict[str
     size = (int(images.shape[-2]), int(images.shape[-1]))
     source = torch.Generator().manual_seed(0)
     total: dict[str, _Moves] = {}
-    found: dict[str, Layout | None] = {}
+    known: dict[str, Layout | None] = {}
     for number in range(_DRAWS):
-        open_names = [name for name in names if name not in found or _fit_of(found[name]) < _SURE]
+        open_names = [name for name in names if name not in known or _fit_of(known[name]) < _SURE]
         for name, moves in _moved(network, open_names, images, source, number > 0).items():
             total[name] = total[name] + moves if name in total else moves
-            found[name] = _layout(total[name], size)
-        if all(_fit_of(found.get(name)) >= _SURE for name in names):
+            known[name] = _layout(total[name], size)
+        if all(_fit_of(known.get(name)) >= _SURE for name in names):
             break
-    return found
+    return known
 
 
 def _by_kind(module: nn.Module, shape: Shape | None, size: tuple[int, int]) -> Layout | None:
@@ -225,18 +225,18 @@ def _moved(
     across = torch.linspace(-1, 1, int(images.shape[-1]))[None, :].to(images)
     moved = [base + _step(network) * part * noise for part in (1, down, across)]
     copies = torch.stack([base, *moved])
-    found = {}
+    placed = {}
     for name, output in _one_by_one(network, names, copies, len(images)).items():
         if len(output) % 4 == 0 and output.is_floating_point():
             still, *others = output.double().cpu().reshape(4, len(output) // 4, *output.shape[1:])
             plain, by_row, by_column = (other - still for other in others)
-            found[name] = _Moves(plain * by_row, plain * by_column, plain.square())
-    return found
+            placed[name] = _Moves(plain * by_row, plain * by_column, plain.square())
+    return placed
 
 
 def _step(network: nn.Module) -> float:
     """How far the input moves: little, but well above the rounding of the network's numbers."""
-    kinds = [one.dtype for one in itself(network).parameters() if one.is_floating_point()]
+    kinds = [weight.dtype for weight in itself(network).parameters() if weight.is_floating_point()]
     return max((_STEPS.get(kind, _HALF_STEP) for kind in kinds), default=_STEPS[torch.float32])
 
 
@@ -281,15 +281,17 @@ def _layout(moves: _Moves, size: tuple[int, int]) -> Layout | None:
     Of those that follow them nearly alike (a row more or less) it is the one with the image's ratio.
     """
     shape = tuple(moves.square.shape)
-    found = []
+    options = []
     for channel in range(1, len(shape)):
         centres = _centres(moves, channel)
         axes = tuple(side for axis, side in enumerate(shape) if axis != channel)
         for index, windows in candidates(axes, size):
-            found.append(Layout(shape, channel, index, _fit(index, centres), windows))
-    best = max((one.fit for one in found), default=0.0)
-    likely = [one for one in found if one.fit >= max(one.least, best - _ALIKE)]
-    return min(likely, key=lambda one: (_off_ratio(one.index, size), -one.fit), default=None)
+            options.append(Layout(shape, channel, index, _fit(index, centres), windows))
+    best = max((candidate.fit for candidate in options), default=0.0)
+    likely = [candidate for candidate in options if candidate.fit >= max(candidate.least, best - _ALIKE)]
+    return min(
+        likely, key=lambda candidate: (_off_ratio(candidate.index, size), -candidate.fit), default=None
+    )
 
 
 def _off_ratio(index: Tensor, size: tuple[int, int]) -> float:
@@ -308,7 +310,7 @@ def _centres(moves: _Moves, channel: int) -> Tensor:
 def _fit(index: Tensor, centres: Tensor) -> float:
     """How well rows and columns of places follow the centres: the smaller of the two correlations."""
     placed = centres[:, index.flatten()].reshape(2, *index.shape)
-    fits = [_correlation(one, axis) for axis, one in enumerate(placed) if index.shape[axis] > 1]
+    fits = [_correlation(values, axis) for axis, values in enumerate(placed) if index.shape[axis] > 1]
     return min(fits, default=1.0)  # one place is where the image is
 
 
@@ -320,9 +322,9 @@ def _correlation(centres: Tensor, axis: int) -> float:
     order = torch.arange(centres.shape[axis], dtype=centres.dtype)
     order = (order[:, None] if axis == 0 else order[None]).expand_as(centres)
     pair = torch.stack([centres[known], order[known]])
-    found, moved = float(torch.corrcoef(pair)[0, 1]), torch.cov(pair)
+    correlation, moved = float(torch.corrcoef(pair)[0, 1]), torch.cov(pair)
     # of few places chance makes an order too, but not one that follows the image from side to side
     follows = float(moved[0, 1] / moved[1, 1]) * centres.shape[axis] / 2
-    if isnan(found) or (centres.numel() < _FEW and follows < _FOLLOWS):
+    if isnan(correlation) or (centres.numel() < _FEW and follows < _FOLLOWS):
         return 0.0
-    return found
+    return correlation

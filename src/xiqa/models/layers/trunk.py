@@ -96,7 +96,7 @@ def survey(network: nn.Module, image: Tensor) -> list[Seen]:
 def _score(output: Any) -> Tensor | None:
     """One number that depends on all that the network gives, whatever that looks like."""
     plain = dict(output) if hasattr(output, "items") else output  # Hugging Face's outputs are no plain dicts
-    leaves = [one for one in tree_leaves(plain) if isinstance(one, Tensor) and one.requires_grad]
+    leaves = [leaf for leaf in tree_leaves(plain) if isinstance(leaf, Tensor) and leaf.requires_grad]
     source = torch.Generator().manual_seed(0)
     parts = [(leaf * torch.randn(leaf.shape, generator=source).to(leaf)).sum() for leaf in leaves]
     return torch.stack(parts).sum() if parts else None

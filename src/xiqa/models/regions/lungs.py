@@ -96,9 +96,9 @@ class LungMask:
             image: A frontal chest radiograph, bright bones; grey or RGB.
         """
         probability, frame = self.probability(image)
-        found = probability > 0.5
-        lungs = _lungs(found)
-        probability[found & ~lungs], probability[lungs & ~found] = 0, 1  # other pieces; holes
+        inside = probability > 0.5
+        lungs = _lungs(inside)
+        probability[inside & ~lungs], probability[lungs & ~inside] = 0, 1  # other pieces; holes
         mask: MaskArray = frame.map_to_original(probability) > 0.5
         return mask
 
@@ -203,8 +203,8 @@ def doubt(mask: MaskArray) -> str:
 
     step = max(1, max(mask.shape) // (2 * SIDE))  # shapes of a large image are seen in a small one
     mask = mask[::step, ::step]
-    found = regionprops(pieces_of(mask))  # type: ignore[no-untyped-call]
-    large_enough = [piece for piece in found if piece.area >= LEAST_LUNG * mask.size]
+    measured = regionprops(pieces_of(mask))  # type: ignore[no-untyped-call]
+    large_enough = [piece for piece in measured if piece.area >= LEAST_LUNG * mask.size]
     pieces = sorted(large_enough, key=lambda piece: piece.area)
     if len(pieces) != 2:
         return "one lung" if pieces else "no lungs"

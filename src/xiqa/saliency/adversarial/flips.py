@@ -130,20 +130,20 @@ def smallest(
         The change; that of the largest size where none flips.
     """
     low, high = 0.0, min(start, most)
-    found = change(high)
-    while not flips(found):
+    flipped = change(high)
+    while not flips(flipped):
         if high >= most:
-            return found
+            return flipped
         low, high = high, min(high * math.sqrt(2), most)
-        found = change(high)
+        flipped = change(high)
     for _ in range(bisections):
         middle = (low + high) / 2
         tried = change(middle)
         if flips(tried):
-            high, found = middle, tried
+            high, flipped = middle, tried
         else:
             low = middle
-    return found
+    return flipped
 
 
 def _reach(image: Tensor, most: float | None) -> float:
@@ -184,14 +184,14 @@ def fgsm_flip(margins: Margins, image: Tensor, *, most: float | None = None, bis
     score, gradient = score_gradient(margins, image)
     direction = gradient.sign() * (-1 if score > 0 else 1)
     reach = _reach(image, most)
-    found = smallest(
+    flip = smallest(
         lambda size: size * direction,
         lambda change: (_score(margins, image + change) > 0) != (score > 0),
         start=_first(score, gradient, reach),
         most=reach,
         bisections=bisections,
     )
-    return Flip(found, score, _score(margins, image + found))
+    return Flip(flip, score, _score(margins, image + flip))
 
 
 def pgd_flip(
@@ -235,14 +235,14 @@ def pgd_flip(
                     break
         return change
 
-    found = smallest(
+    flip = smallest(
         inside,
         lambda change: (_score(margins, image + change) > 0) != (before > 0),
         start=_first(before, gradient, reach),
         most=reach,
         bisections=bisections,
     )
-    return Flip(found, before, _score(margins, image + found))
+    return Flip(flip, before, _score(margins, image + flip))
 
 
 def deepfool_flip(
@@ -289,11 +289,11 @@ def deepfool_flip(
     for _ in range(steps):
         with torch.enable_grad():
             leaf = (image + (1 + overshoot) * moved).detach().requires_grad_()
-            found = margins(leaf[None])[0]
-            after = float(found.detach().amin())
+            values = margins(leaf[None])[0]
+            after = float(values.detach().amin())
             if (after > 0) != (before > 0):
                 break
-            step = _to_border(found, leaf, near if before > 0 else [int(found.detach().argmin())], measure)
+            step = _to_border(values, leaf, near if before > 0 else [int(values.detach().argmin())], measure)
         if step is None or not step.isfinite().all():
             break  # so flat that no step of a finite length leads anywhere
         moved = moved + step

@@ -79,8 +79,8 @@ def one_pixel_flip(
         y = np.minimum((candidates[..., 0] * rows).astype(np.intp), rows - 1)
         x = np.minimum((candidates[..., 1] * columns).astype(np.intp), columns - 1)
         values = ends[0] + (ends[1] - ends[0]) * candidates[..., 2:].clip(0, 1)
-        for copy, *told in zip(copies, y, x, values, strict=True):
-            for row, column, value in zip(*told, strict=True):
+        for copy, *colour in zip(copies, y, x, values, strict=True):
+            for row, column, value in zip(*colour, strict=True):
                 copy[:, row, column] = torch.as_tensor(value).to(image)
         return copies
 
@@ -109,8 +109,8 @@ def one_pixel_flip(
         updating="deferred",
         callback=lambda intermediate_result: bool(intermediate_result.fun < 0),
     )
-    found = changed(best.x.reshape(1, pixels, 2 + channels))
-    return Flip(found[0] - image, before, float(score(found)[0]))
+    flipped = changed(best.x.reshape(1, pixels, 2 + channels))
+    return Flip(flipped[0] - image, before, float(score(flipped)[0]))
 
 
 @probe_method("onepixel", cite="su2019one")
@@ -154,7 +154,7 @@ def onepixel(
         logits = sample.probe(copies)
         return verdict_margins(logits, sample.target, multilabel=sample.multilabel).amin(dim=1)
 
-    found = one_pixel_flip(
+    flip = one_pixel_flip(
         score,
         sample.image,
         pixels=pixels,
@@ -164,4 +164,4 @@ def onepixel(
         high=high,
         seed=seed,
     )
-    return shown(found.change, None, norm)
+    return shown(flip.change, None, norm)

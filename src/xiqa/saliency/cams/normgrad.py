@@ -129,8 +129,8 @@ def _size(values: Tensor, order: float) -> Tensor:
         size = values.square().sum(dim=1).sqrt()
         lost = not 1e-15 < float(size.amax()) < 1e15 if size.dtype == torch.float32 else False
         return size if not lost else torch.linalg.vector_norm(values.double(), dim=1).to(values)
-    found: Tensor = torch.linalg.vector_norm(values, ord=order, dim=1)
-    return found
+    norm: Tensor = torch.linalg.vector_norm(values, ord=order, dim=1)
+    return norm
 
 
 def _patch_size(values: Tensor, order: float) -> Tensor:

@@ -156,7 +156,7 @@ class _Plan:
         rows, columns = self.windows[self.image].size
         corners = self.windows[self.image].corners[part].tolist()
         places = zip(images[part], corners, strict=True)
-        cut = torch.stack([one[:, y : y + rows, x : x + columns] for one, (y, x) in places])
+        cut = torch.stack([padded[:, y : y + rows, x : x + columns] for padded, (y, x) in places])
         changed = {self.image: cut.to(memory_format=layout_of(images))}
         for rule in self.rules:
             changed[rule.node] = rule(changed, part)

@@ -92,8 +92,8 @@ def whole(node: fx.Node, values: Mapping[fx.Node, Any], constants: Mapping[fx.No
     args, kwargs = fx.map_arg(
         (node.args, node.kwargs), lambda source: constants[source] if source in constants else values[source]
     )
-    found = node.target(*args, **kwargs)  # type: ignore[operator]
-    return found[0] if isinstance(found, (tuple, list)) else found
+    value = node.target(*args, **kwargs)  # type: ignore[operator]
+    return value[0] if isinstance(value, (tuple, list)) else value
 
 
 def grid_of(node: fx.Node) -> Grid:
@@ -233,8 +233,12 @@ def _average_pool(
 def _arguments(node: fx.Node) -> dict[str, Any]:
     """An operation's arguments by name, its defaults filled in."""
     expected = node.target._schema.arguments  # type: ignore[union-attr]
-    given = dict(zip([one.name for one in expected], node.args, strict=False))
-    return {one.name: one.default_value for one in expected if one.has_default_value()} | given | node.kwargs
+    given = dict(zip([argument.name for argument in expected], node.args, strict=False))
+    return (
+        {argument.name: argument.default_value for argument in expected if argument.has_default_value()}
+        | given
+        | node.kwargs
+    )
 
 
 def _pair(numbers: Iterable[int] | int) -> Grid:

@@ -49,8 +49,8 @@ def united(windows: Sequence[Windows], grid: Grid) -> Windows:
     >>> both.corners.tolist(), both.size
     ([[0, 4]], (3, 3))
     """
-    first = np.min([one.corners for one in windows], axis=0)
-    last = np.max([one.corners + one.size for one in windows], axis=0)
+    first = np.min([window.corners for window in windows], axis=0)
+    last = np.max([window.corners + window.size for window in windows], axis=0)
     rows, columns = (last - first).max(axis=0).tolist()
     return Windows(np.minimum(first, np.asarray(grid) - (rows, columns)), (rows, columns))
 

@@ -59,8 +59,8 @@ class SmoothMask:
 
     def __call__(self, numbers: Tensor) -> Tensor:
         """Masks ``(A, h, w)`` in [0, 1] of numbers ``(A, rows, columns)`` in [0, 1]."""
-        found = numbers.flatten(1)[:, self.index] * self.weights.to(numbers)
-        pooled = (found * (COLDNESS * found + self.bias.to(numbers)).softmax(dim=-1)).sum(dim=-1)
+        values = numbers.flatten(1)[:, self.index] * self.weights.to(numbers)
+        pooled = (values * (COLDNESS * values + self.bias.to(numbers)).softmax(dim=-1)).sum(dim=-1)
         return pooled.reshape(-1, *self.shape)
 
 

@@ -136,7 +136,7 @@ def meaningful_curve(
     hidden = baseline(image, "blur", sigma=sigma)
     with evaluating(network), torch.inference_mode(False):
         with torch.enable_grad():
-            found = [
+            scores = [
                 deletion_mask(
                     lambda copies: learn(network(copies)),
                     image,
@@ -153,7 +153,7 @@ def meaningful_curve(
                 )
                 for price in prices
             ]
-        masks = torch.stack(sorted(found, key=lambda mask: float(mask.mean())))
+        masks = torch.stack(sorted(scores, key=lambda mask: float(mask.mean())))
         score: Score = lambda copies: read(network(copies))  # noqa: E731
         return _curve("meaningful perturbation hidden", score, image, hidden, masks, True)
 

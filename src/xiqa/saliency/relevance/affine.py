@@ -82,14 +82,14 @@ class Convolution(Affine):
 
     def apply(self, x: Tensor, weight: Tensor) -> Tensor:
         """See `Affine.apply`."""
-        found: Tensor = torch.ops.aten.convolution(x, weight, None, *self._geometry())
-        return found
+        result: Tensor = torch.ops.aten.convolution(x, weight, None, *self._geometry())
+        return result
 
     def transpose(self, h: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         """See `Affine.transpose`."""
         wanted = [True, False, False]
-        found = torch.ops.aten.convolution_backward(h, x, weight, None, *self._geometry(), wanted)
-        return cast("Tensor", found[0])
+        grads = torch.ops.aten.convolution_backward(h, x, weight, None, *self._geometry(), wanted)
+        return cast("Tensor", grads[0])
 
     def spread(self, channels: Tensor) -> Tensor:
         """See `Affine.spread`."""

@@ -52,10 +52,12 @@ class DeepLift(Rules):
         layer, x = step.node.affine, step.inputs[0]
         assert layer is not None
         assert message.multiplier is not None
-        found = layer.back(message.multiplier, x)
+        multiplier = layer.back(message.multiplier, x)
         if message.skew is not None:
-            found = found + (x - step.roots[0]).sign() * layer.transpose(message.skew, layer.weight.abs(), x)
-        return Message(found)
+            multiplier = multiplier + (x - step.roots[0]).sign() * layer.transpose(
+                message.skew, layer.weight.abs(), x
+            )
+        return Message(multiplier)
 
     def activation(self, step: Step, message: Message) -> Message:
         """Rescale, or RevealCancel; see `Rules.activation`."""
@@ -75,10 +77,10 @@ class DeepLift(Rules):
         if step.name in REARRANGING or _scales(step):
             signs = torch.sign(_change(step, *map(torch.ones_like, step.inputs))) if _scales(step) else 1
             skews = step.vjp([None if m is None or m.skew is None else m.skew * signs for m in messages])
-            found = super().linear(step, messages)
+            multipliers = super().linear(step, messages)
             return [
                 None if m is None else Message(m.multiplier, skew=s)
-                for m, s in zip(found, skews, strict=True)
+                for m, s in zip(multipliers, skews, strict=True)
             ]
         (message,) = messages
         assert message is not None
@@ -110,12 +112,12 @@ class DeepLift(Rules):
         contribution = multiplier * (y - y0)
         at_image = step.vjp([contribution * here])
         at_root = step.vjp([contribution * ~here], *step.roots)
-        found: list[Tensor | None] = []
+        multipliers: list[Tensor | None] = []
         for a, b, x, x0 in zip(at_image, at_root, step.inputs, step.roots, strict=True):
             assert a is not None
             assert b is not None
-            found.append(divide(a + b, x - x0))
-        return found
+            multipliers.append(divide(a + b, x - x0))
+        return multipliers
 
     def smooth_maximum(self, step: Step, multiplier: Tensor) -> Tensor:
         """See `Rules.smooth_maximum`."""
@@ -186,7 +188,7 @@ def _parts(step: Step, ref: Ref) -> tuple[Tensor, Tensor]:
     elif source.name in ("add", "sub"):
         positive = sum((term.clamp(min=0) for term in _terms(source)), torch.zeros_like(delta))
     elif source.name in REARRANGING and len(source.node.outputs) == 1:
-        positive = _change(source, *(_parts(source, one)[0] for one in source.node.inputs))
+        positive = _change(source, *(_parts(source, place)[0] for place in source.node.inputs))
     else:
         positive = delta.clamp(min=0)
     return positive, delta - positive
@@ -194,14 +196,14 @@ def _parts(step: Step, ref: Ref) -> tuple[Tensor, Tensor]:
 
 def _scales(step: Step) -> bool:
     """Whether an operation multiplies its one operand by constants, number by number, and adds some."""
-    one = len(step.node.inputs) == 1 and step.name in ("add", "sub", "rsub", "neg", "mul", "div")
-    return one and step.inputs[0].shape == step.output.shape
+    unary = len(step.node.inputs) == 1 and step.name in ("add", "sub", "rsub", "neg", "mul", "div")
+    return unary and step.inputs[0].shape == step.output.shape
 
 
 def _change(step: Step, *changes: Tensor) -> Tensor:
     """What changes of the operands change in the result of a sum with constant coefficients."""
-    found: Tensor = step.call(*changes) - step.call(*map(torch.zeros_like, changes))
-    return found
+    result: Tensor = step.call(*changes) - step.call(*map(torch.zeros_like, changes))
+    return result
 
 
 def _terms(step: Step) -> list[Tensor]:

@@ -108,10 +108,10 @@ class _Sweep:
         assert grads[0] is not None
         passed = grads[0].clamp(min=0)
         if self.guided:
-            (found,) = step.vjp([passed])
-            assert found is not None
+            (grad,) = step.vjp([passed])
+            assert grad is not None
             # f' may be negative where a smooth rectifier dips, but only where x is
-            passed = found * (step.inputs[0] > 0)
+            passed = grad * (step.inputs[0] > 0)
         return [Message(passed)]
 
     def finish(self, value: Tensor, root: Tensor | None, message: Message) -> Tensor:
@@ -142,9 +142,9 @@ class _Hook:
         if not self._guided:
             return (outputs[0].clamp(min=0), *inputs[1:])
         # f' is not negative where x > 0, so that the sign of f'(x) g is that of g there
-        found = inputs[0].clamp(min=0)
+        rectified = inputs[0].clamp(min=0)
         saved = next((getattr(self._node, name) for name in _SAVED if hasattr(self._node, name)), None)
-        return (found if saved is None else found * (saved > 0), *inputs[1:])
+        return (rectified if saved is None else rectified * (saved > 0), *inputs[1:])
 
 
 #: Where PyTorch keeps a rectifier's operand, or its result, which is positive where the operand is.

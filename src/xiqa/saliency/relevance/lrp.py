@@ -87,12 +87,12 @@ class Lrp(Rules):
     def product(self, step: Step, multiplier: Tensor) -> list[Tensor | None]:
         """See `Rules.product`."""
         self._book_constant(step, multiplier)
-        found = step.vjp([multiplier])
+        result = step.vjp([multiplier])
         gate = _gate(step)
         if gate is None:
-            return [None if m is None else m / 2 for m in found]
-        found[gate] = None
-        return found
+            return [None if m is None else m / 2 for m in result]
+        result[gate] = None
+        return result
 
     def quotient(self, step: Step, multiplier: Tensor) -> list[Tensor | None]:
         """See `Rules.quotient`."""
@@ -102,18 +102,18 @@ class Lrp(Rules):
 
     def pool(self, step: Step, multiplier: Tensor) -> list[Tensor | None]:
         """See `Rules.pool`."""
-        found = step.vjp([multiplier])
-        if step.ledger is not None and len(found) == 1 and found[0] is not None:
-            step.ledger.bias += float((multiplier * step.output).sum() - (found[0] * step.inputs[0]).sum())
-        return found
+        result = step.vjp([multiplier])
+        if step.ledger is not None and len(result) == 1 and result[0] is not None:
+            step.ledger.bias += float((multiplier * step.output).sum() - (result[0] * step.inputs[0]).sum())
+        return result
 
     def smooth_maximum(self, step: Step, multiplier: Tensor) -> Tensor:
         """See `Rules.smooth_maximum`."""
-        found = step.vjp([multiplier])[0]
-        assert found is not None
+        result = step.vjp([multiplier])[0]
+        assert result is not None
         if step.ledger is not None:
-            step.ledger.bias += float((multiplier * step.output).sum() - (found * step.inputs[0]).sum())
-        return found
+            step.ledger.bias += float((multiplier * step.output).sum() - (result * step.inputs[0]).sum())
+        return result
 
     def norm(self, step: Step, multiplier: Tensor) -> Tensor:
         """See `Rules.norm`."""
@@ -160,10 +160,10 @@ def _to_positive_terms(step: Step, message: Message) -> list[Message | None]:
     terms = [step.call(*(x if i == k else zeros[i] for i, x in enumerate(step.inputs))) for k in (0, 1)]
     height = terms[0].clamp(min=0) + terms[1].clamp(min=0)
     share = divide(total, height)
-    found = [
+    result = [
         step.vjp([torch.where(height > 0, share * (term > 0), plain)])[k] for k, term in enumerate(terms)
     ]
-    return [None if m is None else Message(m) for m in found]
+    return [None if m is None else Message(m) for m in result]
 
 
 def _gate(step: Step) -> int | None:

@@ -118,11 +118,11 @@ class AlphaBeta:
             c = divide(total * share, z_part if clamped is None else z_part + clamped)
             if ledger is not None and clamped is not None:
                 taken += float((c * clamped).sum())
-            found = layer.transpose(c, with_up, x)
-            above = found if above is None else above + found
+            relevance = layer.transpose(c, with_up, x)
+            above = relevance if above is None else above + relevance
             if mixed:
-                found = layer.transpose(c, with_down, x)
-                below = found if below is None else below + found
+                relevance = layer.transpose(c, with_down, x)
+                below = relevance if below is None else below + relevance
         assert above is not None
         result = Message(above if below is None else torch.where(x < 0, below, above))
         _book(ledger, total, taken, result, x)

@@ -72,22 +72,22 @@ class Rules(ABC):
         if name in PIECEWISE_LINEAR | SMOOTH | ACTIVATIONS and operands == 1:
             return [self.activation(step, message)]
         multiplier = self.collapse(step, message)
-        found: list[Tensor | None]
+        result: list[Tensor | None]
         if name in BILINEAR and operands == 2:
-            found = self.product(step, multiplier)
+            result = self.product(step, multiplier)
         elif name == "div":
-            found = self.quotient(step, multiplier)
+            result = self.quotient(step, multiplier)
         elif name in POOLS:
-            found = self.pool(step, multiplier)
+            result = self.pool(step, multiplier)
         elif name in SMOOTH_MAXIMA:
-            found = [self.smooth_maximum(step, multiplier)]
+            result = [self.smooth_maximum(step, multiplier)]
         elif name in NORMS and operands == 1:
-            found = [self.norm(step, multiplier)]
+            result = [self.norm(step, multiplier)]
         elif name in SOFTMAXES and operands == 1:
-            found = [self.softmax(step, multiplier)]
+            result = [self.softmax(step, multiplier)]
         else:
             raise unsupported(step)
-        return [None if m is None else Message(m) for m in found]
+        return [None if m is None else Message(m) for m in result]
 
     @abstractmethod
     def affine(self, step: Step, message: Message) -> Message:
@@ -101,8 +101,8 @@ class Rules(ABC):
         """Sums with constant coefficients: multipliers pass as gradients do."""
         if step.name == "add" and _plain_sum(step):
             return [messages[0], messages[0]]
-        found = step.vjp([None if m is None else m.multiplier for m in messages])
-        return [None if m is None else Message(m) for m in found]
+        result = step.vjp([None if m is None else m.multiplier for m in messages])
+        return [None if m is None else Message(m) for m in result]
 
     @abstractmethod
     def product(self, step: Step, multiplier: Tensor) -> list[Tensor | None]:
@@ -162,11 +162,11 @@ def _carry_relevance(
         return nothing, messages
     relevances = [None if m is None else m.relevance for m in messages]
     if step.name in REARRANGING:
-        found = step.vjp(relevances)
+        result = step.vjp(relevances)
         if step.ledger is not None:  # what lies on constants, such as padding, does not come to the images
             sums = [float(r.sum()) for r in relevances if r is not None]
-            step.ledger.bias += sum(sums) - sum(float(r.sum()) for r in found if r is not None)
-        carried = [None if r is None else Message(relevance=r) for r in found]
+            step.ledger.bias += sum(sums) - sum(float(r.sum()) for r in result if r is not None)
+        carried = [None if r is None else Message(relevance=r) for r in result]
         return carried, [
             None if m is None or m.multiplier is None else replace(m, relevance=None) for m in messages
         ]

@@ -46,9 +46,9 @@ def secant(step: Step) -> Tensor:
     x, x0 = step.inputs[0], step.roots[0]
 
     def derivative(middle: Tensor) -> Tensor:
-        found = step.vjp([torch.ones_like(middle)], middle)[0]
-        assert found is not None
-        return found
+        slope = step.vjp([torch.ones_like(middle)], middle)[0]
+        assert slope is not None
+        return slope
 
     return slope(step.output, step.output_root, x, x0, derivative, smooth=step.name in SMOOTH)
 
@@ -116,14 +116,14 @@ def normalised(step: Step, multiplier: Tensor, *, frozen: bool) -> Tensor:
 
     c, s = parts(x)
     if frozen:
-        found = g / s
+        result = g / s
     else:
         c0, s0 = parts(x0)
         by_scale = (g * (c / s + c0 / s0)).sum(dims, keepdim=True) / (c.numel() / s.numel())
-        found = 2 * g / (s + s0) - by_scale * (c + c0) / (s + s0).square()
+        result = 2 * g / (s + s0) - by_scale * (c + c0) / (s + s0).square()
     if centred:
-        found = found - found.mean(dims, keepdim=True)
-    return found.reshape(step.inputs[0].shape)
+        result = result - result.mean(dims, keepdim=True)
+    return result.reshape(step.inputs[0].shape)
 
 
 def _standard_form(step: Step, multiplier: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...], float]:

@@ -136,8 +136,8 @@ class Step:
     def output_root(self) -> Tensor:
         """The first result at the root."""
         if self.reference is None:
-            found: Tensor = self.call(*self.roots)
-            return found
+            output: Tensor = self.call(*self.roots)
+            return output
         return self.reference.nodes[self.node.index].output
 
     def call(self, *values: Tensor) -> Any:
@@ -166,7 +166,7 @@ class Step:
             results = self.call(*operands)
             results = results if isinstance(results, (tuple, list)) else [results]
             pairs = [(r, g) for r, g in zip(results, grads, strict=False) if g is not None]
-            found = torch.autograd.grad(
+            result = torch.autograd.grad(
                 [r for r, _ in pairs], operands, [g for _, g in pairs], allow_unused=True
             )
-        return list(found)
+        return list(result)

@@ -133,10 +133,10 @@ def sweep(
                 inbox[ref] += share
     value = tape.value(goal)
     root = None if roots is None else roots.value(goal)
-    found = rules.finish(value, root, inbox[goal])
+    relevance = rules.finish(value, root, inbox[goal])
     if ledger is not None:
-        ledger.image += float(found.sum())
-    return found
+        ledger.image += float(relevance.sum())
+    return relevance
 
 
 def record_reference(network: nn.Module, reference: Tensor, tape: Tape) -> Tape:
@@ -158,8 +158,8 @@ def record_reference(network: nn.Module, reference: Tensor, tape: Tape) -> Tape:
         )
     for node, root in zip(tape.nodes, roots.nodes, strict=True):
         constants = zip(tree_leaves(node.args), tree_leaves(root.args), strict=False)
-        told = node.affine is not None or node.name in ACTIVATIONS | {"inside"}
-        if not told and not all(_same(a, b) for a, b in constants):
+        separate = node.affine is not None or node.name in ACTIVATIONS | {"inside"}
+        if not separate and not all(_same(a, b) for a, b in constants):
             raise UnsupportedOperationError(
                 f"the operation {node.name!r} in {node.module} takes other constants for the reference",
                 expected="no mask or position that depends on pixel values",

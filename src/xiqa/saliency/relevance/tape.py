@@ -131,14 +131,14 @@ class Recorder(TorchDispatchMode):
         while self._fresh:
             known = self._fresh.pop()
             known.version = known.tensor._version
-        found = self._known.get(id(tensor))
-        if found is None:
+        entry = self._known.get(id(tensor))
+        if entry is None:
             if tensor.untyped_storage()._cdata in self._overwritten:
                 raise self._alias_error()
             return None
-        if tensor._version != found.version:
+        if tensor._version != entry.version:
             raise self._alias_error()
-        return found.place
+        return entry.place
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operator and write it down."""
@@ -175,19 +175,19 @@ class Recorder(TorchDispatchMode):
 
     def _whole(self, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         """The arguments with references for masks as well; None where there is no mask among them."""
-        found = False
+        changed = False
 
         def refer(value: Any) -> Any:
-            nonlocal found
+            nonlocal changed
             mask = self._masks.get(id(value)) if isinstance(value, Tensor) else None
             if mask is not None:
-                found = True
+                changed = True
                 return mask[1]
             place = self.place(value) if isinstance(value, Tensor) else None
             return value if place is None else place
 
         both = (tree_map(refer, args), tree_map(refer, kwargs))
-        return both if found else None
+        return both if changed else None
 
     def _add(
         self,
@@ -232,9 +232,9 @@ class Recorder(TorchDispatchMode):
 
     def _keep_old(self, tensor: Tensor) -> None:
         """Put a copy on the tape in the place of a tensor that is about to be overwritten."""
-        found = self._known.get(id(tensor))
-        if found is not None:
-            self.tape.nodes[found.place.node].outputs[found.place.output] = tensor.clone()
+        known = self._known.get(id(tensor))
+        if known is not None:
+            self.tape.nodes[known.place.node].outputs[known.place.output] = tensor.clone()
 
     def _module(self) -> str:
         """Name and type of the innermost module that is running.
@@ -243,9 +243,9 @@ class Recorder(TorchDispatchMode):
         """
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
-            found = self._names.get(id(frame.f_locals.get("self")))
-            if found is not None:
-                return f"module {found[0] or '(root)'!r} ({type(found[1]).__name__})"
+            name = self._names.get(id(frame.f_locals.get("self")))
+            if name is not None:
+                return f"module {name[0] or '(root)'!r} ({type(name[1]).__name__})"
             frame = frame.f_back
         return "the network"
 
@@ -269,8 +269,8 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[T
 def _out_of_place(func: Any) -> Any:
     """The operator that does the same without overwriting (``add_`` -> ``add``); None if there is none."""
     packet = getattr(torch.ops.aten, func.overloadpacket.__name__.removesuffix("_"), None)
-    found = getattr(packet, func._overloadname, None)
-    return None if found is func else found
+    overload = getattr(packet, func._overloadname, None)
+    return None if overload is func else overload
 
 
 @contextmanager

@@ -71,10 +71,10 @@ def with_units(tape: Tape) -> list[Node]:
     tree = _tree(tape)
     inside: set[int] = set()
     for node in reversed(tape.nodes):
-        found = None if node.index in inside else _unit(node, tape, tree)
-        if found is not None and found.end not in inside:
-            inside |= _between(tape, found.entry, found.end)
-            nodes[found.end] = found.node(tape)
+        unit = None if node.index in inside else _unit(node, tape, tree)
+        if unit is not None and unit.end not in inside:
+            inside |= _between(tape, unit.entry, unit.end)
+            nodes[unit.end] = unit.node(tape)
     for index in inside:
         if nodes[index].name not in ACTIVATIONS:
             nodes[index] = replace(nodes[index], name="inside")
@@ -197,20 +197,20 @@ def _tree(tape: Tape) -> _Tree:
 def _reads(node: Node) -> list[Ref]:
     """All values of a tape that an operation reads, masks included."""
     args, kwargs = node.whole or (node.args, node.kwargs)
-    leaves = tree_leaves((args, kwargs), is_leaf=lambda one: isinstance(one, Ref))
+    leaves = tree_leaves((args, kwargs), is_leaf=lambda leaf: isinstance(leaf, Ref))
     return [leaf for leaf in leaves if isinstance(leaf, Ref)]
 
 
-def _meet(one: Ref, other: Ref, tree: _Tree) -> Ref | None:
+def _meet(first: Ref, other: Ref, tree: _Tree) -> Ref | None:
     """The nearest value that all ways to two values run through."""
-    while one != other:
-        if tree.depths[one.node] < tree.depths[other.node]:
-            one, other = other, one
-        parent = tree.parents.get(one.node)
+    while first != other:
+        if tree.depths[first.node] < tree.depths[other.node]:
+            first, other = other, first
+        parent = tree.parents.get(first.node)
         if parent is None:
             return None
-        one = parent
-    return one
+        first = parent
+    return first
 
 
 def _same_shape(node: Node, tape: Tape, ref: Ref) -> bool:
@@ -219,14 +219,14 @@ def _same_shape(node: Node, tape: Tape, ref: Ref) -> bool:
 
 def _between(tape: Tape, entry: Ref, end: int) -> set[int]:
     """The operations between a unit's entry and its end."""
-    found: set[int] = set()
+    places: set[int] = set()
     waiting = _reads(tape.nodes[end])
     while waiting:
         ref = waiting.pop()
-        if ref != entry and ref.node not in found:
-            found.add(ref.node)
+        if ref != entry and ref.node not in places:
+            places.add(ref.node)
             waiting += _reads(tape.nodes[ref.node])
-    return found
+    return places
 
 
 def _skips(node: Node, entry: Ref, between: set[int], tape: Tape) -> bool:
@@ -244,9 +244,9 @@ def _function(tape: Tape, entry: Ref, end: int) -> Function:
         for node in order:
             args, kwargs = node.whole or (node.args, node.kwargs)
             args, kwargs = (_filled(part, values) for part in (args, kwargs))
-            found = node.call(*args, **kwargs)
-            several = found if isinstance(found, (tuple, list)) else [found]
-            values.update({Ref(node.index, place): one for place, one in enumerate(several)})
+            outputs = node.call(*args, **kwargs)
+            several = outputs if isinstance(outputs, (tuple, list)) else [outputs]
+            values.update({Ref(node.index, place): output for place, output in enumerate(several)})
         result: Tensor = values[Ref(end)]
         return result
 
@@ -255,7 +255,7 @@ def _function(tape: Tape, entry: Ref, end: int) -> Function:
 
 def _filled(arguments: Any, values: dict[Ref, Any]) -> Any:
     return tree_map(
-        lambda one: values[one] if isinstance(one, Ref) else one,
+        lambda leaf: values[leaf] if isinstance(leaf, Ref) else leaf,
         arguments,
-        is_leaf=lambda one: isinstance(one, Ref),
+        is_leaf=lambda leaf: isinstance(leaf, Ref),
     )

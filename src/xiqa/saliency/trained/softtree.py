@@ -55,7 +55,7 @@ def softtree(image: ImageRecord, *, bundle: str | None = None) -> Tensor:
     card.require(image.pass_.network)
     classes = _answers(card, image.pass_.target)
     inputs, source = tree_input(image.pass_.network, image.images, card.look)
-    stakes = torch.stack([one[:, c] for one, c in zip(tree.stakes(inputs), classes, strict=True)])
+    stakes = torch.stack([stakes[:, c] for stakes, c in zip(tree.stakes(inputs), classes, strict=True)])
     return place_weights(tree, stakes @ tree.filters(), source, card.look)
 
 

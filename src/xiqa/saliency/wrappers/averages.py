@@ -39,8 +39,8 @@ def smoothed(inner: Inner, images: Tensor, *, sigma: float = 1.0, fraction: floa
     width = sigma if fraction is None else fraction * min(size)
     window = 2 * max(1, round(5 * width)) + 1
     raw = inner(images).cpu()
-    steps = [map_steps.smooth(map_steps.upsample(one.numpy(), size), width, window) for one in raw]
-    return torch.stack([torch.as_tensor(one) for one in steps]).to(images)
+    steps = [map_steps.smooth(map_steps.upsample(values.numpy(), size), width, window) for values in raw]
+    return torch.stack([torch.as_tensor(step) for step in steps]).to(images)
 
 
 @wrapper("integrated", cite="sundararajan2017axiomatic")
@@ -68,7 +68,9 @@ def integrated(
     """
     nodes, weights = path_nodes(steps, path)
     copies = straight_path(images, hidden_image(images, baseline), nodes)
-    return torch.stack([weight * inner(one) for weight, one in zip(weights, copies, strict=True)]).sum(dim=0)
+    return torch.stack([weight * inner(copy) for weight, copy in zip(weights, copies, strict=True)]).sum(
+        dim=0
+    )
 
 
 @wrapper("noisy", cite="smilkov2017smoothgrad")
@@ -88,7 +90,7 @@ def noisy(inner: Inner, images: Tensor, *, samples: int = 16, spread: float = 0.
     Returns:
         ``(N, h, w)``, as the method gives. Source: smilkov2017smoothgrad, section 3.
     """
-    return torch.stack([inner(one) for one in noisy_copies(images, spread, samples, seed)]).mean(dim=0)
+    return torch.stack([inner(copy) for copy in noisy_copies(images, spread, samples, seed)]).mean(dim=0)
 
 
 @wrapper("evet", cite="oh2021evet")
@@ -118,12 +120,12 @@ def evet(
     """
     size = (int(images.shape[-2]), int(images.shape[-1]))
     total, known = torch.zeros_like(images[:, :1]), torch.zeros_like(images[:, :1])
-    for one in (None, *_chosen(transforms)):
-        found = enlarge(inner(images if one is None else one.apply(images)), size)[:, None]
-        found = stretch(found[:, 0])[:, None] if stretched else found
-        whole = torch.ones_like(found)
-        total += found if one is None else one.undo(found)
-        known += whole if one is None else one.undo(whole)
+    for change in (None, *_chosen(transforms)):
+        values = enlarge(inner(images if change is None else change.apply(images)), size)[:, None]
+        values = stretch(values[:, 0])[:, None] if stretched else values
+        whole = torch.ones_like(values)
+        total += values if change is None else change.undo(values)
+        known += whole if change is None else change.undo(whole)
     return (total / known)[:, 0]
 
 

@@ -41,7 +41,9 @@ def metasaliency(inner: Inner, images: Tensor, *, rate: float = 1e-4, adverse: b
         ``(N, h, w)``, like M's. Source: rebuffi2020there, section 5.
     """
     network = inner.network
-    if not isinstance(network, nn.Module) or any(isinstance(one, ScriptModule) for one in network.modules()):
+    if not isinstance(network, nn.Module) or any(
+        isinstance(module, ScriptModule) for module in network.modules()
+    ):
         raise SaliencyError(
             "meta-saliency changes weights",
             expected="a torch network that is not compiled",

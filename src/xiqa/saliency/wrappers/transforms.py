@@ -132,9 +132,9 @@ def transform(name: str) -> Transform:
     Raises:
         SaliencyError: There is none of that name.
     """
-    found = GEOMETRIC.get(name) or INTENSITY.get(name)
-    if found is None:
+    transform = GEOMETRIC.get(name) or INTENSITY.get(name)
+    if transform is None:
         raise SaliencyError(
             "unknown image transform", expected=" or ".join((*GEOMETRIC, *INTENSITY)), got=repr(name)
         )
-    return found
+    return transform

@@ -42,8 +42,8 @@ def chest_object(
     """
     outside = zone == OUTSIDE
     groups = {REMOVABLE: removable, COMPACT: removable and kind in COMPACT_KINDS, OUTSIDE: outside}
-    told = tuple(name for name, belongs in groups.items() if belongs)
-    return Annotation(box, kind=kind, mask=mask, problem=removable and not outside, groups=told)
+    names = tuple(name for name, belongs in groups.items() if belongs)
+    return Annotation(box, kind=kind, mask=mask, problem=removable and not outside, groups=names)
 
 
 def zone_of(annotation: Annotation) -> str:

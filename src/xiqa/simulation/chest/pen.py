@@ -249,7 +249,7 @@ class Pen:
 def _union(a: Window, b: Window) -> Window:
     """The smallest window around two."""
     rows, columns = (
-        slice(min(one.start, two.start), max(one.stop, two.stop)) for one, two in zip(a, b, strict=True)
+        slice(min(first.start, two.start), max(first.stop, two.stop)) for first, two in zip(a, b, strict=True)
     )
     return rows, columns
 

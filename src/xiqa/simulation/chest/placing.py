@@ -47,7 +47,7 @@ class Placed:
 
 def annotate(parts: Iterable[Part], marks: Landmarks, *, removable: bool) -> list[Annotation]:
     """One annotation for each visible part."""
-    found = []
+    places = []
     for part in parts:
         if part.window is None or not part.mask[part.window].any():
             continue
@@ -57,8 +57,8 @@ def annotate(parts: Iterable[Part], marks: Landmarks, *, removable: bool) -> lis
         box = Box(box.x0 + left, box.y0 + top, box.x1 + left, box.y1 + top)
         over = np.count_nonzero(covered & marks.chest[part.window]) >= OVER_CHEST * np.count_nonzero(covered)
         zone = THORAX if over else OUTSIDE
-        found.append(chest_object(box, part.kind, removable=removable, zone=zone, mask=part.mask))
-    return found
+        places.append(chest_object(box, part.kind, removable=removable, zone=zone, mask=part.mask))
+    return places
 
 
 def _spots(
@@ -92,10 +92,10 @@ def _draw(
         angle = rng.normal(0, 0.12) if kind.upright else rng.uniform(0, 2 * math.pi)
         pen = Pen(marks.size, marks.spacing, origin, 0.0 if anchored else angle, scale)
         kind.draw(pen, marks, rng)
-        found = annotate(pen.parts, marks, removable=True)
-        beside = all(OUTSIDE in a.groups for a in found)
-        if found and beside == (place == "outside"):
-            return pen, found
+        annotations = annotate(pen.parts, marks, removable=True)
+        beside = all(OUTSIDE in a.groups for a in annotations)
+        if annotations and beside == (place == "outside"):
+            return pen, annotations
     return None
 
 

@@ -193,7 +193,7 @@ def _project(body: Body, x: FloatArray, y: FloatArray, density: Density, gas: li
         water[:, centre] -= _airways(body, x[:, centre], y[:, centre])
     water += _breasts(body, x, y)
     if gas and under.max() > 0:
-        bubble = np.maximum.reduce([ellipsoid(x, y, *one) for one in gas])
+        bubble = np.maximum.reduce([ellipsoid(x, y, *place) for place in gas])
         water -= bubble * ramp(under / (10 * s))
     water = np.where(trunk > 0, np.maximum(water, 0), 0).astype(np.float32)
     above = (inside > 0) & (under < 0) & (y > body.apex)

@@ -77,8 +77,8 @@ class GeneratorModule(lightning.LightningModule):
         turned = margin(self._unsteady(generated.adversarial))
         parts = self._loss(grey, generated, (similar, turned), poor, gate)
         require_finite(parts["loss"], f"step {self.global_step + 1} of the generators")
-        told = {name: part.detach() for name, part in parts.items()} | {"factor": self.balance.factor}
-        self.log_dict({f"train_{name}": part for name, part in told.items()}, prog_bar=True)
+        losses = {name: part.detach() for name, part in parts.items()} | {"factor": self.balance.factor}
+        self.log_dict({f"train_{name}": part for name, part in losses.items()}, prog_bar=True)
         turns = self._turns(poor)
         self.balance.update(((turned >= 0) != poor)[turns])
         return parts["loss"]

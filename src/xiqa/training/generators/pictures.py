@@ -50,7 +50,7 @@ def write_pictures(
     rows.sort(key=lambda row: row[0][0] < 0)  # a stable order: poor ones first
     tiles, captions = [], []
     for values, shown in rows[:count]:
-        tiles += [Image(np.ascontiguousarray(one)) for one in shown]
+        tiles += [Image(np.ascontiguousarray(tile)) for tile in shown]
         names = ("radiograph", "similar", "adversarial")
         captions += [f"{name}: margin {value:.2f}" for name, value in zip(names, values, strict=True)]
         captions.append("difference x 4")

@@ -121,16 +121,16 @@ def run(
     """
     plan, name = read_plan(GeneratorRecipe, recipe, model=model, seed=seed, quick=quick)
     card = train_generators(plan, load_model(name), name, data, out, resume=resume)
-    told = card.achieved
-    lines = [f"On {told.images} validation images:"]
-    if told.kept is not None:
-        lines.append(f"  the similar image keeps the verdict on {told.kept:.0%}")
-    if told.flipped is not None:
-        lines.append(f"  the adversarial image turns it on {told.flipped:.0%}")
-    if told.flipped_poor is not None:
-        lines.append(f"  and on {told.flipped_poor:.0%} of those called poor")
-    lines.append(f"  the mean change is {told.change:.4f} of the grey range")
-    turned = told.flipped if told.flipped_poor is None else told.flipped_poor
+    achieved = card.achieved
+    lines = [f"On {achieved.images} validation images:"]
+    if achieved.kept is not None:
+        lines.append(f"  the similar image keeps the verdict on {achieved.kept:.0%}")
+    if achieved.flipped is not None:
+        lines.append(f"  the adversarial image turns it on {achieved.flipped:.0%}")
+    if achieved.flipped_poor is not None:
+        lines.append(f"  and on {achieved.flipped_poor:.0%} of those called poor")
+    lines.append(f"  the mean change is {achieved.change:.4f} of the grey range")
+    turned = achieved.flipped if achieved.flipped_poor is None else achieved.flipped_poor
     if turned is not None and turned < ENOUGH:
         lines.append("Few verdicts turn, so these generators explain little: look at pictures.png, and train")
         lines.append("for more epochs, at a higher learning rate, or with smaller weights in [loss].")

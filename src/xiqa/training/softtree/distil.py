@@ -168,8 +168,8 @@ def fit_tree(
 
 def _mark(recipe: SoftTreeRecipe, seen: Seen) -> str:
     """Tells one training from another; more epochs of the same are the same."""
-    told = recipe.model_copy(update={"epochs": 1}).model_dump_json()
-    content = told.encode() + seen.inputs.numpy().tobytes() + seen.poor.numpy().tobytes()
+    text = recipe.model_copy(update={"epochs": 1}).model_dump_json()
+    content = text.encode() + seen.inputs.numpy().tobytes() + seen.poor.numpy().tobytes()
     return hashlib.sha256(content).hexdigest()
 
 
