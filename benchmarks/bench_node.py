@@ -3,13 +3,16 @@
     python -m benchmarks.bench_node receive [--rounds 3]
     python -m benchmarks.bench_node latency [--images 60] [--model FILE.onnx]
     python -m benchmarks.bench_node growth [--images 2000]
+    python -m benchmarks.bench_node soak [--minutes 60]
 
 `receive`: instances a second that dcmtk's storescu gets acknowledged, in one association and in four at a
 time, in turns within one run; every process has TCP_NODELAY=1. `xiqa` is `xiqa serve` with its rows and
 without rules, and syncs each file and then its folder; `storescp+sync+folder` does the same, `storescp+sync`
 syncs the file alone, as Orthanc does; `storescp` syncs nothing.
 `latency`: one image a second; from the answer to the C-STORE to the stored verdict. `growth`: memory,
-threads and open files of the node while images arrive as fast as they can, with a stand-in for the model.
+threads, descriptors and files of the node and of its assessing process while images arrive as fast as they
+can, are forwarded, get two results each and are removed when all is done; a stand-in for the model. `soak`:
+the same with one image a second.
 Writes benchmarks/results/node_*.csv.
 """
 
@@ -29,8 +32,9 @@ from benchmarks.tables import told, write_rows
 from tests.dicom.net.objects import radiograph, write
 from tests.dicom.net.servers import send
 from tests.service.databases import free_port
+from tests.service.faults import Archive
 from tests.service.orthanc import Orthanc
-from tests.service.processes import Serve, configuration
+from tests.service.processes import Serve, configuration, peer
 
 from xiqa.service.records.database import Database
 from xiqa.service.records.store import Store
@@ -174,48 +178,58 @@ def latency(images: int, model: str):
     }
 
 
-def growth(images: int):
-    """The node's memory, threads and descriptors as images arrive."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        config = configuration(folder, node="keep_days = 0")
-        node = Serve(config)
+def growth(images: int, pause: float = 0.0, name: str = "growth"):
+    """What the node holds as images arrive, are forwarded and leave."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        archive = Archive(folder / "archive")
+        node = Serve(configuration(folder, peer(archive.server.port, confirm="no"), node="keep_days = 0"))
+        begun = time.monotonic()
         try:
-            for number in range(images + 1):
-                if number:
-                    assert send(node.dicom, [radiograph(rows=400, columns=400, seed=number)]) == [0]
-                if number == 100 or (number and number % (images // 4) == 0):
-                    yield measured(node, number, folder)
-            time.sleep(90)
-            yield measured(node, images, folder) | {"when": "90 s later"}
+            for number in range(1, images + 1):
+                assert send(node.dicom, [radiograph(rows=400, columns=400, seed=number)]) == [0]
+                time.sleep(max(0.0, begun + number * pause - time.monotonic()))
+                if number == 100 or number % (images // 8) == 0:
+                    yield held(node, number, folder, archive) | {"run": name}
+            time.sleep(130)  # the second look for what may be removed
+            yield held(node, images, folder, archive) | {"run": f"{name}, 130 s later"}
         finally:
             node.stop()
+            archive.server.stop(1)
+            archive.spool.close()
 
 
-def measured(node: Serve, number: int, folder: Path) -> dict:
+def held(node: Serve, number: int, folder: Path, archive: Archive) -> dict:
+    """Memory, threads, descriptors and files now."""
     with urllib.request.urlopen(f"http://127.0.0.1:{node.http}/health", timeout=10):
         pass
+    files = [path for path in (folder / "node").rglob("*") if path.is_file()]
     return {
+        "run": "",
         "images": number,
-        "when": "while they arrive",
         "MB": round(node.memory() / 2**20, 1),
+        "assessing MB": round(sum(node.memory(child) for child in node.children()) / 2**20, 1),
         "threads": node.threads(),
         "descriptors": node.descriptors(),
-        "files": len(list((folder / "node" / "spool").glob("?/*.dcm"))),
+        "files": len(files),
+        "database MB": round(sum(path.stat().st_size for path in files if "node.db" in path.name) / 2**20, 1),
+        "archive": sum(1 for _ in archive.spool.files()),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["receive", "latency", "growth"])
+    parser.add_argument("what", choices=["receive", "latency", "growth", "soak"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=0)
+    parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--model", default="")
     chosen = parser.parse_args()
     rows = {
         "receive": lambda: receive(chosen.rounds),
         "latency": lambda: latency(chosen.images or 60, chosen.model),
         "growth": lambda: growth(chosen.images or 2000),
+        "soak": lambda: growth(60 * chosen.minutes, pause=1.0, name="soak"),
     }[chosen.what]()
     write_rows(RESULTS / f"node_{chosen.what}.csv", list(told(rows)))
 

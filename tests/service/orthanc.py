@@ -76,6 +76,10 @@ class Orthanc:
         with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=30) as answer:
             return json.loads(answer.read())
 
+    def put(self, path: str, body: bytes) -> None:
+        url = f"http://127.0.0.1:{self.http}{path}"
+        urllib.request.urlopen(urllib.request.Request(url, data=body, method="PUT"), timeout=30).close()
+
     def find(self, level: str = "Instance", **query) -> list[str]:
         """Orthanc's own numbers of what it has."""
         return self.post("/tools/find", json.dumps({"Level": level, "Query": query}).encode())

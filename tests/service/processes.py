@@ -88,8 +88,14 @@ class Serve:
             self.kill()
             raise
 
-    def memory(self) -> int:
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096
+    def memory(self, pid: int | None = None) -> int:
+        """Bytes in memory, of the node or of one of its children."""
+        return int(Path(f"/proc/{pid or self.process.pid}/statm").read_text().split()[1]) * 4096
+
+    def children(self) -> list[int]:
+        """The processes that it has started."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))

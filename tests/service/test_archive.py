@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import urllib.request
 from collections import Counter
 
 import pytest
@@ -35,7 +34,7 @@ def test_three_hundred_studies_make_the_round(tmp_path):
                 ["storescu", "127.0.0.1", str(archive.dicom), *files[150:]], check=True, timeout=200
             )
             modality = json.dumps({"AET": "XIQA", "Host": "127.0.0.1", "Port": port}).encode()
-            put(archive, "/modalities/node", modality)
+            archive.put("/modalities/node", modality)
             numbers = archive.find(PatientID="P1")
             archive.post("/modalities/node/store", json.dumps(numbers).encode())
             until(lambda: all_done(node, uids), 300)
@@ -57,11 +56,6 @@ def test_three_hundred_studies_make_the_round(tmp_path):
 
 def storescu(port: int, *files) -> None:
     subprocess.run(["storescu", "127.0.0.1", str(port), *map(str, files)], check=True, timeout=200)
-
-
-def put(archive, path: str, body: bytes) -> None:
-    request = urllib.request.Request(f"http://127.0.0.1:{archive.http}{path}", data=body, method="PUT")
-    urllib.request.urlopen(request, timeout=10).close()
 
 
 @pytest.mark.long
