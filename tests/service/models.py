@@ -3,14 +3,17 @@
 import os
 import signal
 import time
+from dataclasses import replace
 
+import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from xiqa.errors import Code
+from xiqa.geometry import Box, Point
 from xiqa.imaging import read_image
-from xiqa.types import Assessment, Verdict
+from xiqa.types import Assessment, Finding, SaliencyMap, Verdict
 
 
 def brightness(path: str) -> Assessment:
@@ -36,6 +39,24 @@ def brightness(path: str) -> Assessment:
         Code.POOR if poor else Code.GOOD,
         probability,
         provenance={"model_hash": "b" * 64},
+    )
+
+
+def bright_places(path: str) -> Assessment:
+    """`brightness`, with a heat map and the brightest place."""
+    told, image = brightness(path), read_image(path)
+    values = image.pixels[::4, ::4].astype(np.float32)
+    y, x = np.unravel_index(image.pixels.argmax(), image.size)
+    box = Box(max(0, x - 3), max(0, y - 2), min(image.width - 1, x + 3), min(image.height - 1, y + 2))
+    finding = Finding(Point(x, y), box, 1.0, label="bright")
+    return replace(
+        told,
+        threshold=0.5,
+        findings=(finding,),
+        saliency=SaliencyMap(values, "stub", 1),
+        image_size=image.size,
+        provenance={**told.provenance, "target": "bright_place", "model": "stub"},
+        source=image.source,
     )
 
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from xiqa.cli import _users
+
 if TYPE_CHECKING:
     from xiqa.service.settings import Settings
 
 app = typer.Typer(help="Run a node: images are pushed to it, forwarded, assessed, and results sent back.")
+app.add_typer(_users.app, name="user")
 
 _CONFIG = typer.Option(None, "--config", "-c", help="The node's TOML file; without one, a node for a try.")
 
@@ -29,6 +32,8 @@ def serve(
     from xiqa.service.api.app import WebServer, make_app
     from xiqa.service.logs import log_to
     from xiqa.service.node import Node
+    from xiqa.service.page.routes import page_routes
+    from xiqa.service.page.site import Site
 
     settings = _settings(config)
     log_to()
@@ -36,7 +41,9 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     node = Node(settings)
-    web = WebServer(make_app(node), settings.api)
+    site = Site(node) if settings.has_page() else None
+    pages = [] if site is None else [page_routes(site)]
+    web = WebServer(make_app(node, *pages), settings.api)
     try:
         node.start()
         web.start()
@@ -50,6 +57,8 @@ def serve(
     finally:
         node.stopping.set()
         web.stop()
+        if site is not None:
+            site.close()
         node.stop()
 
 

@@ -20,6 +20,7 @@ from xiqa.service.work.delivering import Courier
 from xiqa.service.work.hooks import Teller
 from xiqa.service.work.intake import Intake
 from xiqa.service.work.loops import Loop
+from xiqa.service.work.rejecting import Rejecter
 from xiqa.service.work.retention import Retention
 from xiqa.service.work.watching import Watcher
 
@@ -96,6 +97,9 @@ class Node:
                 Loop(f"forward-{peer.name}", courier.step_forward),
                 Loop(f"deliver-{peer.name}", courier.step_deliver),
             ]
+            if peer.rejections:
+                rejecter = Rejecter(peer, archive, store, folder, self.owner, settings.assessing)
+                loops.append(Loop(f"reject-{peer.name}", rejecter.step_reject, last=rejecter.close))
         loops += [Loop(f"hook-{hook.name}", Teller(hook, store, self.owner).step) for hook in settings.hooks]
         for number in range(settings.assessing.workers):
             assessing = Assessing(settings, store, self.owner, self._assessed)

@@ -16,6 +16,7 @@ from xiqa.dicom.net.limits import NetLimits
 from xiqa.dicom.net.scu import DicomArchive
 from xiqa.dicom.net.web import WebArchive
 from xiqa.errors import ConfigError
+from xiqa.service.page.options import Page
 from xiqa.service.rules import Model, Rule
 from xiqa.service.tls import Tls
 
@@ -25,6 +26,7 @@ __all__ = [
     "Hook",
     "Intake",
     "Node",
+    "Page",
     "Peer",
     "Settings",
     "Tls",
@@ -143,6 +145,7 @@ class Peer(Section):
         url: the root of its DICOMweb service.
         originals: Whether it gets what comes in, untouched.
         results: Kinds of result objects it gets.
+        rejections: Whether it is told of images that a person rejected, once it has confirmed the original.
         confirm: Whether it is asked afterwards if it has an original (``find``) or what it has (``get``).
         tls: Certificates; plain connections where there are none.
         headers_file: For ``url``: a file with header lines such as ``Authorization: Bearer ...``.
@@ -158,6 +161,7 @@ class Peer(Section):
     url: str = ""
     originals: bool = True
     results: tuple[str, ...] = ()
+    rejections: bool = False
     confirm: Literal["no", "find", "get"] = "no"
     tls: Tls | None = None
     headers_file: Path | None = None
@@ -172,6 +176,8 @@ class Peer(Section):
             raise ValueError("either ae, host and port, or url")
         if self.url and not self.url.startswith(("http://", "https://")):
             raise ValueError("url begins with http:// or https://")
+        if self.rejections and (self.confirm == "no" or not self.originals):
+            raise ValueError("rejections need originals and confirm: archives hide a rejected image")
         return self
 
     def archive(self, calling: str) -> Archive:
@@ -237,6 +243,7 @@ class Settings(Section):
     intake: Intake = Intake()
     api: Api = Api()
     assessing: Assessing = Assessing()
+    page: Page = Page()
     peers: tuple[Peer, ...] = ()
     models: dict[str, Model] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -264,6 +271,14 @@ class Settings(Section):
         """Jobs (kind, peer) that follow a verdict."""
         deliver = [("deliver", peer.name) for peer in self.peers if peer.results and with_results]
         return deliver + [("hook", hook.name) for hook in self.hooks]
+
+    def has_page(self) -> bool:
+        """Whether people are served: passwords never travel in the clear beyond this machine."""
+        return self.page.enabled and (_is_loopback(self.api.host) or self.api.tls is not None)
+
+    def rejections(self) -> tuple[str, ...]:
+        """Names of the peers that are told of rejected images."""
+        return tuple(peer.name for peer in self.peers if peer.rejections)
 
     def kinds(self) -> tuple[str, ...]:
         """Kinds of result objects that any peer gets."""

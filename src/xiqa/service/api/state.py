@@ -86,4 +86,4 @@ def _public(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_path(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "path"}
+    return {name: value for name, value in row.items() if name not in ("path", "patient")}

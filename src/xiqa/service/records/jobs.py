@@ -21,7 +21,7 @@ from xiqa.service.records.schema import instances, jobs
 
 __all__ = ["KINDS", "Job", "LeaseLostError", "Queue", "delay"]
 
-KINDS = ("forward", "confirm", "assess", "deliver", "hook")
+KINDS = ("forward", "confirm", "assess", "deliver", "reject", "hook")
 WAITING, LEASED, DONE, DEAD, DROPPED = "waiting", "leased", "done", "dead", "dropped"
 _FIRST_DELAY, _LONGEST_DELAY = 2.0, 900.0
 

@@ -17,7 +17,26 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["audit", "deliveries", "events", "instances", "jobs", "metadata", "results", "switches"]
+__all__ = [
+    "DECIDED",
+    "URGENCY",
+    "WAITING",
+    "audit",
+    "decisions",
+    "deliveries",
+    "events",
+    "instances",
+    "jobs",
+    "metadata",
+    "people",
+    "results",
+    "sessions",
+    "switches",
+]
+
+#: Where an undecided image stands in the list, by its verdict: what needs a person first comes first.
+URGENCY = {"reacquire": 0, "review": 1, "not_assessed": 2, "": 3, "accept": 4}
+WAITING, DECIDED = URGENCY[""], 9
 
 metadata = MetaData()
 
@@ -54,8 +73,57 @@ instances = Table(
     Column("rule", String(64), nullable=False, default=""),
     Column("assessed", Double),
     Column("assessment", Text),  # JSON
+    Column("patient", String(64), nullable=False, default=""),  # a hash, to find earlier images
+    Column("problem", String(64), nullable=False, default=""),
+    Column("urgency", Integer, nullable=False, default=WAITING),
+    Column("version", Integer, nullable=False, default=0),  # grows with each decision and each undo
+    Column("decision", String(16), nullable=False, default=""),  # the one in force
+    Column("decided", Double),
     Index("instances_received", "received"),
     Index("instances_study", "study_uid"),
+    Index("instances_worklist", "urgency", "received"),
+    Index("instances_patient", "patient", "received"),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("name", String(32), nullable=False, unique=True),
+    Column("full_name", String(64), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("secret", String(256), nullable=False, default=""),  # Argon2id; empty: no password of ours
+    Column("active", Boolean, nullable=False, default=True),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("locked_until", Double, nullable=False, default=0.0),
+    Column("created", Double, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("person_id", _Number, ForeignKey("people.id"), nullable=False),
+    Column("created", Double, nullable=False),
+    Column("seen", Double, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", _Number, primary_key=True),
+    Column("instance_id", _Number, ForeignKey("instances.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("action", String(16), nullable=False),  # accept, reacquire or undo
+    Column("reason", String(16), nullable=False, default=""),  # a code value of CID 7011
+    Column("note", Text, nullable=False, default=""),
+    Column("person_id", _Number, ForeignKey("people.id"), nullable=False),
+    Column("person", String(64), nullable=False),  # the name as it was
+    Column("verdict", String(16), nullable=False),  # the model's, as it was
+    Column("override", Boolean, nullable=False, default=False),
+    Column("at", Double, nullable=False),
+    UniqueConstraint("instance_id", "version", name="decisions_once"),
+    Index("decisions_at", "at"),
 )
 
 jobs = Table(

@@ -7,13 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, case, func, insert, select, update
 
 from xiqa.service.records.audit import Trail
 from xiqa.service.records.clock import Clock
 from xiqa.service.records.database import Database
 from xiqa.service.records.jobs import Job, Queue
-from xiqa.service.records.schema import audit, deliveries, events, instances, jobs, results, switches
+from xiqa.service.records.schema import (
+    DECIDED,
+    URGENCY,
+    audit,
+    deliveries,
+    events,
+    instances,
+    jobs,
+    results,
+    switches,
+)
 
 __all__ = ["Store", "StoredResult", "Verdict"]
 
@@ -45,6 +55,7 @@ class Verdict:
         probability: Of poor quality.
         model_hash: Of the model.
         rule: Name of the rule that chose it.
+        problem: What is suspected, as the model calls it.
         assessment: All of it, as JSON.
         results: The objects made of it.
     """
@@ -54,6 +65,7 @@ class Verdict:
     probability: float | None = None
     model_hash: str = ""
     rule: str = ""
+    problem: str = ""
     assessment: str | None = None
     results: tuple[StoredResult, ...] = ()
 
@@ -183,10 +195,11 @@ class Store:
         self, connection: Connection, number: int, verdict: Verdict, now: float
     ) -> tuple[str, float]:
         values = {name: getattr(verdict, name) for name in Verdict.__slots__ if name != "results"}
+        urgency = case((instances.c.decision != "", DECIDED), else_=URGENCY[verdict.verdict])
         changed = (
             update(instances)
             .where(instances.c.id == number)
-            .values(assessed=now, **values)
+            .values(assessed=now, urgency=urgency, **values)
             .returning(instances.c.uid, instances.c.received)
         )
         row = connection.execute(changed).one()

@@ -16,6 +16,7 @@ from xiqa.service.records.store import Store, StoredResult, Verdict
 from xiqa.service.rules import Rule, first_fit
 from xiqa.service.settings import Node, Settings
 from xiqa.service.work.assessor import Assessor, ChildDiedError
+from xiqa.service.work.maps import map_path
 
 __all__ = ["Assessing", "clear_results", "unfinished_of"]
 
@@ -90,11 +91,19 @@ class Assessing:
     def _ask(self, row: dict[str, Any], rule: Rule) -> dict[str, Any]:
         path = self._spool / row["path"]
         model = self._settings.models[rule.model]
-        answer = self._assessor.assess(path, model, self._settings.kinds(), self._unfinished)
+        keep = f"{row['uid']}.map" if self._settings.page.maps else ""
+        answer = self._assessor.assess(path, model, self._settings.kinds(), self._unfinished, keep)
+        self._keep_map(row["uid"])
         problem = answer.get("problem", "").replace(
             str(path), "the image"
         )  # where it lies is nobody's business
         return answer | {"problem": problem}
+
+    def _keep_map(self, uid: str) -> None:
+        """Put a map where the page looks for it."""
+        made = self._unfinished / f"{uid}.map"
+        if made.exists():
+            made.replace(map_path(self._settings.node.folder, uid))
 
     def _died(self, job: Job, rule: Rule, problem: str) -> None:
         """An image that kills its process is tried again, and then set aside without a verdict."""
@@ -116,6 +125,7 @@ class Assessing:
             told["probability"],
             str(told["provenance"].get("model_hash", ""))[:64],
             rule.name,
+            str(told["provenance"].get("target", ""))[:64],
             json.dumps(told),
             tuple(self._named(result) for result in answer["results"]),
         )
@@ -152,7 +162,7 @@ def unfinished_of(node: Node) -> Path:
 def clear_results(store: Store, node: Node, older: float = 3600.0) -> int:
     """Remove what an earlier life left unfinished, and old result files that no row names; how many."""
     results, unfinished = node.folder / "results", unfinished_of(node)
-    for folder in (results, unfinished):
+    for folder in (results, unfinished, node.folder / "maps"):
         folder.mkdir(parents=True, exist_ok=True)
     known, before = store.result_paths(), time.time() - older
     stale = [path for path in results.iterdir() if path.name not in known and path.stat().st_mtime < before]

@@ -55,8 +55,30 @@ class Assessor:
                 raise XiqaError("the model cannot be loaded", got=str(answer.get("problem")))
             self._loaded[key] = stamp
 
-    def assess(self, path: Path, model: Model, kinds: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    def do(self, function: str, **arguments: Any) -> dict[str, Any]:
+        """What a function gives that runs in the process: its dictionary, or ``problem`` and ``code``.
+
+        Args:
+            function: ``package.module:function``.
+            arguments: In JSON's types.
+
+        Raises:
+            ChildDiedError: The process died of it, or took too long.
+        """
+        order = {"do": function, "arguments": arguments, "memory": self._settings.memory_mb << 20}
+        return self._ask(order, self._settings.seconds)
+
+    def assess(
+        self, path: Path, model: Model, kinds: tuple[str, ...], folder: Path, keep_map: str = ""
+    ) -> dict[str, Any]:
         """The process's answer about a file: ``assessment`` and ``results``, or ``problem`` and ``code``.
+
+        Args:
+            path: The file.
+            model: What looks at it.
+            kinds: Of result objects to write.
+            folder: Where to.
+            keep_map: Name of a file for the heat map; empty: it is not kept.
 
         Raises:
             ChildDiedError: It died, or was killed because it took too long.
@@ -68,6 +90,7 @@ class Assessor:
             "path": str(path),
             "kinds": list(kinds),
             "folder": str(folder),
+            "map": keep_map,
             "maker": self._settings.results,
             "memory": self._settings.memory_mb << 20,
         }

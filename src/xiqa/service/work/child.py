@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from xiqa.errors import XiqaError
+from xiqa.service.work.maps import write_map, write_synced
 from xiqa.types import Assessment, Verdict
 
 __all__ = ["main"]
@@ -40,6 +41,9 @@ def main() -> None:
 def _answer(order: dict[str, Any]) -> dict[str, Any]:
     """Do an order; everything that goes wrong becomes a problem."""
     try:
+        if "do" in order:
+            _limit_memory(order["memory"])
+            return dict(_named(order["do"])(**order["arguments"]))
         look = _load(order["model"])
         if "path" not in order:
             return {"loaded": True}
@@ -91,6 +95,8 @@ def _assess(look: Look, order: dict[str, Any]) -> dict[str, Any]:
     """The verdict on a file and the result objects, written into the order's folder."""
     assessment, image = look(order["path"])
     answer: dict[str, Any] = {"assessment": _told(assessment, order["path"]), "results": [], "problem": ""}
+    if order["map"] and assessment.saliency is not None:
+        write_map(assessment.saliency, Path(order["folder"]) / order["map"])
     if assessment.verdict is not Verdict.NOT_ASSESSED and order["kinds"]:
         try:
             answer["results"] = _results(assessment, image, order)
@@ -110,7 +116,7 @@ def _told(assessment: Assessment, path: str) -> dict[str, Any]:
 
 def _results(assessment: Assessment, image: Any, order: dict[str, Any]) -> list[dict[str, str]]:
     """Write the result objects; what they are and where they lie."""
-    from pydicom import dcmread, dcmwrite  # noqa: PLC0415
+    from pydicom import dcmread  # noqa: PLC0415
 
     dataset = dcmread(order["path"])
     more = {} if image is None else {"image": image}
@@ -118,10 +124,7 @@ def _results(assessment: Assessment, image: Any, order: dict[str, Any]) -> list[
     rows = []
     for kind, result in made.items():
         path = Path(order["folder"]) / f"{result.SOPInstanceUID}.{os.getpid()}.part"
-        with path.open("wb") as file:
-            dcmwrite(file, result, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(result, path)
         uids = {"uid": str(result.SOPInstanceUID), "sop_class": str(result.SOPClassUID)}
         rows.append({"kind": kind, "file": path.name, **uids})
     return rows

@@ -18,11 +18,11 @@ from xiqa.service.records.jobs import Job, LeaseLostError
 from xiqa.service.records.store import Store
 from xiqa.service.settings import Peer
 
-__all__ = ["Courier"]
+__all__ = ["EXPLICIT", "Courier"]
 
 _LOG = logging.getLogger(__name__)
 _REFUSALS = 5  # of the same object, before a person must look
-_EXPLICIT = "1.2.840.10008.1.2.1"
+EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 class Courier:
@@ -171,7 +171,7 @@ class Courier:
                 if result.kind in self._peer.results and result.uid not in taken
             ]
             files = [
-                File(str(self._results / result.path), result.sop_class, result.uid, _EXPLICIT)
+                File(str(self._results / result.path), result.sop_class, result.uid, EXPLICIT)
                 for result in results
             ]
             self._delivered(job, self._archive.send(files) if files else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import queue
 import threading
@@ -40,7 +41,8 @@ _FIELDS = {
     "device": ("ManufacturerModelName", 64),
     "acquired": ("AcquisitionDateTime", 32),
 }
-_TAGS = [Tag(keyword) for keyword, _ in _FIELDS.values()]
+_PATIENT = ("IssuerOfPatientID", "PatientID")
+_TAGS = [Tag(keyword) for keyword in (*(keyword for keyword, _ in _FIELDS.values()), *_PATIENT)]
 _TIMES = [Tag(keyword) for keyword in ("AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime")]
 
 
@@ -58,8 +60,9 @@ def header_of(instance: Instance) -> dict[str, str]:
         )
         found = {name: _text(ds, keyword)[:most] for name, (keyword, most) in _FIELDS.items()}
         found["acquired"] = found["acquired"] or _acquired(ds)
+        found["patient"] = _patient(ds)
     except Exception:  # an object that cannot be read is forwarded all the same
-        return dict.fromkeys(_FIELDS, "")
+        return dict.fromkeys((*_FIELDS, "patient"), "")
     return found
 
 
@@ -67,6 +70,12 @@ def _text(ds: Any, keyword: str) -> str:
     """One element as printable text."""
     value = ds.get(keyword)
     return "".join(character for character in str(value or "") if character.isprintable()).strip()
+
+
+def _patient(ds: Any) -> str:
+    """A name for the patient that finds earlier images and tells nothing by itself; empty where unknown."""
+    issuer, number = (_text(ds, keyword) for keyword in _PATIENT)
+    return hashlib.sha256(f"{issuer}\n{number}".encode()).hexdigest() if number else ""
 
 
 def _acquired(ds: Any) -> str:

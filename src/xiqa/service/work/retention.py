@@ -12,6 +12,7 @@ from xiqa.service.records.jobs import DONE, DROPPED
 from xiqa.service.records.schema import events, instances, jobs, results
 from xiqa.service.records.store import Store
 from xiqa.service.settings import Node
+from xiqa.service.work.maps import map_path
 
 __all__ = ["Retention"]
 
@@ -70,6 +71,7 @@ class Retention:
             stale = list(paths.scalars())
         for _, uid in batch:
             self._spool.remove(uid)
+            map_path(self._settings.folder, uid).unlink(missing_ok=True)
         for name in stale:
             (self._results / Path(name).name).unlink(missing_ok=True)
         return len(batch)
