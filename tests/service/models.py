@@ -39,6 +39,7 @@ def brightness(path: str) -> Assessment:
         Code.POOR if poor else Code.GOOD,
         probability,
         provenance={"model_hash": "b" * 64},
+        image_size=(ds.Rows, ds.Columns),
     )
 
 

@@ -4,6 +4,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.dicom.net.objects import radiograph
 from xiqa.service.node import Node
 from xiqa.service.settings import Settings
 
@@ -28,6 +29,13 @@ def settings(folder: Path, **more) -> Settings:
         **more,
     }
     return Settings.model_validate(entries)
+
+
+def bright(level: int, **more):
+    """A radiograph whose first pixel, and so its verdict, is chosen."""
+    ds = radiograph(**more)
+    ds.PixelData = level.to_bytes(2, "little") + ds.PixelData[2:]
+    return ds
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 from tests.dicom.net.objects import encode, radiograph
 from tests.dicom.net.servers import send
-from tests.service.nodes import all_done, running, settings, until
+from tests.service.nodes import all_done, bright, running, settings, until
 from tests.service.orthanc import orthanc
 from tests.service.rows import job_rows
 from xiqa.dicom.net.instance import read_part10
@@ -23,13 +23,6 @@ def peer(archive, **more) -> dict:
     return {
         "name": "pacs", "ae": "ORTHANC", "host": "127.0.0.1", "port": archive.dicom, "seconds": 5, **more
     }  # fmt: skip
-
-
-def bright(level: int, **more):
-    """A radiograph whose first pixel, and so its verdict, is chosen."""
-    ds = radiograph(**more)
-    ds.PixelData = level.to_bytes(2, "little") + ds.PixelData[2:]
-    return ds
 
 
 def test_the_whole_way(archive, tmp_path):
