@@ -22,6 +22,7 @@ from xiqa.geometry import Box, Frame, Point
 
 __all__ = [
     "UIDS",
+    "WHOLE",
     "Annotation",
     "Assessment",
     "Decision",
@@ -29,8 +30,10 @@ __all__ = [
     "FloatArray",
     "Fragility",
     "Image",
+    "ImageRef",
     "MaskArray",
     "SaliencyMap",
+    "SeriesSummary",
     "Source",
     "Split",
     "Verdict",
@@ -42,6 +45,9 @@ MaskArray = NDArray[np.bool_]
 
 #: Identifiers that name images and no people.
 UIDS = ("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+#: The number in place of a frame's in the name of a whole series' result.
+WHOLE = -1
 
 #: What a sample of a data set is for.
 Split = Literal["train", "val", "test"]
@@ -56,6 +62,9 @@ class Source(Travels):
         format: ``dicom``, ``png``, ``jpeg``, ``tiff``, ``numpy``, ``nifti`` or ``array``.
         frame: Index of the frame or slice inside the file.
         frames: How many frames the file holds.
+        series: Name of the series that the image was assessed in, the same for all its images; empty for one
+            that stands alone.
+        place: Where it stands in the series: by position, then by time, from 0.
         identifiers: DICOM identifiers that later objects need (SOPInstanceUID, PatientID, ...).
         notes: What was chosen or assumed while reading (which window of several, ...).
         digest: SHA-256 of the file's bytes, or of an array's pixels; empty where it was not asked for.
@@ -67,6 +76,8 @@ class Source(Travels):
     format: str = "array"
     frame: int = 0
     frames: int = 1
+    series: str = ""
+    place: int = 0
     identifiers: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     digest: str = ""
@@ -77,6 +88,19 @@ class Source(Travels):
         """What may be written: the UIDs by which an archive finds the image, the rest on request only."""
         kept = self.identifiers if identifiers else {k: v for k, v in self.identifiers.items() if k in UIDS}
         return replace(self, identifiers=dict(kept))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef(Travels):
+    """One frame of a file, as something to assess by itself.
+
+    Attributes:
+        path: The file.
+        frame: Which frame or slice, from 0.
+    """
+
+    path: str
+    frame: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,6 +249,36 @@ class Fragility(Travels):
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesSummary(Travels):
+    """What the row of a series says beyond the row of an image. Places count from 0, as in `Source.place`.
+
+    Attributes:
+        total: How many images the series has.
+        places: Which of them were assessed.
+        scores: Their probabilities of poor quality; None where there is none.
+        worst: Place of the worst image.
+        poor: Places of those to be acquired again.
+        unclear: Places of those that a person must look at, or that could not be assessed.
+        frames: Which were asked for: ``all``, ``first``, ``middle`` or ``every:k``.
+        tolerance: Share of poor images that the verdict puts up with.
+    """
+
+    total: int
+    places: tuple[int, ...]
+    scores: tuple[float | None, ...]
+    worst: int
+    poor: tuple[int, ...] = ()
+    unclear: tuple[int, ...] = ()
+    frames: str = "all"
+    tolerance: float = 0.0
+
+    @property
+    def poor_share(self) -> float:
+        """Share of the assessed images that are poor."""
+        return len(self.poor) / len(self.places)
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment(Travels):
     """The verdict on one image and its evidence, in the original image's pixels.
 
@@ -241,6 +295,8 @@ class Assessment(Travels):
         image_size: (rows, columns) of the original; (0, 0) when it could not be read.
         fragility: How small a change flips the verdict, where it was asked for.
         source: Where the image came from: file and frame, identifiers, notes.
+        series: For the row of a whole series what it says of its images; places and source are then those of
+            its worst image. None for the row of one image.
     """
 
     file: str
@@ -255,6 +311,7 @@ class Assessment(Travels):
     image_size: tuple[int, int] = (0, 0)
     fragility: Fragility | None = None
     source: Source = field(default_factory=Source)
+    series: SeriesSummary | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provenance", frozen(self.provenance))
@@ -264,9 +321,14 @@ class Assessment(Travels):
         return replace(self, saliency=None, source=self.source.disclosed(identifiers=identifiers))
 
     @property
+    def frame(self) -> int:
+        """The frame of the file that the row is about, or `WHOLE` for the row of a series."""
+        return self.source.frame if self.series is None else WHOLE
+
+    @property
     def key(self) -> str:
         """What the result depends on, as one name: the content, the frame, the model, method and settings."""
-        return result_key(self.source.digest, self.source.frame, self.provenance)
+        return result_key(self.source.digest, self.frame, self.provenance)
 
 
 @dataclass(frozen=True, slots=True)

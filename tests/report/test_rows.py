@@ -16,7 +16,7 @@ def table(rows):
 def test_a_row_has_exactly_the_documented_keys(make, unread):
     keys = [
         *("file", "verdict", "reason", "code", "probability", "threshold", "findings", "provenance"),
-        *("saliency", "image_size", "fragility", "source"),
+        *("saliency", "image_size", "fragility", "source", "series"),
     ]
     made = make("a.png")[0].disclosed()
     (row,) = json.loads(json_bytes([made]))

@@ -14,11 +14,13 @@ from xiqa.assessment.loading import as_runtime
 from xiqa.assessment.places import locate
 from xiqa.assessment.reading import Prepared, Source, read_ahead
 from xiqa.assessment.runtime import Inference, Runtime
+from xiqa.assessment.series import RunningSeries, check_tolerance
 from xiqa.assessment.verdicts import decide
 from xiqa.errors import Code, ConfigError, ImageReadError
+from xiqa.imaging.series import Series
 from xiqa.models.views.check import likeliest_other
 from xiqa.saliency.method import Method
-from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
+from xiqa.types import Assessment, Fragility, Image, ImageRef, SaliencyMap, Verdict
 
 if TYPE_CHECKING:
     from xiqa.models import LoadedModel
@@ -39,6 +41,8 @@ def assess(
     on_result: OnResult | None = None,
     keep_maps: bool = True,
     fragility: bool = False,
+    frames: str = "all",
+    tolerance: float = 0.0,
 ) -> list[Assessment]:
     """Say of each image whether it is good enough, and where the problem is.
 
@@ -48,23 +52,34 @@ def assess(
 
     Args:
         model: What `xiqa.load_model` gives, or another runtime.
-        images: One image or many, each an `Image` or a path; of a file with several frames the first.
+        images: One image or many, each an `Image`, a path, a `Series` of files or an `ImageRef`.
         method: Saliency method, ``"normgrad_conv1x1:layers=multi"`` for one; by default the model's own.
         batch_size: Images that pass the network at once.
         on_result: Called with each assessment, map included, and its image, in the order of the images.
         keep_maps: Whether the returned assessments keep their maps (about a megabyte each).
         fragility: Search the smallest changes that flip each verdict, ten to twenty times the work.
+        frames: Which images of a series, and which frames of a file with several, are assessed: ``all``,
+            ``first``, ``middle`` or ``every:k``.
+        tolerance: Share of poor images that a series' verdict puts up with; see `xiqa.assessment.series`.
 
     Returns:
-        One assessment an image, in their order, places in original pixels.
+        One assessment an image, in their order, places in original pixels. After the frames of a file with
+        several, or the images of a series, one more for the series: its ``series`` says which are poor.
 
     Raises:
         SaliencyError: The method does not exist or cannot explain this network.
-        ConfigError: The batch size is no positive number, or fragility is asked of an exported model.
+        ConfigError: The batch size is no positive number, there is no such choice of frames or tolerance, or
+            fragility is asked of an exported model.
     """
     results = []
     for result, image in assess_each(
-        model, images, method=method, batch_size=batch_size, fragility=fragility
+        model,
+        images,
+        method=method,
+        batch_size=batch_size,
+        fragility=fragility,
+        frames=frames,
+        tolerance=tolerance,
     ):
         if on_result is not None:
             on_result(result, image)
@@ -79,20 +94,24 @@ def assess_each(
     method: Method | str | None = None,
     batch_size: int = 8,
     fragility: bool = False,
+    frames: str = "all",
+    tolerance: float = 0.0,
 ) -> Iterator[tuple[Assessment, Image | None]]:
     """`assess`, one result at a time, for more images than fit into memory."""
     if batch_size < 1:
         raise ConfigError("no such batch size", expected="1 or more", got=str(batch_size))
+    check_tolerance(tolerance)
     runtime = as_runtime(model)
     chosen = runtime.resolve(method)
     told = _tell_fragility(runtime) if fragility else _tell_nothing
+    running = RunningSeries(frames, tolerance)
     batch: list[Prepared] = []
-    for prepared in read_ahead(_several(images), runtime.prepare, ahead=batch_size + 1):
+    for prepared in read_ahead(_several(images), runtime.prepare, batch_size + 1, frames):
         batch.append(prepared)
         if sum(one.array is not None for one in batch) == batch_size:
-            yield from _with_fragility(_assess_batch(runtime, batch, chosen), batch, told)
+            yield from running.after(_results(runtime, batch, chosen, told), batch)
             batch = []
-    yield from _with_fragility(_assess_batch(runtime, batch, chosen), batch, told)
+    yield from running.after(_results(runtime, batch, chosen, told), batch)
 
 
 def explain(
@@ -106,7 +125,8 @@ def explain(
 
     Args:
         model: What `xiqa.load_model` gives, or another runtime.
-        images: One image or many; see `assess`.
+        images: One image or many; see `assess`. Every image of a series and every frame of a file is
+            explained; an `ImageRef` names one frame.
         methods: One method or several; of an exported model its own and those that need no gradient.
         target: Explained class, by index or name, or ``"predicted"``; the poor-quality class unless told,
             and the only one of an exported model.
@@ -124,7 +144,7 @@ def explain(
 
 def _several(images: Source | Iterable[Source]) -> Iterable[Source]:
     """One image as a list of one."""
-    return [images] if isinstance(images, (Image, str, os.PathLike)) else images
+    return [images] if isinstance(images, (Image, ImageRef, Series, str, os.PathLike)) else images
 
 
 def _tell_nothing(prepared: Prepared) -> Fragility | None:
@@ -147,13 +167,14 @@ def _tell_fragility(runtime: Runtime) -> Callable[[Prepared], Fragility | None]:
     return tell
 
 
-def _with_fragility(
-    results: Iterable[tuple[Assessment, Image | None]],
+def _results(
+    runtime: Runtime,
     batch: Sequence[Prepared],
+    method: Method,
     tell: Callable[[Prepared], Fragility | None],
 ) -> Iterator[tuple[Assessment, Image | None]]:
     """The results, with the fragility of those that have a verdict."""
-    for (result, image), prepared in zip(results, batch, strict=True):
+    for (result, image), prepared in zip(_assess_batch(runtime, batch, method), batch, strict=True):
         assessed = image is not None and result.verdict is not Verdict.NOT_ASSESSED
         if assessed and (fragility := tell(prepared)) is not None:
             provenance = {**result.provenance, "fragility": True}
@@ -232,7 +253,7 @@ def _assessment(
         },
         saliency=saliency,
         image_size=image.size,
-        source=image.source,
+        source=prepared.source,
     )
 
 

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xiqa.errors import Code, ImageReadError, XiqaError
 from xiqa.files import FileIdentity, bytes_digest, file_digest
-from xiqa.types import FloatArray, Image
+from xiqa.imaging.frames import chosen_frames
+from xiqa.imaging.series import Series
+from xiqa.types import FloatArray, Image, ImageRef
 from xiqa.types import Source as Origin
 
 if TYPE_CHECKING:
     from xiqa.geometry import Frame
 
-__all__ = ["Prepared", "Source", "arrays_of", "read_ahead"]
+__all__ = ["Prepared", "SeriesFrames", "Source", "arrays_of", "read_ahead", "series_name"]
 
-Source = Image | str | os.PathLike[str]
+Source = Image | ImageRef | Series | str | os.PathLike[str]
+Prepare = Callable[[Image], "tuple[FloatArray, Frame]"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFrames:
+    """The images of one series that are assessed: frames of a file, or files.
+
+    Attributes:
+        name: Tells it from others.
+        total: How many images it has.
+        places: Which of them are assessed.
+        notes: What a reader should know of the series.
+    """
+
+    name: str
+    total: int
+    places: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +55,7 @@ class Prepared:
         frame: Map between the image and the input.
         problem: Why there is no image; None otherwise.
         source: Where the image comes from, with the digest of its content.
+        series: The series that it is an image of, if any.
     """
 
     file: str
@@ -41,38 +64,103 @@ class Prepared:
     frame: Frame | None = None
     problem: XiqaError | None = None
     source: Origin = field(default_factory=Origin)
+    series: SeriesFrames | None = None
+
+    @property
+    def last(self) -> bool:
+        """Whether no other image of its series follows."""
+        return self.series is not None and self.source.place == self.series.places[-1]
 
 
 def read_ahead(
-    sources: Iterable[Source], prepare: Callable[[Image], tuple[FloatArray, Frame]], ahead: int
+    sources: Iterable[Source], prepare: Prepare, ahead: int, frames: str = "all"
 ) -> Iterator[Prepared]:
     """Images in their order, read and prepared in a second thread, at most ``ahead`` of them waiting."""
-    waiting: deque[Future[Prepared]] = deque()
-    remaining = iter(sources)
+    chosen_frames(frames, 1)  # a choice that does not exist is no fault of the first file
+    images = _images(sources, prepare, frames)  # advanced by the second thread alone
+    waiting: deque[Future[Prepared | None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="xiqa-read") as reader:
         try:
             while True:
-                while len(waiting) < ahead and (source := next(remaining, None)) is not None:
-                    waiting.append(reader.submit(_read, source, prepare))
-                if not waiting:
+                while len(waiting) < ahead:
+                    waiting.append(reader.submit(next, images, None))
+                prepared = waiting.popleft().result()
+                if prepared is None:
                     return
-                yield waiting.popleft().result()
+                yield prepared
         finally:
-            reader.shutdown(wait=True, cancel_futures=True)
+            for left in waiting:
+                left.cancel()
+            reader.submit(images.close)
 
 
-def _read(source: Source, prepare: Callable[[Image], tuple[FloatArray, Frame]]) -> Prepared:
-    """Read and prepare one image; this is the one place where a bad file becomes a status."""
-    file = source.source.path if isinstance(source, Image) else os.fspath(source)
+def _images(sources: Iterable[Source], prepare: Prepare, frames: str) -> Generator[Prepared]:
+    """Every image of every source."""
+    for source in sources:
+        if isinstance(source, Image):
+            yield _prepared(source.source.path, partial(_digested, source), prepare)
+        elif isinstance(source, Series):
+            yield from _slices(source, prepare, frames)
+        elif isinstance(source, ImageRef):
+            yield from _frames(source.path, prepare, source.frame)
+        else:
+            yield from _frames(os.fspath(source), prepare, frames)
+
+
+def _slices(files: Series, prepare: Prepare, frames: str) -> Iterator[Prepared]:
+    """The files of a series."""
+    places = chosen_frames(frames, len(files.paths))
+    series = SeriesFrames(series_name(files.paths), len(files.paths), places, files.notes)
+    for place in places:
+        for prepared in _frames(os.fspath(files.paths[place]), prepare, 0):
+            source = replace(prepared.source, series=series.name, place=place)
+            yield replace(prepared, source=source, series=series)
+
+
+def _frames(file: str, prepare: Prepare, frames: str | int) -> Iterator[Prepared]:
+    """The chosen frames of a file, or the one with this number."""
     try:
-        image = _digested(source) if isinstance(source, Image) else _read_file(file)
+        opened = _OpenFile(file)
+    except Exception as error:
+        yield Prepared(file, problem=_problem(error), source=Origin(path=file))
+        return
+    with opened:
+        series = None
+        if isinstance(frames, str) and opened.frames > 1:
+            places = chosen_frames(frames, opened.frames)
+            series = SeriesFrames(series_name([file]), opened.frames, places, opened.notes())
+        for frame in (frames,) if isinstance(frames, int) else series.places if series else (0,):
+            known = Origin(path=file, frame=frame, frames=opened.frames)
+            prepared = _prepared(file, partial(opened.read, frame), prepare, known)
+            if series is not None:
+                source = replace(prepared.source, series=series.name, place=frame)
+                prepared = replace(prepared, source=source, series=series)
+            yield prepared
+
+
+def series_name(paths: Iterable[str | os.PathLike[str]]) -> str:
+    """The name of a series: follows from its files' places and gives none of them away."""
+    joined = "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - keeps any name as it is
+    return hashlib.sha256(os.fsencode(joined)).hexdigest()[:16]
+
+
+def _prepared(
+    file: str, read: Callable[[], Image], prepare: Prepare, known: Origin | None = None
+) -> Prepared:
+    """Read and prepare one image; this is the one place where a bad image becomes a status."""
+    try:
+        image = read()
         array, frame = prepare(image)
-    except XiqaError as error:
-        return Prepared(file, problem=error, source=Origin(path=file))
     except Exception as error:  # a decoder's own error must not end a run over thousands of files
-        problem = ImageReadError(f"cannot read it: {type(error).__name__}: {error}", code=Code.FAILED)
-        return Prepared(file, problem=problem, source=Origin(path=file))
+        return Prepared(file, problem=_problem(error), source=known or Origin(path=file))
     return Prepared(file, image, array, frame, source=image.source)
+
+
+def _problem(error: Exception) -> XiqaError:
+    """Why there is no image."""
+    if isinstance(error, XiqaError):
+        return error
+    return ImageReadError(f"cannot read it: {type(error).__name__}: {error}", code=Code.FAILED)
 
 
 def arrays_of(batch: Iterable[Prepared]) -> list[FloatArray]:
@@ -98,22 +186,48 @@ def _digested(image: Image) -> Image:
     return replace(image, source=replace(image.source, digest=bytes_digest(*parts)))
 
 
-def _read_file(file: str) -> Image:
-    """The image of a file with the digest of the file's bytes, which stayed the same meanwhile.
+class _OpenFile:
+    """A file whose frames carry the digest of its bytes, which stay the same meanwhile.
 
     Raises:
-        ImageReadError: The file cannot be read, or was replaced while it was read.
+        ImageReadError: It cannot be opened.
     """
-    from xiqa.imaging import read_image  # noqa: PLC0415 - image formats are loaded when one is read
 
-    before = FileIdentity.of(file)
-    image = read_image(file)
-    digest = file_digest(file)
-    if before is None or before != FileIdentity.of(file):
-        raise ImageReadError(
-            f"cannot read {file}: it changed while it was read",
-            code=Code.CHANGED,
-            todo="run the same command again when it is written",
-        )
-    source = replace(image.source, digest=digest, size=before.size, modified=before.modified)
-    return replace(image, source=source)
+    def __init__(self, file: str) -> None:
+        from xiqa.imaging import open_image  # noqa: PLC0415 - image formats are loaded when one is read
+
+        self._file, self._before, self._digest = file, FileIdentity.of(file), ""
+        self._context = open_image(file)
+        self._image = self._context.__enter__()
+        self.frames = self._image.frames
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        self._context.__exit__(None, None, None)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of the frames as a series; none where they cannot be told."""
+        try:
+            return self._image.notes
+        except ImageReadError as error:
+            return (f"the frames' order cannot be told: {error}",)
+
+    def read(self, frame: int) -> Image:
+        """One frame.
+
+        Raises:
+            ImageReadError: The frame cannot be read, or the file was replaced meanwhile.
+        """
+        image = self._image.read(frame)
+        before = self._before
+        self._digest = self._digest or file_digest(self._file)
+        if before is None or before != FileIdentity.of(self._file):
+            raise ImageReadError(
+                f"cannot read {self._file}: it changed while it was read",
+                code=Code.CHANGED,
+                todo="run the same command again when it is written",
+            )
+        source = replace(image.source, digest=self._digest, size=before.size, modified=before.modified)
+        return replace(image, source=source)

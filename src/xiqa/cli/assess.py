@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
     from xiqa.assessment.runtime import Runtime
     from xiqa.dicom.files import ResultFiles
     from xiqa.errors import ImageReadError
+    from xiqa.imaging import Series
     from xiqa.report.folder import ResultsFolder
     from xiqa.types import Assessment
 
@@ -41,6 +42,10 @@ def command(
         "--fragility",
         help="Search the smallest change that flips each verdict (10 to 20 times the work; no .onnx file).",
     ),
+    frames: str = typer.Option(
+        "all", help="Which images of a series or frames of a file: all, first, middle or every:k."
+    ),
+    tolerance: float = typer.Option(0.0, help="Share of poor images that a series' verdict puts up with."),
     identifiers: bool = typer.Option(
         False,
         "--identifiers",
@@ -58,18 +63,26 @@ def command(
     Exit status: 0 when every image was assessed, whatever the verdicts; 1 when one could not be, or a folder
     could not be read; 2 when nothing could be done; 130 when interrupted. What is done is kept, and the same
     command goes on there. Links are followed; files that are no images are counted by kind.
+
+    Slices of one series are taken in the order of their positions. A series, and a file with several frames,
+    has a row for each image and one more with its own verdict.
     """
     from rich.console import Console
     from rich.markup import escape
 
     from xiqa import __version__
     from xiqa.assessment.loading import load_runtime
+    from xiqa.assessment.series import check_tolerance
     from xiqa.errors import XiqaError
+    from xiqa.imaging.frames import chosen_frames
     from xiqa.process import undisturbed
-    from xiqa.report.folder import ResultsFolder
+    from xiqa.report.folder import ResultsFolder, files_of
 
     console = Console()
-    files, refused, skipped = _files(paths, out)
+    items, refused, skipped = _items(paths, out)
+    files = [file for item in items for file in files_of(item)]
+    chosen_frames(frames, 1)  # what is asked in vain is refused before the model is loaded
+    check_tolerance(tolerance)
     runtime = load_runtime(model, runtime_name, device=device)  # type: ignore[arg-type]  # checked there
     settings: dict[str, Any] = {
         "model_hash": runtime.card.hash,
@@ -80,16 +93,19 @@ def command(
     objects = _objects(out, settings, dicom_results, send)
     with ResultsFolder.open(out, settings, identifiers=identifiers) as folder:
         wanted = [
-            file
-            for file in files
-            if force or not folder.done(file) or not (objects is None or objects.done(file))
+            item
+            for item in items
+            if force
+            or not folder.done(item, frames, tolerance)
+            or not (objects is None or all(map(objects.done, files_of(item))))
         ]
-        if len(wanted) < len(files):
-            console.print(
-                f"{len(files) - len(wanted)} of {len(files)} images are done already (--force: again)"
-            )
+        if len(wanted) < len(items):
+            done = f"{len(items) - len(wanted)} of {_counted(items)} are done already"
+            console.print(f"{done} (--force: again)")
         try:
-            _run(runtime, wanted, settings["method"], batch_size, folder, console, fragility, objects)
+            asked = {"method": settings["method"], "batch_size": batch_size, "fragility": fragility}
+            asked |= {"frames": frames, "tolerance": tolerance}
+            _run(runtime, wanted, folder, console, objects, asked)
             with console.status("Writing the report"):
                 folder.finish()
         except KeyboardInterrupt as stop:
@@ -103,7 +119,7 @@ def command(
             raise
         results = folder.results(files)
         if objects is not None:
-            objects.send(files)
+            objects.send([(row.file, row.frame) for row in results if row.series is None])
     _table(console, results, out)
     if skipped:
         console.print(escape(skipped), soft_wrap=True)
@@ -145,12 +161,12 @@ def _tell_objects(console: Console, objects: ResultFiles) -> bool:
     return bool(objects.refused or failed)
 
 
-def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadError], str]:
-    """The files to assess, why some paths give none, and what is no image, in a line."""
+def _items(paths: Sequence[str], out: Path) -> tuple[list[str | Series], list[ImageReadError], str]:
+    """The files and series to assess, why some paths give none, and what is no image, in a line."""
     from collections import Counter
 
     from xiqa.errors import ConfigError
-    from xiqa.imaging import image_files, skipped_files
+    from xiqa.imaging import Series, find_series, image_files, skipped_files
 
     refused: list[ImageReadError] = []
     kinds: Counter[str] = Counter()
@@ -161,20 +177,28 @@ def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadEr
     if not files:
         got = ", ".join(paths) + (f" ({skipped})" if skipped else "")
         raise refused[0] if refused else ConfigError("no image to assess", got=got)
-    return files, refused, skipped
+    items = [item if isinstance(item, Series) else str(item) for item in find_series(files)]
+    return items, refused, skipped
+
+
+def _counted(items: Sequence[str | Series]) -> str:
+    """How much there is to assess, in words."""
+    series = sum(not isinstance(item, str) for item in items)
+    images = len(items) - series
+    parts = [f"{images} image{'' if images == 1 else 's'}" if images or not series else ""]
+    parts += [f"{series} series" if series else ""]
+    return " and ".join(filter(None, parts))
 
 
 def _run(
     runtime: Runtime,
-    files: Sequence[str],
-    method: str,
-    batch_size: int,
+    items: Sequence[str | Series],
     folder: ResultsFolder,
     console: Console,
-    fragility: bool,
     objects: ResultFiles | None,
+    asked: Mapping[str, Any],
 ) -> None:
-    """Assess the files; pictures and journal are written by a second thread."""
+    """Assess the files and series; pictures and journal are written by a second thread."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -204,37 +228,32 @@ def _run(
     )
     with (
         Progress(*columns, console=console, transient=True) as progress,
-        Background(batch_size) as background,
+        Background(asked["batch_size"]) as background,
     ):
-        task = progress.add_task("Assessing", total=len(files))
+        task = progress.add_task("Assessing", total=len(items))
 
         def on_result(*result: Any) -> None:
             if objects is not None:
                 background.submit(objects.add, *result)
             background.submit(folder.add, *result)
-            progress.advance(task)
+            if result[0].series is not None or not result[0].source.series:
+                progress.advance(task)  # a series counts once
 
-        if files:
-            assess(
-                runtime,
-                files,
-                method=method,
-                batch_size=batch_size,
-                on_result=on_result,
-                keep_maps=False,
-                fragility=fragility,
-            )
+        if items:
+            assess(runtime, items, on_result=on_result, keep_maps=False, **asked)
 
 
 def _table(console: Console, results: Sequence[Assessment], out: Path) -> None:
-    """The worst images and where to find the rest."""
+    """The worst images and series, and where to find the rest."""
     from rich.markup import escape
     from rich.table import Table
 
     from xiqa.imaging.options import printable
     from xiqa.report.html import WORDS
-    from xiqa.report.rows import counts
+    from xiqa.report.rows import counts, standing_alone
 
+    images = [result for result in results if result.series is None]
+    results = standing_alone(results)
     table = Table(box=None, pad_edge=False)
     fragile = any(result.fragility for result in results)
     for column in ("verdict", "poor", *(("flips at",) if fragile else ()), "place", "file"):
@@ -249,7 +268,7 @@ def _table(console: Console, results: Sequence[Assessment], out: Path) -> None:
             _rounded(result.probability),
             *((_step(result),) if fragile else ()),
             "" if first is None else f"({first.peak.x:.0f}, {first.peak.y:.0f})",
-            escape(printable(result.file)) + why,
+            escape(printable(result.file) + _part(result)) + why,
         )
     console.print(table)
     if len(results) > SHOWN:
@@ -257,8 +276,18 @@ def _table(console: Console, results: Sequence[Assessment], out: Path) -> None:
     words = ", ".join(
         f"{number} {WORDS[verdict].lower()}" for verdict, number in counts(results).items() if number
     )
-    console.print(f"\n{len(results)} images: {words or 'none'}")
+    series = len([result for result in results if result.series is not None])
+    held = f" and series ({len(images)} images)" if series else ""
+    console.print(f"\n{len(results)} images{held}: {words or 'none'}")
     console.print(f"Report: {escape(str(out / 'report.html'))}", soft_wrap=True)
+
+
+def _part(result: Assessment) -> str:
+    """How much of a series is poor, behind its first file's name."""
+    summary = result.series
+    if summary is None:
+        return ""
+    return f" ({len(summary.poor)} of {len(summary.places)} poor, worst {summary.worst + 1})"
 
 
 def _rounded(probability: float | None) -> str:

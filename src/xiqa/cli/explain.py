@@ -20,6 +20,7 @@ def command(
     runtime_name: str = typer.Option(
         "onnxruntime", "--runtime", help="What runs an .onnx file: onnxruntime or openvino."
     ),
+    frame: int = typer.Option(0, min=0, help="Which frame or slice of a file with several, from 0."),
     target: str | None = typer.Option(None, help="Explained class; the poor-quality one unless told."),
     device: str = typer.Option("cpu", help="Where a bundle runs: cpu, cuda, cuda:1, ... or auto."),
     out: Path = typer.Option(Path("xiqa-explain"), help="Folder for maps and pictures."),
@@ -43,7 +44,7 @@ def command(
     console = Console()
     with console.status(f"Explaining {image.name}"):
         loaded = load_runtime(model, runtime_name, device=device)  # type: ignore[arg-type]  # checked there
-        picture = read_image(image)
+        picture = read_image(image, frame=frame)
         chosen = method or [str(loaded.resolve(None))]
         maps = {text: found[0] for text, found in explain(loaded, picture, chosen, target=target).items()}
         with writing(out):
@@ -51,6 +52,8 @@ def command(
             written = write_maps(out, picture, maps)
             _contact_sheet(picture, maps).save(out / "contact-sheet.png")
     _table(console, maps, picture)
+    if picture.source.frames > 1:
+        console.print(f"frame {frame} of 0 to {picture.source.frames - 1} (--frame: another)")
     console.print(f"{len(written) + 1} files in {out}", soft_wrap=True)
 
 

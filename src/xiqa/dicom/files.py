@@ -54,8 +54,8 @@ class ResultFiles:
 
     def add(self, assessment: Assessment, image: Image | None) -> None:
         """Make, write and send the results of one image; what an image cannot have is noted and no more."""
-        if image is None or assessment.probability is None:
-            return
+        if image is None or assessment.probability is None or assessment.series is not None:
+            return  # a series has the results of its images
         try:
             made = results(assessment, _source_of(assessment.file, image), kinds=self.kinds, image=image)
         except XiqaError as error:
@@ -70,15 +70,16 @@ class ResultFiles:
         for kind, dataset in made.items():
             write_atomic(place / f"{kind}.dcm", encoded(dataset))
 
-    def send(self, files: Sequence[str]) -> None:
-        """Send what lies here of these files, over one association.
+    def send(self, images: Sequence[tuple[str, int]]) -> None:
+        """Send what lies here of these images, each a file and its frame, over one association.
 
         Raises:
             NetworkError: Nothing could be sent.
         """
         if self.to is None:
             return
-        paths = [path for file in files for path in sorted(self._place(file, 0, self.settings).glob("*.dcm"))]
+        places = [self._place(file, frame, self.settings) for file, frame in images]
+        paths = [path for place in places for path in sorted(place.glob("*.dcm"))]
         paths = [path for path in paths if path.stem in self.kinds]
         deliveries = send([dcmread(path) for path in paths], self.to)
         self.deliveries.update(zip(paths, deliveries, strict=True))

@@ -62,6 +62,14 @@ class NiftiReader:
             self.note = f"scaled by the volume's own range, {low:g} to {high:g}"
         self.low, self.high = low, high
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the frames of a volume over time are counted."""
+        shape = self.volume.shape[2:]
+        if len(shape) < 2 or min(shape) < 2:
+            return ()
+        return (f"{shape[0]} slices at {self.frames // shape[0]} times: all slices of a time, then the next",)
+
     def close(self) -> None:
         """Let go of the volume."""
         del self.volume

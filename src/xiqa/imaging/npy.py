@@ -24,6 +24,8 @@ class NpyReader:
     The file is mapped, so only the frame that is asked for is read.
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, path: Path, format: str, options: ReadOptions) -> None:
         self.path, self.options = path, options
         try:

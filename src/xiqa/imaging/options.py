@@ -38,6 +38,10 @@ class Reader(Protocol):
 
     frames: int
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of the frames as a series."""
+
     def __init__(self, path: Path, format: str, options: ReadOptions) -> None: ...
 
     def read(self, frame: int) -> Image:

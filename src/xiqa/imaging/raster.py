@@ -33,6 +33,7 @@ class RasterReader:
     """
 
     frames = 1
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, format: str, options: ReadOptions) -> None:
         self.path, self.format, self.options = path, format, options

@@ -17,7 +17,7 @@ from xiqa.imaging.options import Axis, Reader, ReadOptions, printable
 from xiqa.imaging.sniff import sniff
 from xiqa.types import Image
 
-__all__ = ["iter_images", "read_image"]
+__all__ = ["OpenImage", "iter_images", "open_image", "read_image"]
 
 # Each library is loaded when the first file of its format is read.
 _READERS = {
@@ -62,12 +62,8 @@ def read_image(
     Raises:
         ImageReadError: Whatever is wrong with the file; its ``code`` says which kind of wrong.
     """
-    with _open(Path(path), ReadOptions(grey, axis, limits)) as reader:
-        if not 0 <= frame < reader.frames:
-            raise ImageReadError(
-                "no such frame", code="no_such_frame", expected=f"0 to {reader.frames - 1}", got=str(frame)
-            )
-        return _noted(reader.read(frame))
+    with open_image(path, grey=grey, axis=axis, limits=limits) as file:
+        return file.read(frame)
 
 
 def iter_images(
@@ -78,9 +74,62 @@ def iter_images(
     Raises:
         ImageReadError: Whatever is wrong with the file.
     """
-    with _open(Path(path), ReadOptions(grey, axis, limits)) as reader:
-        for frame in range(reader.frames):
-            yield _noted(reader.read(frame))
+    with open_image(path, grey=grey, axis=axis, limits=limits) as file:
+        for frame in range(file.frames):
+            yield file.read(frame)
+
+
+@contextmanager
+def open_image(
+    path: str | Path, *, grey: bool = False, axis: Axis = "stored", limits: Limits = DEFAULT_LIMITS
+) -> Iterator[OpenImage]:
+    """A file whose frames are read one by one, in any order; see `read_image`.
+
+    Raises:
+        ImageReadError: It cannot be opened.
+    """
+    file = OpenImage(Path(path), ReadOptions(grey, axis, limits))
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+class OpenImage:
+    """An open file; see `open_image`.
+
+    Attributes:
+        frames: How many frames it holds.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._path = path
+        with _errors_of(path):
+            self._reader = _reader(path, options)
+        self.frames = self._reader.frames
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of the frames as a series: gaps, an order that is not theirs in space."""
+        with _errors_of(self._path):
+            return self._reader.notes
+
+    def read(self, frame: int) -> Image:
+        """One frame.
+
+        Raises:
+            ImageReadError: There is no such frame, or it cannot be read.
+        """
+        with _errors_of(self._path):
+            if not 0 <= frame < self.frames:
+                raise ImageReadError(
+                    "no such frame", code="no_such_frame", expected=f"0 to {self.frames - 1}", got=str(frame)
+                )
+            return _noted(self._reader.read(frame))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.close()
 
 
 def _noted(image: Image) -> Image:
@@ -93,19 +142,14 @@ def _noted(image: Image) -> Image:
 
 
 @contextmanager
-def _open(path: Path, options: ReadOptions) -> Iterator[Reader]:
-    """An open reader; an exception of any library within becomes an `ImageReadError` that names the file."""
-    reader: Reader | None = None
+def _errors_of(path: Path) -> Iterator[None]:
+    """An exception of any library within becomes an `ImageReadError` that names the file."""
     try:
-        reader = _reader(path, options)
-        yield reader
+        yield
     except ImageReadError as error:
         raise _named(error, path) from error.__cause__
     except Exception as error:
         raise _named(_typed(error), path) from error
-    finally:
-        if reader is not None:
-            reader.close()
 
 
 def _reader(path: Path, options: ReadOptions) -> Reader:

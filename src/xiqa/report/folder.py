@@ -12,12 +12,13 @@ from typing import Any
 from PIL import Image as Pillow
 
 from xiqa.files import write_atomic, writing
+from xiqa.imaging.series import Series
 from xiqa.report.files import folder_lock
 from xiqa.report.html import report_html, webp
 from xiqa.report.journal import Entry, Journal, slot_of
 from xiqa.report.overlay import heat_picture, overlay_picture, picture_of
 from xiqa.report.rows import csv_bytes, json_bytes, worst_first
-from xiqa.types import Assessment, Image
+from xiqa.types import WHOLE, Assessment, Image
 
 __all__ = ["ResultsFolder"]
 
@@ -59,17 +60,38 @@ class ResultsFolder:
         with folder_lock(path):
             yield cls(path, settings, identifiers=identifiers)
 
-    def done(self, file: str) -> bool:
-        """Whether this very file was assessed with these settings; what could not be read is tried again."""
-        entry = self.journal.find(absolute(file), 0, self.settings)
-        return entry is not None and entry.result.probability is not None
+    def done(self, item: str | Series, frames: str = "all", tolerance: float = 0.0) -> bool:
+        """Whether this very file was assessed with these settings; what could not be read is tried again.
+
+        Args:
+            item: One file, or a series of them.
+            frames: Which images of a series are wanted.
+            tolerance: Of its verdict.
+        """
+        paths = [absolute(file) for file in files_of(item)]
+        whole = self.journal.entries.get(slot_of(paths[0], WHOLE, self.settings))
+        series = None if whole is None else whole.result.series
+        if series is None or (len(paths) > 1 and series.total != len(paths)):
+            return len(paths) == 1 and self._has(paths[0], 0, alone=True)
+        several = [(paths[place], 0) if len(paths) > 1 else (paths[0], place) for place in series.places]
+        same = (series.frames, series.tolerance) == (frames, tolerance)
+        return same and all(self._has(path, frame) for path, frame in several)
+
+    def _has(self, path: str, frame: int, *, alone: bool = False) -> bool:
+        """Whether a frame of a file that is still the same was assessed."""
+        entry = self.journal.find(path, frame, self.settings)
+        if entry is None or entry.result.probability is None:
+            return False
+        return not (alone and entry.result.source.series)
 
     def add(self, assessment: Assessment, image: Image | None) -> None:
         """Write the pictures, then the journal's line: a line means that all is there."""
         path, picture = absolute(assessment.file), ""
         if image is not None and assessment.probability is not None:
-            picture = picture_stem(path, slot_of(path, assessment.source.frame, assessment.provenance))
-            self._draw(picture, assessment, image)
+            shown = absolute(assessment.source.path) if assessment.series else path
+            picture = picture_stem(shown, slot_of(shown, assessment.source.frame, assessment.provenance))
+            if assessment.series is None:  # a series shows the picture of its worst image
+                self._draw(picture, assessment, image)
         self.journal.add(Entry(path, assessment.disclosed(identifiers=self.identifiers), picture))
 
     def results(self, files: Iterable[str] | None = None) -> list[Assessment]:
@@ -77,8 +99,13 @@ class ResultsFolder:
         entries = self.journal.entries
         if files is None:
             return worst_first(entry.result for entry in entries.values())
-        slots = dict.fromkeys(slot_of(absolute(file), 0, self.settings) for file in files)
-        return worst_first(entries[slot].result for slot in slots if slot in entries)
+        paths = {absolute(file) for file in files}
+        mine = [entry for entry in entries.values() if entry.path in paths]
+        return worst_first(
+            entry.result
+            for entry in mine
+            if entry.slot == slot_of(entry.path, entry.result.frame, self.settings)
+        )
 
     def finish(self) -> None:
         """Make results.json, results.csv and report.html from the journal."""
@@ -104,6 +131,11 @@ class ResultsFolder:
         if not radiograph.exists():
             return None
         return Pillow.open(radiograph), Pillow.open(heat) if heat.exists() else None
+
+
+def files_of(item: str | Series) -> list[str]:
+    """The files of a series, or the one."""
+    return [os.fspath(path) for path in item.paths] if isinstance(item, Series) else [item]
 
 
 def absolute(file: str) -> str:

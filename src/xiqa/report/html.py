@@ -17,7 +17,7 @@ from xiqa.imaging.options import printable
 from xiqa.report.journal import Entry
 from xiqa.report.overlay import drawn_box
 from xiqa.report.rows import counts, worst_first, worth_a_look
-from xiqa.types import Finding, Fragility, Verdict
+from xiqa.types import Assessment, Finding, Fragility, Verdict
 
 __all__ = ["PAGE_BYTES", "WORDS", "report_html"]
 
@@ -117,7 +117,7 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         "band": [_percent(edge) for edge in band] if band and band[1] > band[0] else None,
         "notes": [printable(str(note)) for note in result.provenance.get("notes", ())],
         "uid": printable(source.identifiers.get("SOPInstanceUID", "")),
-        "frame": f"{source.frame + 1} of {source.frames}" if source.frames > 1 else "",
+        "frame": _position(result),
         "width": width,
         "height": height,
         "places": [_place(finding, (height, width)) for finding in worth_a_look(result)],
@@ -131,6 +131,16 @@ def _case(entry: Entry, pictures: Pictures, share: int) -> dict[str, Any]:
         case["image"] = data_uri(image, share * 3 // 4)
         case["heat"] = data_uri(heat, share // 4) if heat is not None and case["image"] else None
     return case
+
+
+def _position(result: Assessment) -> str:
+    """Which frame or image of a series a row is about."""
+    source, summary = result.source, result.series
+    if summary is not None:
+        return f"{summary.worst + 1} of {summary.total} is shown, the worst of the series"
+    if source.frames > 1:
+        return f"{source.frame + 1} of {source.frames}"
+    return f"{source.place + 1} of the series" if source.series else ""
 
 
 def _fragility(fragility: Fragility) -> dict[str, str | None]:

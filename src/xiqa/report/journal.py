@@ -37,7 +37,7 @@ class Entry(Travels):
     @property
     def slot(self) -> str:
         """See `slot_of`."""
-        return slot_of(self.path, self.result.source.frame, self.result.provenance)
+        return slot_of(self.path, self.result.frame, self.result.provenance)
 
 
 def slot_of(path: str, frame: int, settings: Mapping[str, Any]) -> str:
@@ -88,7 +88,7 @@ class Journal:
 
         Args:
             path: The file's absolute path.
-            frame: Of the file.
+            frame: Of the file, or `WHOLE` for the row of a series.
             settings: What every result of a run depends on; see `result_key`.
         """
         entry = self.entries.get(slot_of(path, frame, settings))

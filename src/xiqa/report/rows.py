@@ -11,7 +11,7 @@ from typing import Any
 from xiqa.imaging.options import printable
 from xiqa.types import Assessment, Finding, Verdict
 
-__all__ = ["counts", "csv_bytes", "json_bytes", "worst_first", "worth_a_look"]
+__all__ = ["counts", "csv_bytes", "json_bytes", "standing_alone", "worst_first", "worth_a_look"]
 
 # What needs a person first comes first; what could not be read is not known to be good.
 URGENCY = (Verdict.REACQUIRE, Verdict.REVIEW, Verdict.NOT_ASSESSED, Verdict.ACCEPT)
@@ -38,6 +38,8 @@ COLUMNS = (
 )
 # Only where fragility was asked for.
 FRAGILITY = ("fgsm", "linf", "mean_square", "relative")
+# Only where there is a series; places count from 0, ``row`` is image, frame or series.
+SERIES = ("row", "series", "place", "images", "assessed", "poor_images", "poor_share", "worst_place")
 # Only where they were asked for, and so are in the results at all.
 PEOPLE = {
     "accession_number": "AccessionNumber",
@@ -48,17 +50,24 @@ PEOPLE = {
 
 
 def worst_first(results: Iterable[Assessment]) -> list[Assessment]:
-    """By urgency of the verdict, then by falling probability, then by name."""
+    """By urgency of the verdict, then by falling probability, then by name; a series before its images."""
+    results = list(results)
+    whole = {result.source.series: result for result in results if result.series is not None}
 
-    def order(result: Assessment) -> tuple[int, float, str, int]:
-        return (
-            URGENCY.index(result.verdict),
-            -(result.probability or 0.0),
-            result.file,
-            result.source.frame,
-        )
+    def urgency(result: Assessment) -> tuple[int, float, str, int]:
+        return URGENCY.index(result.verdict), -(result.probability or 0.0), result.file, result.source.frame
+
+    def order(result: Assessment) -> tuple[Any, ...]:
+        series = result.source.series
+        inside = -1 if result.series is not None else result.source.place
+        return (*urgency(whole.get(series, result)), series, inside) if series else (*urgency(result), "", 0)
 
     return sorted(results, key=order)
+
+
+def standing_alone(results: Iterable[Assessment]) -> list[Assessment]:
+    """Series and images that are in none: what a short list shows."""
+    return [result for result in results if result.series is not None or not result.source.series]
 
 
 def worth_a_look(result: Assessment) -> Sequence[Finding]:
@@ -86,9 +95,10 @@ def csv_bytes(results: Iterable[Assessment]) -> bytes:
     fragile = [f"fragility_{name}" for name in FRAGILITY] if any(r.fragility for r in results) else []
     known = {name for result in results for name in result.source.identifiers}
     people = [column for column, name in PEOPLE.items() if name in known]
-    writer = csv.DictWriter(text, (*COLUMNS, *people, *fragile))
+    series = SERIES if any(result.source.series for result in results) else ()
+    writer = csv.DictWriter(text, (*COLUMNS, *people, *fragile, *series), extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({**_cells(result), **_people(result, people)} for result in results)
+    writer.writerows({**_cells(result), **_people(result, people), **_series(result)} for result in results)
     return text.getvalue().encode("utf-8")
 
 
@@ -97,7 +107,7 @@ def _cells(result: Assessment) -> dict[str, Any]:
     provenance = result.provenance
     cells: dict[str, Any] = {
         "file": harmless(printable(result.file)),
-        "frame": result.source.frame,
+        "frame": result.source.frame if result.series is None else "",
         "sop_instance_uid": harmless(printable(result.source.identifiers.get("SOPInstanceUID", ""))),
         "verdict": result.verdict.value,
         "code": result.code.value,
@@ -115,6 +125,22 @@ def _cells(result: Assessment) -> dict[str, Any]:
         cells |= dict(zip(names, (round(edge, 2) for edge in (*first.peak, *first.box)), strict=True))
         cells["score"] = round(first.score, 4)
     return cells
+
+
+def _series(result: Assessment) -> dict[str, Any]:
+    """Where an image stands in its series, or what the series' row says of its images."""
+    source, summary = result.source, result.series
+    cells: dict[str, Any] = {"row": "frame" if source.series else "image", "series": source.series}
+    if summary is None:
+        return cells | ({"place": source.place} if source.series else {})
+    return cells | {
+        "row": "series",
+        "images": summary.total,
+        "assessed": len(summary.places),
+        "poor_images": " ".join(map(str, summary.poor)),
+        "poor_share": round(summary.poor_share, 4),
+        "worst_place": summary.worst,
+    }
 
 
 def _people(result: Assessment, columns: Iterable[str]) -> dict[str, str]:

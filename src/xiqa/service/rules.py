@@ -21,6 +21,9 @@ class Model(Section):
         engine: What runs an exported file.
         method: Saliency method; the model's own where none is told.
         threads: Threads of each assessing process.
+        frames: Which frames of an object with several are assessed: all, first, middle or every:k. The
+            object's verdict is that of the series, its results are those of the worst frame.
+        tolerance: Share of poor frames that the verdict puts up with.
     """
 
     path: str = ""
@@ -28,6 +31,8 @@ class Model(Section):
     engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
     method: str | None = None
     threads: int = Field(default=1, ge=1)
+    frames: str = Field(default="all", pattern=r"^(all|first|middle|every:[1-9][0-9]*)$")
+    tolerance: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -14,7 +14,7 @@ from pydicom.uid import MRImageStorage
 from xiqa.dicom.case import MANUFACTURER, Case
 from xiqa.dicom.codes import Concept
 from xiqa.errors import DicomResultError
-from xiqa.imaging.dicom.reader import functional_group
+from xiqa.imaging.dicom.groups import functional_group
 from xiqa.saliency.maps import is_constant
 from xiqa.saliency.placing import on_picture
 from xiqa.types import FloatArray

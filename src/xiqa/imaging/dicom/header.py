@@ -51,6 +51,7 @@ _USED = (
     *("ShutterUpperHorizontalEdge", "ShutterLowerHorizontalEdge"),
     *("CenterOfCircularShutter", "RadiusOfCircularShutter", "VerticesOfThePolygonalShutter"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "TriggerTime", "TemporalPositionIdentifier"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
 _TAGS = {keyword: BaseTag(tag) for keyword in _USED if (tag := tag_for_keyword(keyword))}

@@ -15,16 +15,19 @@ from xiqa.imaging.blocks import blockwise, look_up, scale
 from xiqa.imaging.dicom.contrast import with_range
 from xiqa.imaging.dicom.display import Display, straight_line, to_display
 from xiqa.imaging.dicom.elements import BrokenElementError, choice, numbers
+from xiqa.imaging.dicom.groups import functional_group
 from xiqa.imaging.dicom.header import IDENTIFIERS, Elements, read_header
 from xiqa.imaging.dicom.mask import padding_range, shutter_mask
 from xiqa.imaging.dicom.palette import palette_colours
 from xiqa.imaging.dicom.pixels import PixelFormat, read_frame
+from xiqa.imaging.dicom.position import frame_planes
 from xiqa.imaging.dicom.transforms import display_of
 from xiqa.imaging.options import ReadOptions, printable
+from xiqa.imaging.planes import in_order, series_notes
 from xiqa.imaging.values import to_grey
 from xiqa.types import FloatArray, Image, MaskArray, Source
 
-__all__ = ["DicomReader", "functional_group", "shutter_group", "spacing_of"]
+__all__ = ["DicomReader", "shutter_group", "spacing_of"]
 
 _UIDS = tuple(name for name in IDENTIFIERS if name.endswith("UID"))
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)  # PS3.5 section 9.1
@@ -43,6 +46,15 @@ class DicomReader:
             self.file.close()
             raise
         self.frames = self.format.frames
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the frames lie in the patient, as far as it is not plain."""
+        planes = frame_planes(self.header.data, self.frames) if self.frames > 1 else []
+        order = in_order(planes)
+        stored = ("the frames are not stored in the order of their positions",)
+        notes = series_notes([planes[place] for place in order]) if planes else ()
+        return (*notes, *(stored if order != sorted(order) else ()))
 
     def close(self) -> None:
         """Close the file."""
@@ -158,17 +170,6 @@ def _both(first: MaskArray | None, second: MaskArray | None) -> MaskArray | None
     """Where both masks are true; None when every pixel counts."""
     masks = [mask for mask in (first, second) if mask is not None and not mask.all()]
     return masks[0] & masks[1] if len(masks) == 2 else next(iter(masks), None)
-
-
-def functional_group(data: Dataset, frame: int, keyword: str) -> Dataset | None:
-    """The item of a functional group for one frame, its own or the shared one."""
-    per_frame = data.get("PerFrameFunctionalGroupsSequence") or []
-    shared = data.get("SharedFunctionalGroupsSequence") or []
-    for group in (*per_frame[frame : frame + 1], *shared[:1]):
-        if group.get(keyword):
-            item: Dataset = group[keyword].value[0]
-            return item
-    return None
 
 
 def shutter_group(data: Dataset, frame: int) -> Dataset:

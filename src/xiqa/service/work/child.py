@@ -13,6 +13,7 @@ import mmap
 import os
 import resource
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +81,9 @@ def _runtime(model: dict[str, Any]) -> Look:
     runtime = load_runtime(model["path"], model["engine"])
 
     def look(path: str) -> tuple[Assessment, Any]:
-        return next(iter(assess_each(runtime, [path], method=model["method"], batch_size=1)))
+        asked = {name: model[name] for name in ("method", "frames", "tolerance")}
+        last = deque(assess_each(runtime, [path], batch_size=1, **asked), maxlen=1)
+        return last[0]  # of several frames the series, with its worst frame's image
 
     return look
 
