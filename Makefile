@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Two cores are enough: one torch thread a worker, at most four workers.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo test test-all lint types docs format clean
+.PHONY: help demo test test-all mutants reach lint types docs format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,13 @@ test: .venv/installed-dev lint types ## Lint, types, quick tests, doctests, the 
 
 test-all: .venv/installed-dev docs ## The long tests and the documentation build
 	$(PYTEST) -m long tests
+
+mutants: .venv/installed-dev ## Change the source in N places of each ROOM and list what no test notices
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(ROOM) -n $(or $(N),20) --seed $(or $(SEED),0)
+
+reach: .venv/installed-dev ## Note anew which tests reach which function, for `make mutants`
+	$(PYTEST) -p tests.mutants.reach -m "not long" tests
+	$(BIN)/python -m tests.mutants.hints
 
 lint: .venv/installed-dev ## Ruff: rules and format
 	$(BIN)/ruff check .

@@ -37,6 +37,20 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+def pytest_collection_modifyitems(config, items):
+    """A case to which a contract does not apply (``@pytest.mark.applies``) is deselected and counted."""
+    applying = {item for item in items if applies(item)}
+    left = [item for item in items if item not in applying]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item in applying]
+
+
+def applies(item) -> bool:
+    """Whether what the test's marks ask of its parameters holds."""
+    return all(mark.kwargs["to"](item.callspec.params) for mark in item.iter_markers("applies"))
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Folder with the real data sets; they are not part of the project."""

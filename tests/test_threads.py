@@ -56,6 +56,7 @@ def test_threads_that_each_name_the_model(images, alone):
         assert list(pool.map(lambda image: assess(model, image), images)) == alone
 
 
+@pytest.mark.long
 def test_threads_with_different_methods(runtime, images):
     methods = ["gradcam", "gradient", "guidedbackprop"] * 2
     expected = [assess(runtime, *pair) for pair in zip(images, methods, strict=True)]
@@ -99,6 +100,7 @@ os.wait()
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_fork_after_use_works_with_one_thread():
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}

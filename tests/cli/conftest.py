@@ -18,7 +18,7 @@ def bundle(tmp_path_factory):
     card = BundleCard(
         name="tiny",
         created="2025-01-01",
-        architecture=Architecture(backbone="resnet18"),
+        architecture=Architecture(backbone="test_resnet"),
         preprocessing=Preprocessing(size=(64, 64)),
         classes=("clean", "foreign"),
         poor_class=1,

@@ -106,6 +106,7 @@ def test_a_recipe_becomes_rows_tables_and_figures(monkeypatch, capsys, recipe, b
     assert before == {name: (out / name).read_bytes() for name in before}
 
 
+@pytest.mark.long
 def test_a_run_is_compared_with_an_earlier_one(monkeypatch, capsys, recipe, bundle, tmp_path):
     first, again = tmp_path / "first", tmp_path / "again"
     given = ["benchmark", recipe, "--model", f"net={bundle}", "--out"]

@@ -100,6 +100,7 @@ def test_cine_as_nifti_has_time_and_millimetres(tmp_path):
     assert volume.header.get_xyzt_units() == ("mm", "sec")
 
 
+@pytest.mark.long
 def test_scenarios_tell_each_image_s_scenario_and_keep_the_patient(tmp_path):
     out = tmp_path / "grid"
     done = run("scenarios", "--count", 2, "--seed", 8, "--size", 64, "--masks", "--out", out)

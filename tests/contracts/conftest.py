@@ -14,10 +14,10 @@ from xiqa.models.layers import TargetLayers
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.registry import Method, Needs, methods
 
-QUICK = ["resnet18", "tf_efficientnet_lite0"]
+QUICK = ["test_resnet", "test_efficientnet"]
 LONG = [
-    "resnet34", "resnet50", "efficientnet_b0", "vgg16_bn", "densenet121", "densenet201",
-    "convnext_tiny", "vit_small_patch16_224",
+    "resnet18", "resnet34", "resnet50", "tf_efficientnet_lite0", "efficientnet_b0", "vgg16_bn",
+    "densenet121", "densenet201", "convnext_tiny", "vit_small_patch16_224",
 ]  # fmt: skip
 
 # What makes a method cheap enough for a test: parameters by name, wherever a method has one of that name.

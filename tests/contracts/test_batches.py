@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.contracts.conftest import METHODS, UNDEFINED
 
 from xiqa.models.layers import TargetLayers
 from xiqa.saliency.engine import attribute
@@ -13,11 +14,19 @@ def close(left, right):
     return float(((left - right) / scale).abs().max()) < 1e-6
 
 
+def defined(params) -> bool:
+    return (params["method"], params["network"]) not in UNDEFINED
+
+
+@pytest.mark.applies(to=lambda params: not defined(params))
+def test_where_a_method_is_not_defined_it_says_so(network, images, explain):
+    assert explain(network, images, target=1) is None  # the error is looked at there
+
+
+@pytest.mark.applies(to=defined)
 def test_a_batch_is_its_images(network, images, explain):
     target = torch.tensor([2, 0])
     together = explain(network, images, target=target)
-    if together is None:
-        return
     alone = [explain(network, image[None], target=int(c)) for image, c in zip(images, target, strict=True)]
     assert together.shape[0] == len(images)
     assert close(torch.cat(alone), together)
@@ -34,9 +43,8 @@ def test_again_is_the_same(make_tiny, small_images, explain):
     assert torch.equal(explain(make_tiny(), small_images), explain(make_tiny(), small_images))
 
 
+@pytest.mark.applies(to=lambda params: "seed" in bind(METHODS[params["method"]]).params)
 def test_a_seed_decides(make_tiny, small_images, explain, method):
-    if "seed" not in bind(method).params:
-        return
     early = TargetLayers("block1", ("block1", "block2"))  # at the last layer the gradient ignores the image
     other = Method(method.name, **{**method.params, "seed": 1})
     second = attribute(make_tiny(), small_images, other, layers=early)[str(other)]

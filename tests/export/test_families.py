@@ -75,6 +75,7 @@ def test_dense_networks_too(tmp_path):
     compare(family("densenet121"), tmp_path / "family.onnx", "gradcam")
 
 
+@pytest.mark.long
 def test_the_free_axis_is_called_batch(tmp_path):
     model = family("test_resnet")
     export_model(model, tmp_path / "named.onnx")
@@ -87,7 +88,11 @@ def test_the_free_axis_is_called_batch(tmp_path):
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding"),
-    [((2, 2), (2, 2), (0, 0)), ((3, 2), (2, 1), (1, 0)), ((3, 3), (1, 2), (1, 1))],
+    [
+        pytest.param((2, 2), (2, 2), (0, 0), marks=pytest.mark.long),
+        ((3, 2), (2, 1), (1, 0)),
+        pytest.param((3, 3), (1, 2), (1, 1), marks=pytest.mark.long),
+    ],
 )
 def test_the_gradient_of_average_pooling_is_pytorchs(kernel, stride, padding, tmp_path):
     convolution = nn.Conv2d(3, 4, 3).requires_grad_(False)

@@ -25,6 +25,7 @@ from xiqa.models.views.check import ViewCheck
 from xiqa.models.views.network import ViewNet
 from xiqa.simulation.cardiac import simulate_cardiac
 
+pytestmark = pytest.mark.long  # one export takes ten seconds
 SIZE = (64, 64)
 TEXT = dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "a test")
 ENGINES = ("onnxruntime", "openvino")
@@ -100,7 +101,6 @@ def test_same_verdicts_and_places(model, exported, engine):
         assert [f.peak for f in got.findings] == [f.peak for f in wanted.findings]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("precision", "part", "atol"), [("float16", 0.6, 5e-3), ("int8", 0.45, 2e-2)])
 def test_weights_take_fewer_bytes(model, exported, tmp_path, precision, part, atol):
     file = tmp_path / "small.onnx"
@@ -141,7 +141,6 @@ def pooled(tmp_path_factory):
     return load_model(folder)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "method",
     ["cam", "reciprocam", "reciprocam:output=logit", "gradcam", "layercam:layers=multi", "gradcampp"],

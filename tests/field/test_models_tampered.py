@@ -99,6 +99,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_graph_or_card_that_was_changed_is_refused(change, exported, tmp_path):
     edit, message = CHANGES[change]
@@ -109,6 +110,7 @@ def test_a_graph_or_card_that_was_changed_is_refused(change, exported, tmp_path)
         OnnxRuntime(tmp_path / "changed.onnx")
 
 
+@pytest.mark.long
 def test_what_other_tools_write_into_the_metadata_changes_no_graph(exported, tmp_path):
     proto = onnx.load(exported)
     proto.metadata_props.add(key="hospital", value="north")
@@ -116,6 +118,7 @@ def test_what_other_tools_write_into_the_metadata_changes_no_graph(exported, tmp
     assert OnnxRuntime(tmp_path / "same.onnx").card == OnnxRuntime(exported).card
 
 
+@pytest.mark.long
 def test_a_file_that_names_no_graph_is_refused(exported, tmp_path):
     proto = onnx.load(exported)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
@@ -135,6 +138,7 @@ def rebound(proto):
     return proto
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("lost", ["probability", "heatmap", "logits", "images"])
 def test_a_graph_without_its_ends_is_refused(lost, engine, exported, tmp_path):
@@ -314,6 +318,7 @@ def states():
     return torch.random.get_rng_state().tolist(), of_numpy, random.getstate()
 
 
+@pytest.mark.long
 def test_loading_and_exporting_a_model_advances_no_random_state(bundle, tmp_path):
     torch.manual_seed(5)
     before = states()

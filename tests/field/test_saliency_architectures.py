@@ -27,7 +27,7 @@ NAMES = [
     "edgenext_xx_small", "mixer_s32_224", "resmlp_12_224", "gmlp_ti16_224", "torchvision vit_b_32",
     "torchvision swin_t", "torchvision swin_v2_t", "torchvision maxvit_t",
 ]  # fmt: skip
-QUICK = ["resnext26ts", "torchvision shufflenet_v2_x0_5", "xcit_nano_12_p16_224", "pvt_v2_b0"]
+QUICK = ["torchvision shufflenet_v2_x0_5", "pvt_v2_b0"]
 READ = ["gradcam", "guidedbackprop", "deconvnet", "lrp_zero", "deeplift", "reciprocam", "normgrad_conv3x3"]
 
 

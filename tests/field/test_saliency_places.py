@@ -67,9 +67,18 @@ LAYERS = [
 ]
 
 
+LARGE = {"volo_d1_224", "swinv2_tiny_window8_256", "crossvit_tiny_240", "convit_tiny", "pit_ti_224"}
+LARGE |= {"torchvision googlenet", "eva02_tiny_patch14_224"}
+
+
+def case(name, *more):
+    """A test's parameters; large networks are for the long run."""
+    return pytest.param(name, *more, marks=[pytest.mark.long] if name in LARGE else [])
+
+
 @pytest.mark.parametrize(
     ("name", "options", "size", "layer"),
-    [(name, options, size, layer) for name, options, size, layers in LAYERS for layer in layers],
+    [case(name, options, size, layer) for name, options, size, layers in LAYERS for layer in layers],
 )
 def test_what_changes_in_the_image_changes_there_in_the_map(name, options, size, layer):
     network, images = build(name, **options), noise(2, *size)
@@ -79,7 +88,7 @@ def test_what_changes_in_the_image_changes_there_in_the_map(name, options, size,
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "size"), [(name, options, size) for name, options, size, _ in LAYERS]
+    ("name", "options", "size"), [case(name, options, size) for name, options, size, _ in LAYERS]
 )
 def test_maps_have_the_number_and_the_ratio_of_the_images(name, options, size):
     network, images = build(name, **options), noise(3, *size)
@@ -165,7 +174,7 @@ def test_an_order_that_nobody_knows_is_refused_by_name():
         attribute(network, noise(2, 32, 48), "gradcam:layers=inner", target=1)
 
 
-@pytest.mark.parametrize("method", ["reciprocam", "ablationcam"])
+@pytest.mark.parametrize("method", ["reciprocam", pytest.param("ablationcam", marks=pytest.mark.long)])
 @pytest.mark.parametrize("layer", ["features.5", "features.7"])
 def test_masked_features_lie_where_their_places_lie(method, layer):
     network, images = build("torchvision swin_t", num_classes=3), noise(1, 64, 96)
@@ -214,7 +223,7 @@ def reading(network):
     return network
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("name", map(case, DEFAULTS))
 def test_the_last_layer_is_one_from_which_patches_reach_the_output(name):
     options = {"init_weights": False} if name.endswith("googlenet") else {}
     network = reading(build(name, **options))

@@ -58,6 +58,7 @@ def same(value, expected):
 
 ids = [info.name for info in METRICS]
 LOOKS_AT_A_MAP = {"localisation", "faithfulness", "agreement", "complexity"}
+LOOKED_AT = pytest.mark.applies(to=lambda params: params["info"].kind in LOOKS_AT_A_MAP)
 
 
 def test_all_kinds_are_there():
@@ -91,27 +92,24 @@ class TestEveryMetric:
         if info.name != "seconds":
             assert single == pytest.approx(double, rel=1e-4, abs=1e-4)
 
+    @LOOKED_AT
     @pytest.mark.parametrize("level", [0.3, 0.0, -2.0])
     def test_answers_a_constant_map_as_declared(self, info, level):
-        if info.kind not in LOOKS_AT_A_MAP:
-            return
         value = call(info, np.full(SIZE, level), OBJECTS)
         declared = info.cases.get("constant")
         assert declared is not None
         if isinstance(declared, float):
             assert same(value, declared)
 
+    @LOOKED_AT
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
     def test_answers_a_map_that_is_not_finite_as_declared(self, info, bad):
-        if info.kind not in LOOKS_AT_A_MAP:
-            return
         saliency = random_map(3)
         saliency[5, 6] = bad
         assert same(call(info, saliency, OBJECTS), info.cases["non_finite"])
 
+    @pytest.mark.applies(to=lambda params: params["info"].truth == "objects")
     def test_answers_no_and_full_truth_as_declared(self, info):
-        if info.truth != "objects":
-            return
         for case, truth in (("no_truth", []), ("full_truth", FULL)):
             declared = info.cases.get(case)
             value = call(info, random_map(3), truth)

@@ -16,7 +16,9 @@ def calibrated(network, images):
     return network.eval()
 
 
-@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "vgg11_bn"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "tf_efficientnet_lite0", pytest.param("vgg11_bn", marks=pytest.mark.long)]
+)
 def test_same_logits_fewer_batch_norms(name):
     torch.manual_seed(0)
     images = torch.randn(4, 3, 64, 64)

@@ -304,6 +304,7 @@ def shares(generators, form):
     return left / float(energy.sum()), right / float(energy.sum())
 
 
+@pytest.mark.long
 def test_generators_move_exactly_the_blob_that_decides(tmp_path):
     generators, achieved = fitted(make_recipe(**SLOWLY), tmp_path)
     assert achieved.images == 48
@@ -368,7 +369,9 @@ class Stop(Exception):
     """Stands for a kill."""
 
 
-@pytest.mark.parametrize("output", ["painted", "residual", "direct"])
+@pytest.mark.parametrize(
+    "output", ["painted", *(pytest.param(name, marks=pytest.mark.long) for name in ("residual", "direct"))]
+)
 def test_training_that_is_killed_ends_with_the_same_weights(tmp_path, monkeypatch, output):
     networks = {"width": 4, "depth": 1, "output": output}
     options = {"warmup": int(output != "residual"), "noise": 0.02, "jitter": 2, "blur": 1.0, "zoom": 0.1}

@@ -49,7 +49,10 @@ def tiny(make_recipe):
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
-@pytest.mark.parametrize(("backbone", "weights"), [("vgg16", 131_396), ("densenet201", 491_844)])
+@pytest.mark.parametrize(
+    ("backbone", "weights"),
+    [pytest.param("vgg16", 131_396, marks=pytest.mark.long), ("densenet201", 491_844)],
+)
 def test_the_perceptron_on_frozen_features_has_the_published_number_of_weights(library, backbone, weights):
     architecture = Architecture(
         library=library, backbone=backbone, head="mlp", classes=4, input_size=(299, 299)
@@ -408,7 +411,7 @@ class Stop(Exception):
     ],
     ids=lambda options: options["name"],
 )
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.long)])
 def test_a_kill_inside_an_epoch_changes_nothing(tiny, tmp_path, monkeypatch, optimiser, workers):
     recipe = tiny(
         optimiser=optimiser,

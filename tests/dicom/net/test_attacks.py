@@ -63,6 +63,7 @@ def took(client: socket.socket, part: bytes, times: int, pause: float = 0) -> bo
     return True
 
 
+@pytest.mark.long
 def test_half_sent_heads_hold_nobody_up(server):
     clients = [connect(server.port) for _ in range(12)]
     for client in clients:
@@ -73,6 +74,7 @@ def test_half_sent_heads_hold_nobody_up(server):
     assert time.monotonic() - begun < 3
 
 
+@pytest.mark.long
 def test_half_sent_units_in_associations_hold_nobody_up(server):
     clients = [associate(server.port) for _ in range(8)]
     for client in clients:
@@ -82,6 +84,7 @@ def test_half_sent_units_in_associations_hold_nobody_up(server):
     assert [row[1] for row in server.rows("refused")].count("slow") == 8
 
 
+@pytest.mark.long
 def test_a_byte_now_and_then_is_too_slow(server):
     client = connect(server.port)
     stop = threading.Event()
@@ -105,6 +108,7 @@ def test_a_byte_now_and_then_is_too_slow(server):
     thread.join()
 
 
+@pytest.mark.long
 def test_sixty_idle_connections_hold_nobody_up(server):
     clients = [connect(server.port) for _ in range(60)]
     assert good(server.port) < 1.4
@@ -112,6 +116,7 @@ def test_sixty_idle_connections_hold_nobody_up(server):
     assert all(ended(client) for client in clients)
 
 
+@pytest.mark.long
 def test_idle_associations_fill_only_their_address(tmp_path):
     with running(tmp_path, limits={**SHORT, "associations_per_address": 4}) as server:
         clients = [associate(server.port) for _ in range(4)]
@@ -209,6 +214,7 @@ def test_many_endless_senders_together_stay_within_the_memory(tmp_path):
         assert any(row[1] == "memory" for row in server.rows("refused"))
 
 
+@pytest.mark.long
 def test_fragments_that_trickle_end_with_the_message_s_time(tmp_path):
     with running(tmp_path, limits={**SHORT, "message_seconds": 1}) as server:
         client = associate(server.port)
@@ -217,6 +223,7 @@ def test_fragments_that_trickle_end_with_the_message_s_time(tmp_path):
         assert ["refused", "message_too_slow", "127.0.0.1"] in server.rows("refused")
 
 
+@pytest.mark.long
 def test_a_sender_that_does_not_wait_for_answers_is_read_no_further(tmp_path):
     """A thousand objects of 1 MB sent without reading an answer do not pile up in memory."""
     with running(tmp_path, limits=SHORT) as server:

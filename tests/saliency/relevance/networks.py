@@ -9,14 +9,14 @@ import xiqa._torchvision  # noqa: F401
 
 REAL = [
     "resnet34",
-    "resnet50",
-    "vgg16_bn",
-    "densenet121",
     "efficientnet_b0",
-    "tf_efficientnet_lite0",
     "convnext_tiny",
 ]
 MORE = [
+    "resnet50",
+    "vgg16_bn",
+    "densenet121",
+    "tf_efficientnet_lite0",
     "densenet201",
     "mobilenetv3_small_100",
     "regnety_002",

@@ -27,7 +27,13 @@ def test_lrp_conserves(name, rules):
     assert float(relevance.abs().max()) < 1e3 * abs(logit)  # nothing explodes
 
 
-@pytest.mark.parametrize("name", ["resnet34", "resnet50", "vgg16_bn", "densenet121"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet34",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("resnet50", "vgg16_bn", "densenet121")),
+    ],
+)
 def test_without_biases_all_relevance_comes_to_the_image_and_is_input_x_gradient(name):
     network, images = real(name, bias=False), batch(name, 2)
     relevance = propagate(network, images, torch.tensor([0, 2]), SINGLE["zero"])
