@@ -3,6 +3,7 @@
 import itertools
 
 import torch
+from tests.reference.replicas import replicates
 
 
 def score(margins, image):
@@ -17,6 +18,7 @@ def slope(margins, image, place=None):
     return leaf.grad
 
 
+@replicates("fgsm")
 def fgsm_size(margins, image, sizes):
     """The first of many sizes at which a step of the gradient's sign flips."""
     before, gradient = score(margins, image), slope(margins, image)
@@ -30,6 +32,7 @@ def fgsm_size(margins, image, sizes):
     return None
 
 
+@replicates("pgd")
 def pgd_size(margins, image, sizes, steps):
     """The first of many boxes in which steps of the gradient's sign flip."""
     before = score(margins, image)
@@ -46,6 +49,7 @@ def pgd_size(margins, image, sizes, steps):
     return None
 
 
+@replicates("deepfool")
 def deepfool(margins, image, steps, overshoot):
     """The sum of the steps to the nearest linearised border, lengthened."""
     before, total = score(margins, image), torch.zeros_like(image)
@@ -69,6 +73,7 @@ def deepfool(margins, image, steps, overshoot):
     return (1 + overshoot) * total
 
 
+@replicates("onepixel")
 def best_pixel(score_of, image, values):
     """Every pixel with every value (the same in all channels): the lowest score and its pixel."""
     found = None

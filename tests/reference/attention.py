@@ -1,5 +1,7 @@
 """LFI-CAM's attention in plain loops, one sample: feature maps a as lists (C, h, w), importances w."""
 
+from tests.reference.replicas import replicates
+
 
 def unit(values):
     """A nested list stretched to [0, 1]; a constant one becomes 0."""
@@ -22,6 +24,7 @@ def stretched(values, low, spread):
     return (values - low) / spread if spread > 0 else 0.0
 
 
+@replicates("lficam")
 def attention(a, weights):
     maps = unit(a)
     rows, columns = range(len(a[0])), range(len(a[0][0]))

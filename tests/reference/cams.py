@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from tests.reference.replicas import replicates
 
 
 def places(a):
@@ -38,20 +39,24 @@ def patch(a, y, x):
     return values
 
 
+@replicates("normgrad_bias")
 def normgrad_bias(a, g, norm="l2", positive=False):
     return fill(a, lambda y, x: size([gk[y, x] for gk in g], norm, positive))
 
 
+@replicates("normgrad_scaling")
 def normgrad_scaling(a, g, norm="l2", positive=False):
     return fill(
         a, lambda y, x: size([gk[y, x] * ak[y, x] for gk, ak in zip(g, a, strict=True)], norm, positive)
     )
 
 
+@replicates("normgrad_conv1x1")
 def normgrad_conv1x1(a, g, norm="l2", positive=False):
     return fill(a, lambda y, x: size([gk[y, x] * al[y, x] for gk in g for al in a], norm, positive))
 
 
+@replicates("normgrad_conv3x3")
 def normgrad_conv3x3(a, g, norm="l2", positive=False):
     return fill(a, lambda y, x: size([gk[y, x] * v for gk in g for v in patch(a, y, x)], norm, positive))
 
@@ -61,10 +66,12 @@ def weighted(a, weights, relu):
     return np.maximum(total, 0) if relu else total
 
 
+@replicates("gradcam")
 def gradcam(a, g, relu=True):
     return weighted(a, [np.mean([gk[p] for p in places(a)]) for gk in g], relu)
 
 
+@replicates("xgradcam")
 def xgradcam(a, g, relu=True):
     weights = []
     for ak, gk in zip(a, g, strict=True):
@@ -73,6 +80,7 @@ def xgradcam(a, g, relu=True):
     return weighted(a, weights, relu)
 
 
+@replicates("gradcampp")
 def gradcampp(a, g):
     weights = []
     for ak, gk in zip(a, g, strict=True):
@@ -85,16 +93,19 @@ def gradcampp(a, g):
     return weighted(a, weights, True)
 
 
+@replicates("hirescam")
 def hirescam(a, g, relu=False):
     total = fill(a, lambda y, x: sum(gk[y, x] * ak[y, x] for gk, ak in zip(g, a, strict=True)))
     return np.maximum(total, 0) if relu else total
 
 
+@replicates("layercam")
 def layercam(a, g):
     total = fill(a, lambda y, x: sum(max(gk[y, x], 0) * ak[y, x] for gk, ak in zip(g, a, strict=True)))
     return np.maximum(total, 0)
 
 
+@replicates("fem")
 def fem(a, g, k=1.0):
     total = np.zeros(a.shape[1:])
     for ak in a:
@@ -106,6 +117,7 @@ def fem(a, g, k=1.0):
     return total
 
 
+@replicates("eigencam")
 def eigencam(a, g, relu=False):
     """The leading direction by power iteration."""
     vectors = [[ak[p] for ak in a] for p in places(a)]

@@ -2,7 +2,10 @@
 
 import math
 
+from tests.reference.replicas import replicates
 
+
+@replicates("extremal")
 def smooth_mask(numbers, shape, smooth):
     """One place at a time, one cell at a time."""
     rows, columns = len(numbers), len(numbers[0])
@@ -24,6 +27,7 @@ def smooth_mask(numbers, shape, smooth):
     return out
 
 
+@replicates("extremal")
 def area_price(mask, area):
     """Sorted values against zeros, then ones."""
     values = sorted(value for row in mask for value in row)

@@ -2,6 +2,8 @@
 
 import math
 
+from tests.reference.replicas import replicates
+
 
 def pixels(image):
     return [(y, x) for y in range(len(image)) for x in range(len(image[0]))]
@@ -38,6 +40,7 @@ def edges_within(image, gate):
     return total / len(pixels(image))
 
 
+@replicates("twogenerator")
 def loss(x, similar, adversarial, kept, turned, verdict, weights, turns=True, gate=None, factor=1.0):
     """Of one image; ``kept`` and ``turned`` are the margins of the two generated ones."""
     start = x if similar is None else similar

@@ -6,8 +6,10 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from tests.reference.replicas import replicates
 
 
+@replicates("occlusion")
 def occlusion(score, image, hidden, corners, window):
     """Mean drop over the windows (top-left corners given) that cover each pixel."""
     rows, columns = image.shape[1:]
@@ -26,6 +28,7 @@ def occlusion(score, image, hidden, corners, window):
     return total / cover
 
 
+@replicates("rise")
 def rise(score, image, hidden, masks, keep):
     """Sum of the masks, each weighted by its score, over their number and their mean."""
     total = np.zeros(image.shape[1:])
@@ -34,6 +37,7 @@ def rise(score, image, hidden, masks, keep):
     return total / (len(masks) * keep)
 
 
+@replicates("kernelshap")
 def shapley(value, players):
     """Shapley values from the definition: the mean marginal gain over all orders of the players."""
     gains = np.zeros(players)
@@ -46,6 +50,7 @@ def shapley(value, players):
     return gains / math.factorial(players)
 
 
+@replicates("lime")
 def ridge(shown, scores, weights, penalty):
     """Weighted ridge regression by its normal equations, intercept not penalised."""
     design = np.hstack([np.ones((len(shown), 1)), shown])
@@ -56,6 +61,7 @@ def ridge(shown, scores, weights, penalty):
     return np.linalg.solve(gram, design.T @ (weights * scores))[1:]
 
 
+@replicates("scorecam")
 def scorecam(score, image, channels, *, softmax):
     """Score-CAM, channel by channel."""
     weights, used = [], []
@@ -75,6 +81,7 @@ def scorecam(score, image, channels, *, softmax):
     return np.maximum(total, 0)
 
 
+@replicates("ablationcam")
 def ablation(head, features, score):
     """Ablation-CAM: the drop without one channel at a time, over the score (``head``: features to logits)."""
     whole = float(score(head(features)))
@@ -86,6 +93,7 @@ def ablation(head, features, score):
     return np.maximum(total, 0)
 
 
+@replicates("reciprocam")
 def recipro(head, features, score, *, kernel):
     """Recipro-CAM, position by position: ``1x1``, ``neighbour`` (weighted) or ``centre`` (spread)."""
     gaussian = {0: 1 / 2, 1: 1 / 4}

@@ -2,6 +2,8 @@
 
 import math
 
+from tests.reference.replicas import replicates
+
 
 def turns(inputs, weights, biases, sharpness, depth):
     """Probability of going right at each node, of reaching it, and of each leaf."""
@@ -48,6 +50,7 @@ def penalty(shares_of, depth):
     return total
 
 
+@replicates("softtree")
 def places(kind, pooling, weights, mean, maps):
     """What each place adds to w (x - mean) of one image, maps[channel][row][column]."""
     rows, columns = len(maps[0]), len(maps[0][0])
@@ -77,6 +80,7 @@ def expected(node, right, distributions, class_):
     return (1 - right[node]) * below[0] + right[node] * below[1]
 
 
+@replicates("softtree")
 def stake(node, right, reached, distributions, class_):
     """How much more probable a class is if a node turns right, times how probably it is reached."""
     left, other = (expected(2 * node + turn, right, distributions, class_) for turn in (1, 2))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from tests.reference.replicas import replicates
 
 
 def probability(network, image, target):
@@ -40,10 +41,12 @@ def region_curve(score, image, saliency, side, steps, descending, altered):
     return scores
 
 
+@replicates("aopc")
 def aopc(scores):
     return sum(scores[0] - s for s in scores) / len(scores)
 
 
+@replicates("deletion", "insertion")
 def pixel_curve(score, start, end, saliency, step, descending=True):
     """Scores while the highest pixels change from one image to the other."""
     rows, columns = saliency.shape
@@ -64,6 +67,7 @@ def area(scores, shares):
     return sum((scores[i] + scores[i - 1]) / 2 * (shares[i] - shares[i - 1]) for i in range(1, len(scores)))
 
 
+@replicates("road", "road_combined")
 def impute(image, removed):
     """Repeat the weighted mean of the neighbours until nothing changes."""
     channels, rows, columns = image.shape
@@ -89,12 +93,14 @@ def impute(image, removed):
     return filled
 
 
+@replicates("sensitivity_n")
 def correlation(a, b):
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     top = sum((p - mean_a) * (q - mean_b) for p, q in zip(a, b, strict=True))
     return top / math.sqrt(sum((p - mean_a) ** 2 for p in a) * sum((q - mean_b) ** 2 for q in b))
 
 
+@replicates("average_drop", "average_gain", "increase_in_confidence")
 def shown(image, saliency, fill=0.0):
     """The image through the map stretched to [0, 1], pixel by pixel."""
     low, high = saliency.min(), saliency.max()
@@ -106,6 +112,7 @@ def shown(image, saliency, fill=0.0):
     return copy
 
 
+@replicates("coherency")
 def coherency(explain, image, saliency, fill=0.0):
     again = explain(shown(image, saliency, fill)[None])[0]
     pairs = [
@@ -116,6 +123,7 @@ def coherency(explain, image, saliency, fill=0.0):
     return (1 + correlation(*map(list, zip(*pairs, strict=True)))) / 2
 
 
+@replicates("adcc")
 def adcc(network, explain, image, saliency, target):
     low, high = saliency.min(), saliency.max()
     complexity = sum((v - low) / (high - low) for v in saliency.ravel().tolist()) / saliency.size
@@ -125,6 +133,7 @@ def adcc(network, explain, image, saliency, target):
     return 3 / sum(1 / part for part in parts)
 
 
+@replicates("infidelity")
 def infidelity(score, image, saliency, corners, side, fill=0.0):
     """Mean squared error of the map's sum over a square as the fall of the score without it."""
     errors = []

@@ -2,11 +2,14 @@
 
 import math
 
+from tests.reference.replicas import replicates
+
 
 def pixels(saliency, mask):
     return [(saliency[y][x], bool(mask[y][x])) for y in range(len(saliency)) for x in range(len(saliency[0]))]
 
 
+@replicates("energy_pointing_game", "relevance_mass_accuracy")
 def energy_share(saliency, mask):
     inside = total = 0.0
     for value, wanted in pixels(saliency, mask):
@@ -17,6 +20,7 @@ def energy_share(saliency, mask):
     return inside / total
 
 
+@replicates("iou", "dice")
 def overlap(saliency, mask, threshold):
     """Intersection over union, and Dice, of the pixels at or above a threshold."""
     both = found = wanted = 0
@@ -27,6 +31,7 @@ def overlap(saliency, mask, threshold):
     return both / (found + wanted - both), 2 * both / (found + wanted)
 
 
+@replicates("relevance_rank_accuracy", "top_k_intersection")
 def share_of_top(saliency, mask, count):
     """Mean share over the orders in which each tying pixel comes first, found by rotating the ties."""
     entries = sorted(pixels(saliency, mask), key=lambda entry: -entry[0])
@@ -41,6 +46,7 @@ def share_of_top(saliency, mask, count):
     return sum(shares) / len(shares)
 
 
+@replicates("pixel_auc")
 def auc(saliency, mask):
     """Compare every object pixel with every background pixel."""
     entries = pixels(saliency, mask)
@@ -53,6 +59,7 @@ def auc(saliency, mask):
     return wins / (len(inside) * len(outside))
 
 
+@replicates("froc")
 def froc(found, boxes, levels):
     """For every level, try every threshold and keep the best sensitivity within the level."""
     thresholds = sorted({score for places in found for _, _, score in places}, reverse=True)
@@ -88,6 +95,7 @@ def first_maximum(saliency):
     raise AssertionError
 
 
+@replicates("peak_offset")
 def peak_offset(saliency, boxes):
     """Distance from the first maximum to the nearest box's centre."""
     x, y = first_maximum(saliency)
@@ -131,6 +139,7 @@ def box_overlap(one, other):
     return len(pixels_of[0] & pixels_of[1]) / len(pixels_of[0] | pixels_of[1])
 
 
+@replicates("localisation_accuracy")
 def localisation_accuracy(saliency, boxes, level, wanted):
     top = max(max(row) for row in saliency)
     found = [[value >= level * top for value in row] for row in saliency]

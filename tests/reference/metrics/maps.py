@@ -2,11 +2,14 @@
 
 import math
 
+from tests.reference.replicas import replicates
+
 
 def flat(a):
     return [float(value) for row in a for value in row]
 
 
+@replicates("pearson")
 def pearson(a, b):
     a, b = flat(a), flat(b)
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
@@ -20,6 +23,7 @@ def ranks(a):
     return [[sum(v < w for v in values) + (sum(v == w for v in values) + 1) / 2 for w in values]]
 
 
+@replicates("spearman", "parameter_randomisation")
 def spearman(a, b):
     return pearson(ranks(a), ranks(b))
 
@@ -29,10 +33,12 @@ def distribution(a):
     return [value / sum(positive) for value in positive]
 
 
+@replicates("similarity")
 def similarity(a, b):
     return sum(min(p, q) for p, q in zip(distribution(a), distribution(b), strict=True))
 
 
+@replicates("kl_divergence")
 def kl(a, b, epsilon=2.0**-52):
     return sum(
         q * math.log(epsilon + q / (epsilon + p))
@@ -45,6 +51,7 @@ def dice_of_top(a, b, count):
     return 2 * len(top[0] & top[1]) / (2 * count)
 
 
+@replicates("ssim")
 def ssim(a, b):
     """Gaussian windows of 11 x 11 that fit into the maps, each stretched to [0, 1]."""
 
@@ -77,6 +84,7 @@ def ssim(a, b):
     return sum(results) / len(results)
 
 
+@replicates("auc_judd")
 def auc_judd(a, b):
     values, fixated = flat(a), [value > 0 for value in flat(b)]
     points = [(0.0, 0.0)]
@@ -91,6 +99,7 @@ def auc_judd(a, b):
     )
 
 
+@replicates("nss")
 def nss(a, b):
     values, counts = flat(a), flat(b)
     mean = sum(values) / len(values)
@@ -98,22 +107,26 @@ def nss(a, b):
     return sum(n * (v - mean) / deviation for v, n in zip(values, counts, strict=True)) / sum(counts)
 
 
+@replicates("gini")
 def gini(a):
     """Half the mean difference between two pixels, relative to the mean."""
     v = [abs(value) for value in flat(a)]
     return sum(abs(p - q) for p in v for q in v) / (2 * len(v) * sum(v))
 
 
+@replicates("entropy")
 def entropy(a):
     v = [abs(value) for value in flat(a)]
     return -sum(p / sum(v) * math.log(p / sum(v)) for p in v if p > 0)
 
 
+@replicates("effective_complexity")
 def effective_complexity(a, threshold):
     magnitudes = [abs(v) for v in flat(a)]
     return sum(m > threshold * max(magnitudes) for m in magnitudes) / len(magnitudes)
 
 
+@replicates("map_dice")
 def dice_of_level(a, b, count):
     """Dice of the regions that reach the count-th highest value; what ties with it belongs to them."""
     regions = []

@@ -2,6 +2,8 @@
 
 import math
 
+from tests.reference.replicas import replicates
+
 
 def first_maximum(saliency):
     best, where = None, None
@@ -12,6 +14,7 @@ def first_maximum(saliency):
     return where
 
 
+@replicates("hit_rate", "pointing_game")
 def hit(saliency, mask, tolerance, strict, frame=None):
     """Walk over every pixel of the mask and measure its distance to the peak in the frame's pixels."""
     rows, columns = len(saliency), len(saliency[0])
@@ -27,6 +30,7 @@ def hit(saliency, mask, tolerance, strict, frame=None):
     return 0.0
 
 
+@replicates("pointing_recall")
 def suppressed_peaks(saliency, count, separation):
     """Sort all pixels, keep one when no kept pixel is nearer than the separation."""
     rows, columns = len(saliency), len(saliency[0])

@@ -5,6 +5,8 @@ A layer is a matrix ``w[i][j]`` and a bias ``b[j]``; convolutions are unrolled i
 
 import math
 
+from tests.reference.replicas import replicates
+
 
 def unrolled(weight, height, width, *, stride=1, padding=0, dilation=1, groups=1):
     """The matrix of a convolution with weight ``[o][i][ky][kx]``; returns it and the output's shape."""
@@ -46,6 +48,7 @@ def _spread(x, w, relevance, contribution, bias=lambda j: 0.0, stabiliser=lambda
     return found
 
 
+@replicates("lrp_zero", "lrp_epsilon")
 def epsilon(x, w, b, relevance, eps, *, signed=True, keep_bias=True):
     def stabiliser(z):
         return eps * (-1 if signed and z < 0 else 1)
@@ -54,6 +57,7 @@ def epsilon(x, w, b, relevance, eps, *, signed=True, keep_bias=True):
     return _spread(x, w, relevance, lambda i, j: x[i] * w[i][j], bias, stabiliser)
 
 
+@replicates("lrp_alphabeta", "deeptaylor", "relevancecam")
 def alphabeta(x, w, b, relevance, alpha, beta, *, keep_bias=True):
     def part(sign):
         def keep(value):
@@ -65,6 +69,7 @@ def alphabeta(x, w, b, relevance, alpha, beta, *, keep_bias=True):
     return [alpha * p - beta * n for p, n in zip(part(1), part(-1), strict=True)]
 
 
+@replicates("lrp_gamma")
 def gamma(x, w, b, relevance, g):
     """Contributions of the output's own sign are favoured."""
     z = outputs(x, w, b)
@@ -84,6 +89,7 @@ def flat(x, w, relevance, *, connected):
     return _spread(x, w, relevance, lambda i, j: 1.0 if connected(i, j) else 0.0)
 
 
+@replicates("deeptaylor")
 def box(x, w, relevance, low, high):
     def contribution(i, j):
         return x[i] * w[i][j] - low[i] * max(w[i][j], 0.0) - high[i] * min(w[i][j], 0.0)
@@ -91,6 +97,7 @@ def box(x, w, relevance, low, high):
     return _spread(x, w, relevance, contribution)
 
 
+@replicates("deeplift", "deeplift_revealcancel")
 def deeplift(x, x0, w1, b1, w2, f, *, rule):
     """Contributions of ``y = w2 . f(w1 x + b1)`` against ``x0``, by rescale or RevealCancel."""
     hidden = range(len(b1))
