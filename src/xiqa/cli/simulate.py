@@ -273,3 +273,22 @@ def _good_images(
         return simulate_chest(number, size=(size, size), objects=Scenario(count="none")).image
 
     return {number: (partial(simulated, number), "", None) for number in range(seed, seed + count)}
+
+
+@app.command()
+def department(
+    config: Path = typer.Option(..., "--config", "-c", help="A node's TOML file; with an empty database."),
+    days: int = typer.Option(365, min=1, max=3650, help="How many days, up to today."),
+    images: int = typer.Option(60, min=1, max=5000, help="Images on a usual day."),
+    seed: int = typer.Option(0, min=0, help="Of the random numbers."),
+) -> None:
+    """Simulate a department's images, verdicts and decisions, to try the reject analysis on."""
+    from datetime import UTC, datetime
+
+    from xiqa.service.node import open_store
+    from xiqa.service.records.department import Department, add_department
+    from xiqa.service.settings import read_settings
+
+    store = open_store(read_settings(config))
+    wanted = Department(datetime.now(UTC).date(), days, images, seed)
+    typer.echo(f"{add_department(store, wanted)} images of {days} days")

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from xiqa.errors import XiqaError
-from xiqa.service.page import deciding, images, lists, login, stream
+from xiqa.service.page import analysis, deciding, images, lists, login, stream
 from xiqa.service.page.login import COOKIE
 from xiqa.service.page.site import SECURITY, PageError, Site, Visit, sentence
 from xiqa.service.records.decisions import NotAllowedError, StaleError
@@ -69,6 +69,9 @@ PLACES = (
     Place("GET", "/", Role.VIEWER, lists.show),
     Place("GET", "/rows", Role.VIEWER, lists.rows),
     Place("GET", "/limits", Role.VIEWER, images.limits),
+    Place("GET", "/analysis", Role.VIEWER, analysis.show),
+    Place("GET", "/analysis.csv", Role.LEAD, analysis.listed),
+    Place("GET", "/report", Role.LEAD, analysis.report),
     Place("GET", "/image/{uid}", Role.VIEWER, images.show),
     Place("GET", "/image/{uid}/pixels", Role.VIEWER, images.pixels),
     Place("GET", "/image/{uid}/heat", Role.VIEWER, images.heat),
