@@ -41,6 +41,10 @@ def command(
         Path | None,
         typer.Option(help="Folder of an earlier run's tables: tell where numbers differ, exit status 1."),
     ] = None,
+    printed: Annotated[
+        list[str] | None,
+        typer.Option(help="KEY:TABLE[:DATA]: what a paper prints, beside ours; `xiqa printed` lists them."),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes and leave.")] = False,
 ) -> None:
     """Run an experiment: rows in Parquet, tables in Markdown, LaTeX, HTML and CSV, figures.
@@ -59,6 +63,7 @@ def command(
         return _list()
     if recipe is None:
         raise ConfigError("no recipe", expected="a TOML file or a name", todo="`xiqa benchmark --list`")
+    from xiqa.experiments.printed.numbers import find_printed
     from xiqa.experiments.recipe import Experiment
     from xiqa.experiments.render import rich_table
     from xiqa.experiments.report import write_results
@@ -66,6 +71,8 @@ def command(
     from xiqa.recipes import find_recipe
 
     console = Console()
+    for name in printed or ():
+        find_printed(name)  # told before anything is measured
     planned = plan(
         _resolve(Experiment.read(find_recipe(recipe, "benchmark")), data, split, limit, model or [])
     )
@@ -78,7 +85,7 @@ def command(
     rows = run(planned, folder, resume=resume, device=device, tick=lambda: next(steps, None))
     next(steps, None)
     typed = _command(recipe, data, split, limit, model or [])
-    for table in write_results(planned, rows, folder, typed).values():
+    for table in write_results(planned, rows, folder, typed, printed or ()).values():
         console.print(rich_table(table))
         console.print()
     console.print(f"Rows, tables and figures are in {folder}", soft_wrap=True)

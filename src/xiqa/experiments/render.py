@@ -12,8 +12,18 @@ from xiqa.experiments.tables import Cell, ResultTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-__all__ = ["FORMATS", "cell_text", "rich_table", "to_csv", "to_html", "to_latex", "to_markdown"]
+__all__ = [
+    "FORMATS",
+    "cell_text",
+    "rich_table",
+    "to_csv",
+    "to_html",
+    "to_latex",
+    "to_markdown",
+    "write_formats",
+]
 
 NOTHING = "–"
 
@@ -157,6 +167,13 @@ FORMATS: Mapping[str, Callable[[ResultTable], str]] = {
     "csv": to_csv,
 }
 """What is written of each table, by the file's suffix."""
+
+
+def write_formats(table: ResultTable, folder: Path) -> None:
+    """Write a table in every format, named by the table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, write in FORMATS.items():
+        (folder / f"{table.name}.{suffix}").write_text(write(table), encoding="utf-8")
 
 
 def rich_table(table: ResultTable) -> Any:

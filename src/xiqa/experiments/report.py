@@ -5,19 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xiqa.errors import ConfigError
 from xiqa.experiments.figures import draw_figure
 from xiqa.experiments.gallery import draw_gallery
-from xiqa.experiments.render import FORMATS, to_markdown
+from xiqa.experiments.printed.numbers import beside, find_printed
+from xiqa.experiments.render import to_markdown, write_formats
 from xiqa.experiments.run import Plan
 from xiqa.experiments.tables import ResultTable, make_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 __all__ = ["write_results"]
 
 
-def write_results(planned: Plan, rows: pd.DataFrame, out: Path, command: str) -> dict[str, ResultTable]:
+def write_results(
+    planned: Plan, rows: pd.DataFrame, out: Path, command: str, printed: Sequence[str] = ()
+) -> dict[str, ResultTable]:
     """Write the tables in every format, the figures, and ``results.md`` with the command that made them.
 
     Args:
@@ -25,15 +31,19 @@ def write_results(planned: Plan, rows: pd.DataFrame, out: Path, command: str) ->
         rows: Its rows.
         out: Its folder.
         command: What to type for the same numbers.
+        printed: Printed tables to show beside those that have the same methods; see `find_printed`.
 
     Returns:
         The tables by name.
+
+    Raises:
+        ConfigError: No table of the run has anything in common with a printed one.
     """
     experiment = planned.experiment
     tables = {spec.name: make_table(rows, spec, experiment) for spec in experiment.tables}
+    tables |= _printed_tables(list(tables.values()), printed)
     for table in tables.values():
-        for suffix, write in FORMATS.items():
-            (out / f"{table.name}.{suffix}").write_text(write(table), encoding="utf-8")
+        write_formats(table, out)
     for figure in experiment.figures:
         draw_figure(rows, figure, experiment, tables, out / f"{figure.name}.png")
     drawn = {
@@ -43,6 +53,23 @@ def write_results(planned: Plan, rows: pd.DataFrame, out: Path, command: str) ->
     page = _page(planned, rows, tables, drawn, command)
     (out / "results.md").write_text(page, encoding="utf-8")
     return tables
+
+
+def _printed_tables(tables: Sequence[ResultTable], printed: Sequence[str]) -> dict[str, ResultTable]:
+    """Each printed table beside every table of the run that has something in common with it."""
+    made: dict[str, ResultTable] = {}
+    for name in printed:
+        numbers, before, problem = find_printed(name), len(made), None
+        for table in tables:
+            try:
+                both = beside(table, numbers, name)
+            except ConfigError as error:
+                problem = error
+            else:
+                made[both.name] = both
+        if problem is not None and len(made) == before:
+            raise problem
+    return made
 
 
 def _page(

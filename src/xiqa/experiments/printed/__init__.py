@@ -1,0 +1,1 @@
+"""What papers print: the numbers, beside ours (`numbers`), and what follows from them (`reanalysis`)."""
