@@ -65,7 +65,7 @@ def test_sent_again_it_is_the_same_object(archive, made):
     before = archive.uids()
     again = results(assessment(), source("MR"), kinds=KINDS, made=MADE)
     deliveries = send(again.values(), Destination("ORTHANC", "127.0.0.1", archive.dicom))
-    assert all(delivery.stored for delivery in deliveries)
+    assert all(delivery.taken for delivery in deliveries)
     assert archive.uids() == before
 
 

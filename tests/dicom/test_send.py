@@ -11,7 +11,7 @@ from pynetdicom.dsutils import encode
 
 from tests.dicom.sources import MADE, assessment, source
 from xiqa.dicom import results
-from xiqa.dicom.send import Delivery, Destination, send
+from xiqa.dicom.send import Answer, Destination, send
 from xiqa.errors import ConfigError, NetworkError
 
 
@@ -43,7 +43,7 @@ def test_what_arrives_is_what_was_sent():
     sent = objects()
     with archive(lambda event: 0x0000) as (to, kept):
         deliveries = send(sent, to)
-    assert [delivery.stored for delivery in deliveries] == [True] * 4
+    assert [delivery.taken for delivery in deliveries] == [True] * 4
     assert [delivery.uid for delivery in deliveries] == [ds.SOPInstanceUID for ds in sent]
     assert [ds.file_meta.TransferSyntaxUID for ds in kept] == [ExplicitVRLittleEndian] * 4
     assert [encode(ds, False, True) for ds in kept] == [encode(ds, False, True) for ds in sent]
@@ -53,7 +53,7 @@ def test_an_archive_that_takes_implicit_encoding_alone():
     sent = objects()
     with archive(lambda event: 0x0000, encodings=[ImplicitVRLittleEndian]) as (to, kept):
         deliveries = send(sent, to)
-    assert all(delivery.stored for delivery in deliveries)
+    assert all(delivery.taken for delivery in deliveries)
     assert [ds.PatientName for ds in kept] == ["Doe^Jane"] * 4
 
 
@@ -69,7 +69,7 @@ def test_every_status_is_the_archives():
     with archive(answer) as (to, _):
         deliveries = send(objects(), to)
     assert [delivery.status for delivery in deliveries] == [0xA700, 0xC123, 0xB000, 0]
-    assert [delivery.stored for delivery in deliveries] == [False, False, True, True]
+    assert [delivery.taken for delivery in deliveries] == [False, False, True, True]
     assert str(deliveries[0]) == "status A700: as I say"
 
 
@@ -77,9 +77,9 @@ def test_an_archive_that_takes_no_such_object():
     structured = objects()[1].SOPClassUID
     with archive(lambda event: 0, classes=[structured]) as (to, kept):
         deliveries = send(objects(), to)
-    assert [delivery.stored for delivery in deliveries] == [False, True, False, False]
+    assert [delivery.taken for delivery in deliveries] == [False, True, False, False]
     assert deliveries[0].status is None
-    assert deliveries[0].comment.startswith("not sent: ")
+    assert deliveries[0].comment.startswith("not sent, the receiver does not take it: ")
     assert len(kept) == 1
 
 
@@ -91,7 +91,7 @@ def test_an_archive_that_hangs_up_says_nothing_of_what_came_last():
     with archive(answer) as (to, _):
         deliveries = send(objects(), to, timeout=2)
     assert [delivery.status for delivery in deliveries] == [None] * 4
-    assert not any(delivery.stored for delivery in deliveries)
+    assert not any(delivery.taken for delivery in deliveries)
     assert deliveries[-1].comment == "not sent: the association is over"
 
 
@@ -143,7 +143,7 @@ def test_addresses():
 
 
 @pytest.mark.parametrize(
-    ("status", "stored"), [(0, True), (0xB006, True), (0xFE00, False), (0x0122, False), (None, False)]
+    ("status", "taken"), [(0, True), (0xB006, True), (0xFE00, False), (0x0122, False), (None, False)]
 )
-def test_what_counts_as_stored(status, stored):
-    assert Delivery("1.2", status).stored is stored
+def test_what_counts_as_stored(status, taken):
+    assert Answer("1.2", status).taken is taken

@@ -153,7 +153,7 @@ def _tell_objects(console: Console, objects: ResultFiles) -> bool:
     for file, problem in objects.refused.items():
         console.print(f"[bold]No DICOM result:[/] {escape(file)}: {escape(problem)}", soft_wrap=True)
     sent = objects.deliveries
-    failed = {path: delivery for path, delivery in sent.items() if not delivery.stored}
+    failed = {path: delivery for path, delivery in sent.items() if not delivery.taken}
     if sent:
         console.print(f"{objects.to} has stored {len(sent) - len(failed)} of {len(sent)} objects")
     for path, delivery in failed.items():

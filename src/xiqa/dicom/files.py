@@ -11,7 +11,9 @@ from pydicom import Dataset, dcmread, dcmwrite
 
 from xiqa.dicom.build import results
 from xiqa.dicom.kinds import KINDS
-from xiqa.dicom.send import Delivery, Destination, send
+from xiqa.dicom.net.answers import Answer
+from xiqa.dicom.net.destination import Destination
+from xiqa.dicom.send import send
 from xiqa.errors import DicomResultError, XiqaError
 from xiqa.files import write_atomic, writing
 from xiqa.report.folder import absolute, picture_stem
@@ -40,7 +42,7 @@ class ResultFiles:
     ) -> None:
         self.folder, self.settings, self.kinds, self.to = folder / "dicom", settings, tuple(kinds), to
         self.refused: dict[str, str] = {}
-        self.deliveries: dict[Path, Delivery] = {}
+        self.deliveries: dict[Path, Answer] = {}
 
     def done(self, file: str) -> bool:
         """Whether the results of a file lie here, as far as it must have them: ``ko`` may be missing."""

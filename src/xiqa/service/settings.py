@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from xiqa.config import Section, faults, recipe_entries
 from xiqa.dicom.net.answers import Archive
+from xiqa.dicom.net.destination import Destination
 from xiqa.dicom.net.door import Sender
 from xiqa.dicom.net.limits import NetLimits
 from xiqa.dicom.net.scu import DicomArchive
@@ -185,7 +186,8 @@ class Peer(Section):
         context = None if self.tls is None else self.tls.client()
         if self.url:
             return WebArchive(self.url, self._headers(), context, self.seconds)
-        return DicomArchive(self.ae, self.host, self.port, calling, context, self.seconds)
+        to = Destination(self.ae, self.host, self.port)
+        return DicomArchive(to, calling, context, self.seconds)
 
     def _headers(self) -> dict[str, str]:
         if self.headers_file is None:

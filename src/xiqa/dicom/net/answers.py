@@ -33,13 +33,13 @@ class Answer:
 
     Attributes:
         uid: Its SOP Instance UID.
-        status: The receiver's status; None where it gave none.
-        problem: What went wrong, for a person; empty where nothing did.
+        status: The receiver's status; None where it gave none, so that nobody knows.
+        comment: The receiver's own comment, or what happened instead of an answer.
     """
 
     uid: str
     status: int | None
-    problem: str = ""
+    comment: str = ""
 
     @property
     def taken(self) -> bool:
@@ -55,6 +55,18 @@ class Answer:
     def word(self) -> str:
         """The status as four digits, or ``none``."""
         return "none" if self.status is None else f"{self.status:04X}"
+
+    @property
+    def problem(self) -> str:
+        """What went wrong, for a person; empty where nothing did."""
+        if self.taken:
+            return ""
+        refused = "" if self.status is None else f"refused with {self.word}"
+        return ": ".join(part for part in (refused, self.comment) if part)
+
+    def __str__(self) -> str:
+        status = "no answer" if self.status is None else f"status {self.word}"
+        return ": ".join(part for part in (status, self.comment) if part)
 
 
 class Archive(Protocol):

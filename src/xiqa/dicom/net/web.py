@@ -113,7 +113,7 @@ def _stow_answer(uid: str, code: int, content: bytes) -> Answer:
     for row in _items(answer, _FAILED):
         if _value(row, _UID) in (uid, None):
             reason = int(_value(row, _REASON) or 0xC000)
-            return Answer(uid, reason, f"refused with {reason:04X}")
+            return Answer(uid, reason)
     for row in _items(answer, _TAKEN):
         if _value(row, _UID) == uid:
             return Answer(uid, int(_value(row, _WARNING) or 0))

@@ -104,7 +104,7 @@ class Courier:
 
     def _failed(self, connection: Any, job: Job, answer: Answer) -> None:
         """Try again later; a person must look when the peer keeps refusing, or after too long."""
-        queue, problem = self._store.queue, answer.problem or f"refused with {answer.word}"
+        queue, problem = self._store.queue, answer.problem
         old = self._store.clock.now() - job.created > 3600 * self._peer.give_up_hours
         self._away = answer.status is None
         if old or (not answer.may_pass and job.tries >= _REFUSALS):
