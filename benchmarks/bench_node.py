@@ -184,15 +184,17 @@ def growth(images: int, pause: float = 0.0, name: str = "growth"):
         folder = Path(temporary)
         archive = Archive(folder / "archive")
         node = Serve(configuration(folder, peer(archive.server.port, confirm="no"), node="keep_days = 0"))
-        begun = time.monotonic()
+        begun, again = time.monotonic(), 0
         try:
             for number in range(1, images + 1):
-                assert send(node.dicom, [radiograph(rows=400, columns=400, seed=number)]) == [0]
+                ds = radiograph(rows=400, columns=400, seed=number)
+                while send(node.dicom, [ds]) != [0]:  # as a modality does
+                    again += 1
                 time.sleep(max(0.0, begun + number * pause - time.monotonic()))
                 if number == 100 or number % (images // 8) == 0:
-                    yield held(node, number, folder, archive) | {"run": name}
+                    yield held(node, number, folder, archive) | {"run": name, "sent again": again}
             time.sleep(130)  # the second look for what may be removed
-            yield held(node, images, folder, archive) | {"run": f"{name}, 130 s later"}
+            yield held(node, images, folder, archive) | {"run": f"{name}, 130 s later", "sent again": again}
         finally:
             node.stop()
             archive.server.stop(1)
