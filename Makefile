@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two cores are enough: one torch thread a worker, at most four workers.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo test test-all mutants reach lint types docs format clean
+.PHONY: help demo test test-all mutants reach lint types docs wheel graphs format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,9 +54,15 @@ types: .venv/installed-dev ## Mypy, strict
 docs: .venv/installed-dev ## Build the documentation into docs/_build
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
 
+wheel: .venv/installed-dev ## Build a wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+graphs: .venv/installed-dev ## Export the shipped model's graph again
+	$(BIN)/xiqa export --precision float16 --force --out src/xiqa/models/bundles/cxr-foreign-objects/model.onnx
+
 format: .venv/installed-dev ## Let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## Remove what the commands above made
-	rm -rf .venv demo docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo dist docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache

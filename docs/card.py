@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from xiqa.models.bundle import SHIPPED, read_card
 from xiqa.models.page import card_page
+from xiqa.models.shelf import SHIPPED, read_card
 
 if TYPE_CHECKING:
     from xiqa.models.card import BundleCard

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from xiqa.errors import SaliencyError
-from xiqa.models.bundle import load_model, shipped_models
+from xiqa.models.bundle import load_model
 from xiqa.models.layers import TargetLayers
+from xiqa.models.shelf import shipped_models
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.registry import Needs, method_info
 from xiqa.simulation.chest import Scenario, simulate_chest

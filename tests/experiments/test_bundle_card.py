@@ -9,7 +9,8 @@ from xiqa.errors import DatasetError
 from xiqa.experiments.bundle_card import evaluate_bundle, simulated_samples, with_evaluation
 from xiqa.experiments.other_sources import other_sources
 from xiqa.geometry import Box, Point
-from xiqa.models.bundle import load_model, shipped_models
+from xiqa.models.bundle import load_model
+from xiqa.models.shelf import shipped_models
 from xiqa.scoring.evaluation import RECALL, Scores, summarise
 from xiqa.scoring.intervals import statistic_interval
 from xiqa.types import Annotation

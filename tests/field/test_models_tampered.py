@@ -19,13 +19,14 @@ from xiqa.export import export_model
 from xiqa.files import regular_bytes
 from xiqa.models.architecture import Architecture
 from xiqa.models.backbones import build_network
-from xiqa.models.bundle import load_model, read_card, save_bundle
+from xiqa.models.bundle import load_model, save_bundle
 from xiqa.models.card import BundleCard, Layers
 from xiqa.models.explainers.generator_bundle import load_generators
 from xiqa.models.explainers.softtree import load_tree
 from xiqa.models.exported import ExportedCard, graph_digest
 from xiqa.models.preprocess import Preprocessing
 from xiqa.models.regions.lungs import LungMask
+from xiqa.models.shelf import read_card
 
 SIZE = (32, 40)
 TEXT = dict.fromkeys(("intended_use", "limits", "not_for", "training_data", "licence"), "a test")

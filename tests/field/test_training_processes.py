@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from xiqa.cli import main
 from xiqa.errors import ConfigError
 from xiqa.models.backbones import build_network
-from xiqa.models.bundle import read_card
+from xiqa.models.shelf import read_card
 from xiqa.training import data, processes
 from xiqa.training.data import EpochLoader, ImageSet, load_images
 from xiqa.training.finish import score_images, training_of

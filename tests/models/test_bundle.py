@@ -9,11 +9,12 @@ import torch
 
 from xiqa.errors import BundleError
 from xiqa.models.backbones import Architecture, build_network
-from xiqa.models.bundle import load_model, read_card, save_bundle, shipped_models
+from xiqa.models.bundle import load_model, save_bundle
 from xiqa.models.card import BundleCard, Layers
 from xiqa.models.guard import fit_guard, pooled
 from xiqa.models.page import card_page
 from xiqa.models.preprocess import Preprocessing
+from xiqa.models.shelf import read_card, shipped_models
 from xiqa.saliency.capture import ForwardPass, Watch
 from xiqa.types import Image
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from xiqa.errors import BundleError
-from xiqa.models.bundle import write_card
 from xiqa.models.card import BundleCard
 from xiqa.models.exported import ExportedCard
 from xiqa.models.regions.region import Region
+from xiqa.models.shelf import write_card
 
 REGION = {"lungs": "crop", "lung_margin": 0.25, "lung_model": "mine.safetensors"}
 SCORE = {"value": 0.75, "low": 0.5, "high": 1.0}

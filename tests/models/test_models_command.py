@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xiqa.cli.models import app
-from xiqa.models.bundle import read_card, shipped_models
+from xiqa.models.shelf import read_card, shipped_models
 
 NAME = shipped_models()[0]
 

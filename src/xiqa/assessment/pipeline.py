@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xiqa import __version__
-from xiqa.assessment.loading import as_runtime
+from xiqa.assessment.loading import as_runtime, load_runtime
 from xiqa.assessment.places import locate
-from xiqa.assessment.reading import Prepared, Source, read_ahead
+from xiqa.assessment.reading import Prepared, Source, read_ahead, several
 from xiqa.assessment.runtime import Inference, Runtime
 from xiqa.assessment.series import RunningSeries, check_tolerance
 from xiqa.assessment.verdicts import decide
 from xiqa.errors import Code, ConfigError, ImageReadError
-from xiqa.imaging.series import Series
 from xiqa.models.views.check import likeliest_other
 from xiqa.saliency.method import Method
-from xiqa.types import Assessment, Fragility, Image, ImageRef, SaliencyMap, Verdict
+from xiqa.types import Assessment, Fragility, Image, SaliencyMap, Verdict
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from xiqa.models import LoadedModel
     from xiqa.models.card import BundleCard
     from xiqa.models.outputs import Reading
+    from xiqa.models.preprocess import Preprocessing
+    from xiqa.saliency.targets import Target
 
 __all__ = ["assess", "assess_each", "explain"]
 
@@ -33,7 +36,7 @@ OnResult = Callable[[Assessment, Image | None], None]
 
 
 def assess(
-    model: LoadedModel | Runtime,
+    model: LoadedModel | Runtime | str | os.PathLike[str],
     images: Source | Iterable[Source],
     *,
     method: Method | str | None = None,
@@ -51,8 +54,10 @@ def assess(
     read is ``not_assessed`` with the reason, and the rest goes on.
 
     Args:
-        model: What `xiqa.load_model` gives, or another runtime.
-        images: One image or many, each an `Image`, a path, a `Series` of files or an `ImageRef`.
+        model: What `xiqa.load_model` gives, a runtime, or a model's name, folder or exported file, which is
+            loaded anew by each call.
+        images: One image or many, each a path, an `Image`, a `Series` of files, an `ImageRef`, or an array,
+            tensor, Pillow picture or DICOM data set (`xiqa.imaging.given.as_image`).
         method: Saliency method, ``"normgrad_conv1x1:layers=multi"`` for one; by default the model's own.
         batch_size: Images that pass the network at once.
         on_result: Called with each assessment, map included, and its image, in the order of the images.
@@ -88,7 +93,7 @@ def assess(
 
 
 def assess_each(
-    model: LoadedModel | Runtime,
+    model: LoadedModel | Runtime | str | os.PathLike[str],
     images: Source | Iterable[Source],
     *,
     method: Method | str | None = None,
@@ -101,12 +106,12 @@ def assess_each(
     if batch_size < 1:
         raise ConfigError("no such batch size", expected="1 or more", got=str(batch_size))
     check_tolerance(tolerance)
-    runtime = as_runtime(model)
+    runtime = as_runtime(model, method)
     chosen = runtime.resolve(method)
     told = _tell_fragility(runtime) if fragility else _tell_nothing
     running = RunningSeries(frames, tolerance)
     batch: list[Prepared] = []
-    for prepared in read_ahead(_several(images), runtime.prepare, batch_size + 1, frames):
+    for prepared in read_ahead(several(images), runtime.prepare, batch_size + 1, frames):
         batch.append(prepared)
         if sum(one.array is not None for one in batch) == batch_size:
             yield from running.after(_results(runtime, batch, chosen, told), batch)
@@ -115,36 +120,45 @@ def assess_each(
 
 
 def explain(
-    model: LoadedModel | Runtime,
+    model: LoadedModel | Runtime | nn.Module | str | os.PathLike[str],
     images: Source | Iterable[Source],
     methods: Method | str | Sequence[Method | str],
     *,
-    target: int | str | None = None,
+    target: int | str | Target | None = None,
+    layers: str | Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> dict[str, list[SaliencyMap]]:
     """Saliency maps of several methods for the same images, with as few passes as they allow.
 
     Args:
-        model: What `xiqa.load_model` gives, or another runtime.
+        model: A network of one's own (any ``torch.nn.Module`` that maps images to logits), what
+            `xiqa.load_model` gives, a runtime, or a model's name, folder or exported file.
         images: One image or many; see `assess`. Every image of a series and every frame of a file is
-            explained; an `ImageRef` names one frame.
+            explained; an `ImageRef` names one frame. For a network, a tensor ``(N, C, H, W)`` is its input as
+            it is.
         methods: One method or several; of an exported model its own and those that need no gradient.
-        target: Explained class, by index or name, or ``"predicted"``; the poor-quality class unless told,
-            and the only one of an exported model.
+        target: Explained class, by index or name, or ``"predicted"``. Unless told the poor-quality class of a
+            model, and the only one of an exported one; of a network the predicted class.
+        layers: The layers that the methods read, deepest last; the model's own unless told.
+        preprocessing: How a network takes images that are no tensor of its input; a model has its own.
 
     Returns:
         For each method (by its text) one map an image, with the frame that leads back to the original.
 
     Raises:
         ImageReadError: An image cannot be read.
-        SaliencyError: A method or the class does not exist, or a method cannot explain this network.
+        SaliencyError: A method, a layer or the class does not exist, or a method cannot explain this network.
+        ConfigError: A network's images need ``preprocessing``.
     """
-    several = [methods] if isinstance(methods, (str, Method)) else list(methods)
-    return as_runtime(model).explain(_several(images), several, target)
+    chosen = [methods] if isinstance(methods, (str, Method)) else list(methods)
+    if isinstance(model, (str, os.PathLike)):
+        wide = target is not None or layers is not None
+        model = load_runtime(model, methods=tuple(chosen), gradients=wide)
+    if layers is None and preprocessing is None and (isinstance(model, Runtime) or hasattr(model, "card")):
+        return as_runtime(model).explain(several(images), chosen, target)  # type: ignore[arg-type]
+    from xiqa.assessment.networks import explain_network  # noqa: PLC0415 - needs torch
 
-
-def _several(images: Source | Iterable[Source]) -> Iterable[Source]:
-    """One image as a list of one."""
-    return [images] if isinstance(images, (Image, ImageRef, Series, str, os.PathLike)) else images
+    return explain_network(model, images, chosen, target, layers, preprocessing)
 
 
 def _tell_nothing(prepared: Prepared) -> Fragility | None:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xiqa.errors import Code, ImageReadError, XiqaError
 from xiqa.files import FileIdentity, bytes_digest, file_digest
 from xiqa.imaging.frames import chosen_frames
+from xiqa.imaging.given import as_image, is_one_image
 from xiqa.imaging.series import Series
 from xiqa.types import FloatArray, Image, ImageRef
 from xiqa.types import Source as Origin
@@ -21,9 +22,10 @@ from xiqa.types import Source as Origin
 if TYPE_CHECKING:
     from xiqa.geometry import Frame
 
-__all__ = ["Prepared", "SeriesFrames", "Source", "arrays_of", "read_ahead", "series_name"]
+__all__ = ["Prepared", "SeriesFrames", "Source", "arrays_of", "read_ahead", "series_name", "several"]
 
-Source = Image | ImageRef | Series | str | os.PathLike[str]
+#: An image, a file, a series, or what `xiqa.imaging.given.as_image` takes.
+Source = Any
 Prepare = Callable[[Image], "tuple[FloatArray, Frame]"]
 
 
@@ -97,14 +99,14 @@ def read_ahead(
 def _images(sources: Iterable[Source], prepare: Prepare, frames: str) -> Generator[Prepared]:
     """Every image of every source."""
     for source in sources:
-        if isinstance(source, Image):
-            yield _prepared(source.source.path, partial(_digested, source), prepare)
-        elif isinstance(source, Series):
+        if isinstance(source, Series):
             yield from _slices(source, prepare, frames)
         elif isinstance(source, ImageRef):
             yield from _frames(source.path, prepare, source.frame)
-        else:
+        elif isinstance(source, (str, os.PathLike)):
             yield from _frames(os.fspath(source), prepare, frames)
+        else:
+            yield _prepared(_file_of(source), partial(_given, source), prepare)
 
 
 def _slices(files: Series, prepare: Prepare, frames: str) -> Iterator[Prepared]:
@@ -138,6 +140,12 @@ def _frames(file: str, prepare: Prepare, frames: str | int) -> Iterator[Prepared
             yield prepared
 
 
+def several(images: Source | Iterable[Source]) -> Iterable[Source]:
+    """One image, file or series as a list of one."""
+    single = isinstance(images, (ImageRef, Series, str, os.PathLike)) or is_one_image(images)
+    return [images] if single else images
+
+
 def series_name(paths: Iterable[str | os.PathLike[str]]) -> str:
     """The name of a series: follows from its files' places and gives none of them away."""
     joined = "\n".join(os.path.abspath(path) for path in paths)  # noqa: PTH100 - keeps any name as it is
@@ -161,6 +169,16 @@ def _problem(error: Exception) -> XiqaError:
     if isinstance(error, XiqaError):
         return error
     return ImageReadError(f"cannot read it: {type(error).__name__}: {error}", code=Code.FAILED)
+
+
+def _given(value: Any) -> Image:
+    """An image that is in memory, named by the digest of its pixels."""
+    return _digested(as_image(value))
+
+
+def _file_of(value: Any) -> str:
+    """Where an image in memory came from, as far as it tells."""
+    return value.source.path if isinstance(value, Image) else str(getattr(value, "filename", "") or "")
 
 
 def arrays_of(batch: Iterable[Prepared]) -> list[FloatArray]:

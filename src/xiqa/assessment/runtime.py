@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "Inference", "Runtime"]
 
-Engine = Literal["onnxruntime", "openvino"]
+Engine = Literal["auto", "torch", "onnxruntime", "openvino"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

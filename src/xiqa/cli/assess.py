@@ -30,7 +30,9 @@ def command(
         "cxr-foreign-objects", help="A shipped model's name, a bundle's folder or an exported .onnx file."
     ),
     runtime_name: str = typer.Option(
-        "onnxruntime", "--runtime", help="What runs an .onnx file: onnxruntime or openvino."
+        "auto",
+        "--runtime",
+        help="What runs the model: torch, onnxruntime, openvino, or auto: its graph where that will do.",
     ),
     method: str | None = typer.Option(None, help="Saliency method; the model's own unless told."),
     out: Path = typer.Option(Path("xiqa-report"), help="Folder for results and report."),
@@ -83,7 +85,13 @@ def command(
     files = [file for item in items for file in files_of(item)]
     chosen_frames(frames, 1)  # what is asked in vain is refused before the model is loaded
     check_tolerance(tolerance)
-    runtime = load_runtime(model, runtime_name, device=device)  # type: ignore[arg-type]  # checked there
+    runtime = load_runtime(
+        model,
+        runtime_name,  # type: ignore[arg-type]  # checked there
+        device=device,
+        methods=(method,) if method else (),
+        gradients=fragility,
+    )
     settings: dict[str, Any] = {
         "model_hash": runtime.card.hash,
         "method": str(runtime.resolve(method)),

@@ -18,7 +18,9 @@ def command(
         "cxr-foreign-objects", help="A shipped model's name, a bundle's folder or an exported .onnx file."
     ),
     runtime_name: str = typer.Option(
-        "onnxruntime", "--runtime", help="What runs an .onnx file: onnxruntime or openvino."
+        "auto",
+        "--runtime",
+        help="What runs the model: torch, onnxruntime, openvino, or auto: its graph where that will do.",
     ),
     frame: int = typer.Option(0, min=0, help="Which frame or slice of a file with several, from 0."),
     target: str | None = typer.Option(None, help="Explained class; the poor-quality one unless told."),
@@ -43,7 +45,13 @@ def command(
 
     console = Console()
     with console.status(f"Explaining {image.name}"):
-        loaded = load_runtime(model, runtime_name, device=device)  # type: ignore[arg-type]  # checked there
+        loaded = load_runtime(
+            model,
+            runtime_name,  # type: ignore[arg-type]  # checked there
+            device=device,
+            methods=tuple(method),
+            gradients=target is not None,
+        )
         picture = read_image(image, frame=frame)
         chosen = method or [str(loaded.resolve(None))]
         maps = {text: found[0] for text, found in explain(loaded, picture, chosen, target=target).items()}

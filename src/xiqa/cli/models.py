@@ -23,7 +23,7 @@ def list_models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from xiqa.models.bundle import SHIPPED, WEIGHTS, read_card, shipped_models
+    from xiqa.models.shelf import SHIPPED, WEIGHTS, read_card, shipped_models
 
     table = Table("model", "classes", "input", "AUC", "MB", "hash")
     for column in table.columns:
@@ -50,8 +50,8 @@ def show(
     out: Annotated[Path | None, typer.Option(help="Write the card as a Markdown page.")] = None,
 ) -> None:
     """Show a model's card: what it is, what it scores, what it must not be used for."""
-    from xiqa.models.bundle import read_card
     from xiqa.models.page import card_page
+    from xiqa.models.shelf import read_card
 
     card = read_card(name)
     if out is not None:
@@ -87,7 +87,8 @@ def evaluate(
         simulated_samples,
         with_evaluation,
     )
-    from xiqa.models.bundle import load_model, write_card
+    from xiqa.models.bundle import load_model
+    from xiqa.models.shelf import write_card
 
     model = load_model(bundle)
     card = model.card

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from xiqa.experiments.recipe import Network, State
 from xiqa.models.backbones import build_network
-from xiqa.models.bundle import LoadedModel, load_model, read_card
+from xiqa.models.bundle import LoadedModel, load_model
 from xiqa.models.evidence import EvidenceNet
 from xiqa.models.layers import TargetLayers
+from xiqa.models.shelf import read_card
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.seeds import BATCH_NORM
 

@@ -18,8 +18,8 @@ from xiqa.experiments.measure import Evaluator
 from xiqa.experiments.networks import NetworkState, states_of
 from xiqa.experiments.recipe import Experiment
 from xiqa.experiments.rows import RowStore, frame_of
-from xiqa.models.bundle import read_card
 from xiqa.models.device import choose_device
+from xiqa.models.shelf import read_card
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import safetensors.torch
@@ -21,10 +20,13 @@ from xiqa.models.card import BundleCard
 from xiqa.models.device import choose_device
 from xiqa.models.guard import Guard
 from xiqa.models.outputs import read_outputs
-from xiqa.models.sealed import open_card, open_weights, seal
+from xiqa.models.sealed import open_weights, seal
+from xiqa.models.shelf import CARD, WEIGHTS, bundle_folder, read_card
 from xiqa.models.views.network import ViewNet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -33,11 +35,9 @@ if TYPE_CHECKING:
     from xiqa.models.outputs import Reading
     from xiqa.types import FloatArray, Image
 
-__all__ = ["LoadedModel", "load_model", "read_card", "save_bundle", "shipped_models", "write_card"]
+__all__ = ["LoadedModel", "load_model", "save_bundle"]
 
-CARD, WEIGHTS = "model.json", "model.safetensors"
 CHANNELS = 3  # of every network that `build_network` makes
-SHIPPED = Path(__file__).parent / "bundles"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +74,6 @@ class LoadedModel:
         return read_outputs(card, values, card.temperature, card.beta)
 
 
-def shipped_models() -> list[str]:
-    """Names of the bundles that come with the package."""
-    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CARD}"))
-
-
 def load_model(
     name_or_path: str | os.PathLike[str] = "cxr-foreign-objects", *, device: str = "cpu"
 ) -> LoadedModel:
@@ -95,7 +90,7 @@ def load_model(
         ConfigError: There is no such device.
         BundleError: There is no such bundle, or it is incomplete, changed, or of another version.
     """
-    folder = _folder(name_or_path)
+    folder = bundle_folder(name_or_path)
     card = read_card(folder)
     try:
         tensors = safetensors.torch.load(open_weights(folder / WEIGHTS, card))
@@ -119,15 +114,6 @@ def load_model(
         raise BundleError(f"the bundle {folder} does not fit together", got=str(error)) from error
     place = choose_device(device)
     return LoadedModel(network.eval().to(place), card, guard, view.to(place) if view is not None else None)
-
-
-def read_card(name_or_path: str | os.PathLike[str]) -> BundleCard:
-    """Read and check a bundle's card without its weights.
-
-    Raises:
-        BundleError: It is absent, unreadable, changed, or of another version.
-    """
-    return open_card(BundleCard, _folder(name_or_path) / CARD)
 
 
 def save_bundle(
@@ -167,15 +153,6 @@ def save_bundle(
     return seal(folder / CARD, told, (folder / WEIGHTS, content))
 
 
-def write_card(folder: Path, card: BundleCard) -> BundleCard:
-    """Write a card to its bundle, for the weights that ``card.weights_sha256`` names.
-
-    Returns:
-        The card with its own hash.
-    """
-    return seal(folder / CARD, card)
-
-
 def _stored(name: str, value: Tensor, half: bool) -> Tensor:
     """A tensor as it lies in the file."""
     value = value.detach().cpu().contiguous()
@@ -208,16 +185,3 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names start with a prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _folder(name_or_path: str | os.PathLike[str]) -> Path:
-    """The folder of a shipped bundle's name, or of a path."""
-    path = Path(name_or_path)
-    if path.is_dir():
-        return path
-    if str(name_or_path) in shipped_models():
-        return SHIPPED / str(name_or_path)
-    raise BundleError(
-        f"no bundle {str(name_or_path)!r}",
-        expected=f"a folder, or one of {', '.join(shipped_models()) or 'none shipped'}",
-    )

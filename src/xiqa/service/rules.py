@@ -18,7 +18,7 @@ class Model(Section):
     Attributes:
         path: An exported ``.onnx`` file, a bundle's folder or a shipped bundle's name; or
         call: ``package.module:function``, a function of one file's path that gives an `Assessment`.
-        engine: What runs an exported file.
+        engine: What runs it; see `xiqa.assessment.loading.load_runtime`.
         method: Saliency method; the model's own where none is told.
         threads: Threads of each assessing process.
         frames: Which frames of an object with several are assessed: all, first, middle or every:k. The
@@ -28,7 +28,7 @@ class Model(Section):
 
     path: str = ""
     call: str = Field(default="", pattern=r"^([\w.]+:\w+)?$")
-    engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    engine: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
     method: str | None = None
     threads: int = Field(default=1, ge=1)
     frames: str = Field(default="all", pattern=r"^(all|first|middle|every:[1-9][0-9]*)$")

@@ -9,9 +9,10 @@ from tests.saliency.relevance.networks import noise
 from torch import nn
 
 from xiqa.geometry import Frame
-from xiqa.models.bundle import load_model, shipped_models
+from xiqa.models.bundle import load_model
 from xiqa.models.evidence import SmoothMax
 from xiqa.models.layers import TargetLayers
+from xiqa.models.shelf import shipped_models
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.gradients.gradient import over_channels
 from xiqa.saliency.registry import Method

@@ -84,7 +84,7 @@ class OnnxRuntime:
                 "this exported model has one heat map",
                 expected=f"{self._method}, or one of {', '.join(portable_methods())}",
                 got=str(method),
-                todo="export the model again with that method",
+                todo='use the bundle on PyTorch (pip install "xiqa[torch]"), or export it with that method',
             )
         layer = str(bind_portable(method).params.get("layers", "none"))
         if layer != "none":
@@ -181,10 +181,10 @@ def start_engine(engine: str) -> Callable[[str | bytes, str, int], _Started]:
 
 def _start_onnxruntime(model: str | bytes, file: str, threads: int) -> _Started:
     try:
-        import onnxruntime  # noqa: PLC0415 - an extra
+        import onnxruntime  # noqa: PLC0415 - on first use
     except ModuleNotFoundError:
         raise MissingDependencyError(
-            "ONNX Runtime is not installed", todo='pip install "xiqa[onnx]"'
+            "ONNX Runtime is not installed", todo="pip install onnxruntime; PyTorch runs bundles without it"
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

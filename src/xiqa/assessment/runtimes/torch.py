@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from xiqa.saliency.targets import Target
     from xiqa.types import FloatArray, Image, SaliencyMap
 
-__all__ = ["TorchRuntime", "guard_watch", "named_layers"]
+__all__ = ["TorchRuntime", "guard_watch", "named_layers", "named_target"]
 
 # A forked process has none of its parent's threads, for which PyTorch would wait for ever: it works with one.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -147,7 +147,7 @@ class TorchRuntime:
         card = self.card
         if target is None and not is_plain(card):
             return FromLogits(self._likeliest)
-        return _named_target(card, target)
+        return named_target(card, target)
 
     def _likeliest(self, logits: Tensor) -> Tensor:
         """What speaks for each image's likeliest problem."""
@@ -164,7 +164,7 @@ def named_layers(card: BundleCard) -> TargetLayers:
     return TargetLayers(card.layers.last, card.layers.multi)
 
 
-def _named_target(card: BundleCard, target: int | str | None) -> Target:
+def named_target(card: BundleCard, target: int | str | None) -> Target:
     """The explained class, by index or name."""
     if target is None:
         return card.poor_class

@@ -78,7 +78,9 @@ def _runtime(model: dict[str, Any]) -> Look:
 
     keep_freed_memory()
     wait_asleep()
-    runtime = load_runtime(model["path"], model["engine"])
+    runtime = load_runtime(
+        model["path"], model["engine"], methods=(model["method"],) if model["method"] else ()
+    )
 
     def look(path: str) -> tuple[Assessment, Any]:
         asked = {name: model[name] for name in ("method", "frames", "tolerance")}
