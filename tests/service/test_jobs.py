@@ -194,7 +194,7 @@ def test_many_workers_do_each_job_once(url, database):
 def test_a_job_is_made_once(store):
     fill(store, 1, [("forward", "pacs")])
     with store.database.writing() as connection:
-        store.queue.add(connection, 1, [("forward", "pacs"), ("forward", "backup")])
+        store.queue.add(connection, [1], [("forward", "pacs"), ("forward", "backup")])
     assert [(row["kind"], row["peer"]) for row in job_rows(store)] == [
         ("forward", "pacs"),
         ("forward", "backup"),

@@ -16,11 +16,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from xiqa.dicom.net.door import Door, Knock
@@ -323,6 +324,13 @@ def _knock(request: bytes, address: str) -> Knock:
     return Knock(calling, called, address)
 
 
+class _Shared(list[PresentationContext]):
+    """Contexts that associations read and none changes: a copy for each takes tens of milliseconds."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
 class GuardedServer(ThreadedAssociationServer):
     """A server behind a `Door`; its limits hold for all its associations together.
 
@@ -338,6 +346,7 @@ class GuardedServer(ThreadedAssociationServer):
     def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
         self.door, self.ledger = door, Ledger(door.limits.memory_bytes)
         super().__init__(*args, **{"request_handler": GuardedHandler, **kwargs})
+        self.contexts = _Shared(self.contexts)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """A new connection; a TLS handshake waits for the connection's own thread."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -17,7 +19,7 @@ from xiqa.service.records.clock import Clock
 from xiqa.service.records.database import Database
 from xiqa.service.records.schema import audit
 
-__all__ = ["CODES", "Trail", "seal"]
+__all__ = ["CODES", "Entry", "Trail", "seal"]
 
 #: action: (code, meaning) of DICOM PS3.16 CID 400 and 401
 CODES = {
@@ -43,6 +45,38 @@ def seal(row: dict[str, Any]) -> str:
     return hashlib.sha256(content.encode("ascii")).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is noted.
+
+    Attributes:
+        action: One of `CODES`.
+        subject: What it is about: a UID, a name, an address.
+        actor: Who did it.
+        outcome: ``success`` or ``failure``.
+        detail: In words.
+    """
+
+    action: str
+    subject: str
+    actor: str = "node"
+    outcome: str = "success"
+    detail: str = ""
+
+    def row(self, at: float, previous: str) -> dict[str, Any]:
+        """Its row, but for the hash."""
+        return {
+            "at": at,
+            "code": CODES[self.action][0],
+            "action": self.action,
+            "actor": self.actor[:64],
+            "subject": self.subject[:128],
+            "outcome": self.outcome,
+            "detail": self.detail,
+            "previous": previous,
+        }
+
+
 class Trail:
     """The audit trail.
 
@@ -54,29 +88,21 @@ class Trail:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
-    def note(
-        self,
-        connection: Connection,
-        action: str,
-        subject: str,
-        *,
-        actor: str = "node",
-        outcome: str = "success",
-        detail: str = "",
-    ) -> None:
-        """Add a row, in the transaction of what it tells of; best as the transaction's last statement."""
+    def note(self, connection: Connection, action: str, subject: str, **more: str) -> None:
+        """Add a row (see `Entry`), in the transaction of what it tells of; best as its last statement."""
+        self.note_all(connection, [Entry(action, subject, **more)])
+
+    def note_all(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Add rows, each sealed with its predecessor's hash."""
+        if not entries:
+            return
         self._database.serialise(connection)
-        row: dict[str, Any] = {
-            "at": self._clock.now(),
-            "code": CODES[action][0],
-            "action": action,
-            "actor": actor[:64],
-            "subject": subject[:128],
-            "outcome": outcome,
-            "detail": detail,
-            "previous": self._head(connection),
-        }
-        connection.execute(insert(audit).values(**row, hash=seal(row)))
+        now, previous = self._clock.now(), self._head(connection)
+        rows = []
+        for entry in entries:
+            row = entry.row(now, previous)
+            rows.append(row | {"hash": (previous := seal(row))})
+        connection.execute(insert(audit), rows)
 
     def _head(self, connection: Connection) -> str:
         latest = select(audit.c.hash).order_by(audit.c.id.desc()).limit(1)

@@ -200,7 +200,7 @@ class Decisions:
 
     def _tell_archives(self, connection: Connection, number: int, now: float) -> None:
         """Jobs that are due once the decision cannot be undone any more; a second decision revives them."""
-        self._store.queue.add(connection, number, [("reject", peer) for peer in self._receivers])
+        self._store.queue.add(connection, [number], [("reject", peer) for peer in self._receivers])
         mine = (jobs.c.instance_id == number, jobs.c.kind == "reject")
         values = {
             "state": "waiting",

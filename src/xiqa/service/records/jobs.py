@@ -67,26 +67,21 @@ class Queue:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
-    def add(self, connection: Connection, instance_id: int, wanted: Sequence[tuple[str, str]]) -> None:
-        """Make jobs (kind, peer) of an instance that it does not have yet."""
-        if not wanted:
-            return
+    def add(
+        self, connection: Connection, instance_ids: Sequence[int], wanted: Sequence[tuple[str, str]]
+    ) -> None:
+        """Make jobs (kind, peer) of instances that these do not have yet."""
         now = self._clock.now()
         rows = [
-            {
-                "instance_id": instance_id,
-                "kind": kind,
-                "peer": peer,
-                "due": now,
-                "created": now,
-                "updated": now,
-            }
+            {"instance_id": number, "kind": kind, "peer": peer, "due": now, "created": now, "updated": now}
+            for number in instance_ids
             for kind, peer in wanted
         ]
         statement = self._database.insert(jobs).on_conflict_do_nothing(
             index_elements=["instance_id", "kind", "peer"]
         )
-        connection.execute(statement, rows)
+        if rows:
+            connection.execute(statement, rows)
 
     def lease(
         self, kind: str, owner: str, seconds: float, *, peer: str | None = None, most: int = 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
-from xiqa.service.records.audit import Trail
+from xiqa.service.records.audit import Entry, Trail
 from xiqa.service.records.clock import Clock
 from xiqa.service.records.database import Database
 from xiqa.service.records.jobs import Job, Queue
@@ -98,26 +98,35 @@ class Store:
 
         What is there already stays as it is, so that the same file may be told of any number of times.
         """
-        conflicts = []
         with self.database.writing() as connection:
             self.database.serialise(connection)  # before any row is locked, or two could wait for each other
-            for row in rows:
-                added = connection.execute(
-                    self.database.insert(instances)
-                    .values(**row)
-                    .on_conflict_do_nothing(index_elements=["uid"])
-                    .returning(instances.c.id)
-                ).scalar()
-                if added is not None:
-                    self.queue.add(connection, int(added), wanted)
-                    self.tell(connection, "received", row["uid"], {"modality": row.get("modality", "")})
-                    self.trail.note(connection, "transfer", row["uid"], actor=row.get("source") or "sender")
-                elif self._hash(connection, row["uid"]) != row["sha256"]:
-                    conflicts.append(str(row["uid"]))
-        return conflicts
+            added = self._insert(connection, rows)
+            fresh = [next(row for row in rows if row["uid"] == uid) for uid in added]
+            self.queue.add(connection, list(added.values()), wanted)
+            self._tell_all(
+                connection, [("received", row["uid"], {"modality": row.get("modality", "")}) for row in fresh]
+            )
+            self.trail.note_all(
+                connection,
+                [Entry("transfer", row["uid"], actor=row.get("source") or "sender") for row in fresh],
+            )
+            hashes = self._hashes(connection, [row["uid"] for row in rows if row not in fresh])
+        return [row["uid"] for row in rows if hashes.get(row["uid"], row["sha256"]) != row["sha256"]]
 
-    def _hash(self, connection: Connection, uid: str) -> str:
-        return str(connection.execute(select(instances.c.sha256).where(instances.c.uid == uid)).scalar())
+    def _insert(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """Add rows whose UID is new; their numbers by UID."""
+        if not rows:
+            return {}
+        statement = self.database.insert(instances).on_conflict_do_nothing(index_elements=["uid"])
+        answer = connection.execute(statement.returning(instances.c.id, instances.c.uid), list(rows))
+        return {uid: int(number) for number, uid in sorted(tuple(row) for row in answer)}
+
+    def _hashes(self, connection: Connection, uids: Sequence[str]) -> dict[str, str]:
+        """The content that each UID stands for."""
+        if not uids:
+            return {}
+        statement = select(instances.c.uid, instances.c.sha256).where(instances.c.uid.in_(uids))
+        return {row.uid: row.sha256 for row in connection.execute(statement)}
 
     def instance(self, number: int) -> dict[str, Any]:
         """The row of an instance by its number."""
@@ -186,7 +195,7 @@ class Store:
             for result in verdict.results:
                 values = {name: getattr(result, name) for name in StoredResult.__slots__}
                 connection.execute(insert(results).values(instance_id=job.instance_id, created=now, **values))
-            self.queue.add(connection, job.instance_id, then)
+            self.queue.add(connection, [job.instance_id], then)
             self.tell(connection, "assessed", uid, _public(verdict))
             self.trail.note(connection, "activity", uid, detail=f"assessed: {verdict.verdict}")
         return received
@@ -254,9 +263,20 @@ class Store:
 
     def tell(self, connection: Connection, kind: str, uid: str, content: Mapping[str, Any]) -> None:
         """Add an event, in the transaction of what it tells of; readers see events in order and miss none."""
+        self._tell_all(connection, [(kind, uid, content)])
+
+    def _tell_all(
+        self, connection: Connection, happened: Sequence[tuple[str, str, Mapping[str, Any]]]
+    ) -> None:
+        if not happened:
+            return
         self.database.serialise(connection)
-        row = {"at": self.clock.now(), "kind": kind, "uid": uid, "content": json.dumps(content)}
-        connection.execute(insert(events).values(**row))
+        now = self.clock.now()
+        rows = [
+            {"at": now, "kind": kind, "uid": uid, "content": json.dumps(content)}
+            for kind, uid, content in happened
+        ]
+        connection.execute(insert(events), rows)
 
     def events_after(self, number: int, most: int = 500) -> list[dict[str, Any]]:
         """Events behind the one with a number."""

@@ -95,7 +95,7 @@ class Courier:
                 return
             queue.finish(connection, job, status=answer.word)
             if self._peer.confirm != "no":
-                queue.add(connection, job.instance_id, [("confirm", self._peer.name)])
+                queue.add(connection, [job.instance_id], [("confirm", self._peer.name)])
             queue.hasten(connection, "deliver", self._peer.name, job.instance_id)
             if self._away:  # it answers again: nothing need wait for its next try
                 self._away = False
