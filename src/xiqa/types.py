@@ -168,11 +168,13 @@ class SaliencyMap(Travels):
     """One saliency map of one image, raw, with what is needed to make it again.
 
     Attributes:
-        values: ``(h, w)`` float32 at layer or model-input size; signed where the method is signed.
+        values: ``(h, w)`` float32 at layer or model-input size, ``(d, h, w)`` of a volume; signed where the
+            method is signed.
         method: Registry name of the method.
         target: Index of the explained class.
         params: The method's parameters, layers included.
-        input_size: (rows, columns) of the model's input, the grid that ``frame`` maps from.
+        input_size: (rows, columns) of the model's input, (slices, rows, columns) of a volume: the grid that
+            ``frame`` maps from.
         frame: Map between the original image and the model's input; None when they are the same.
         steps: What was done to the raw values, in order (``upsample``, ``smooth(sigma=1.0)``, ...).
     """
@@ -181,7 +183,7 @@ class SaliencyMap(Travels):
     method: str
     target: int
     params: Mapping[str, Any] = field(default_factory=dict)
-    input_size: tuple[int, int] = (0, 0)
+    input_size: tuple[int, ...] = (0, 0)
     frame: Frame | None = None
     steps: tuple[str, ...] = ()
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xiqa.saliency.maps import bilinear_weights
 
-__all__ = ["A", "Array", "enlarge", "library", "like", "softmax", "stretch", "to_numpy", "uniform"]
+__all__ = ["A", "Array", "enlarge", "library", "like", "places", "softmax", "stretch", "to_numpy", "uniform"]
 
 #: A `torch.Tensor` or a NumPy array.
 Array: TypeAlias = Any
@@ -70,19 +70,32 @@ def softmax(values: A) -> A:
     return cast("A", powers / powers.sum())
 
 
-def enlarge(maps: A, size: tuple[int, int]) -> A:
-    """Maps ``(N, h, w)`` on a grid of another size, bilinear with ``align_corners=False``."""
-    if tuple(maps.shape[-2:]) == size:
+def places(array: Array, first: int = 2) -> tuple[int, ...]:
+    """The axes of an array's places: all from ``first`` on, two of images, three of volumes.
+
+    >>> places(np.zeros((1, 3, 4, 5, 6)))
+    (2, 3, 4)
+    """
+    return tuple(range(first, len(array.shape)))
+
+
+def enlarge(maps: A, size: tuple[int, ...]) -> A:
+    """Maps ``(N, [d,] h, w)`` on a grid of another size, (tri)linear with ``align_corners=False``."""
+    if tuple(maps.shape[1:]) == size:
         return maps
     if isinstance(maps, np.ndarray):
-        rows, columns = (bilinear_weights(maps.shape[axis - 2], size[axis]) for axis in (0, 1))
-        return cast("A", (rows @ maps @ columns.T).astype(maps.dtype, copy=False))
+        *depth, rows, columns = (bilinear_weights(*sides) for sides in zip(maps.shape[1:], size, strict=True))
+        larger = rows @ maps @ columns.T
+        for slices in depth:
+            larger = np.moveaxis(np.moveaxis(larger, 1, -1) @ slices.T, -1, 1)
+        return cast("A", larger.astype(maps.dtype, copy=False))
+    mode = "trilinear" if len(size) == 3 else "bilinear"
     interpolate = library(maps).nn.functional.interpolate
-    return cast("A", interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0])
+    return cast("A", interpolate(maps[:, None], size, mode=mode, align_corners=False)[:, 0])
 
 
 def stretch(maps: A) -> A:
-    """Each map ``(N, h, w)`` from its own minimum and maximum to [0, 1]; a constant one becomes 0."""
-    both = library(maps)
-    low, high = (find(maps, axis=(1, 2), keepdims=True) for find in (both.amin, both.amax))
+    """Each map ``(N, [d,] h, w)`` from its own minimum and maximum to [0, 1]; a constant one becomes 0."""
+    both, axes = library(maps), places(maps, 1)
+    low, high = (find(maps, axis=axes, keepdims=True) for find in (both.amin, both.amax))
     return cast("A", (maps - low) / both.where(high > low, high - low, both.ones_like(high)))

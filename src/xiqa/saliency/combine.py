@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.arrays import enlarge, stretch
+from xiqa.saliency.arrays import enlarge, places, stretch
 
 __all__ = ["COMBINATIONS", "combine_layers", "concentration", "enlarge", "stretch"]
 
@@ -60,12 +60,12 @@ def combine_layers(
     combine: str = "geometric",
     *,
     weights: Sequence[float] | None = None,
-    image_size: tuple[int, int] | None = None,
+    image_size: tuple[int, ...] | None = None,
 ) -> Tensor:
     """One map a sample from the maps of several layers; see the table above.
 
     Args:
-        maps: ``(N, h_j, w_j)`` a layer.
+        maps: ``(N, [d_j,] h_j, w_j)`` a layer.
         combine: One of `COMBINATIONS`.
         weights: A weight a layer for ``weighted``, not negative. By default each sample weighs its layers by
             the `concentration` of their maps: a layer that points at few places says more about where.
@@ -91,7 +91,7 @@ def combine_layers(
         return _reference(maps, image_size or _finest(maps))
     grid = _finest(maps)
     if combine == "mean":
-        peaks = [values.abs().amax(dim=(1, 2), keepdim=True) for values in maps]
+        peaks = [values.abs().amax(dim=places(values, 1), keepdim=True) for values in maps]
         scaled = [
             values / torch.where(top > 0, top, torch.ones_like(top))
             for values, top in zip(maps, peaks, strict=True)
@@ -101,9 +101,9 @@ def combine_layers(
     return _power_product([enlarge(values.relu(), grid) for values in maps], exponents)
 
 
-def _finest(maps: Sequence[Tensor]) -> tuple[int, int]:
-    """(rows, columns) of the finest map, each side on its own."""
-    return max(int(values.shape[-2]) for values in maps), max(int(values.shape[-1]) for values in maps)
+def _finest(maps: Sequence[Tensor]) -> tuple[int, ...]:
+    """([slices,] rows, columns) of the finest map, each side on its own."""
+    return tuple(max(int(values.shape[axis]) for values in maps) for axis in places(maps[0], 1))
 
 
 def _exponents(maps: Sequence[Tensor], combine: str, weights: Sequence[float] | None) -> Tensor:
@@ -128,18 +128,18 @@ def _power_product(maps: Sequence[Tensor], exponents: Tensor) -> Tensor:
     total = torch.zeros_like(maps[0])
     zero = torch.zeros_like(maps[0], dtype=torch.bool)
     for values, exponent in zip(maps, exponents, strict=True):
-        power = exponent[:, None, None]
+        power = exponent.reshape(-1, *[1] * len(places(values, 1)))
         zero |= (values == 0) & (power > 0)
         total += power * torch.where(values == 0, torch.ones_like(values), values).log()
     return torch.where(zero, torch.zeros_like(total), total.exp())
 
 
-def _reference(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+def _reference(maps: Sequence[Tensor], size: tuple[int, ...]) -> Tensor:
     product: Tensor | None = None
-    fresh = torch.zeros(maps[0].shape[0], 1, 1, dtype=torch.bool, device=maps[0].device)
+    fresh = torch.zeros(maps[0].shape[0], *[1] * len(size), dtype=torch.bool, device=maps[0].device)
     for values in maps:
         layer = stretch(enlarge(values, size))
         product = layer if product is None else torch.where(fresh, layer, product * layer)
-        fresh = layer.amax(dim=(1, 2), keepdim=True) == 0  # constant: the next layer starts anew
+        fresh = layer.amax(dim=places(layer, 1), keepdim=True) == 0  # constant: the next layer starts anew
     assert product is not None
     return stretch(product)

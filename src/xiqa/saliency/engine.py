@@ -76,7 +76,8 @@ def attribute(
     Args:
         network: Any module that maps images to logits ``(N, K)``, or a `Probe` on something else, for probe
             methods that need no layer.
-        images: ``(N, C, H, W)``, as the network takes them.
+        images: ``(N, C, H, W)``, as the network takes them, or volumes ``(N, C, D, H, W)``, for methods that
+            declare them.
         methods: Methods, or their texts.
         target: ``"predicted"``, one class for the batch, or ``(N,)`` classes. Of a network whose output is
             something else, a function of that output that gives one score an image ``(N,)``, such as
@@ -86,8 +87,8 @@ def attribute(
         watch: Layers of which features are kept besides; with it, the logits are there in any case.
 
     Returns:
-        Maps ``(N, h, w)`` by ``str(method)``, at the layer's or the image's size, nothing stretched; with
-        logits, targets and features.
+        Maps ``(N, h, w)``, ``(N, d, h, w)`` of volumes, by ``str(method)``, at the layer's or image's size,
+        nothing stretched; with logits, targets and features.
 
     Raises:
         SaliencyError: An unknown method, parameter, layer or target.
@@ -128,7 +129,7 @@ def explain(
     """
     if frames is not None and len(frames) != len(images):
         raise SaliencyError("frames do not fit the batch", expected=str(len(images)), got=str(len(frames)))
-    size = (int(images.shape[-2]), int(images.shape[-1]))
+    size = tuple(images.shape[2:])
     results = {}
     with _session(network, images, methods, target, layers, multilabel, watch) as (session, bound):
         for method in bound:

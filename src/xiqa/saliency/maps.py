@@ -22,15 +22,20 @@ __all__ = ["bilinear_weights", "find", "is_constant", "normalise", "smooth", "up
 _Map = TypeVar("_Map", bound=SaliencyMap | FloatArray)
 
 
-def values_of(saliency: SaliencyMap | FloatArray) -> FloatArray:
+def values_of(saliency: SaliencyMap | FloatArray, dims: tuple[int, ...] = (2,)) -> FloatArray:
     """The array inside, checked.
 
+    Args:
+        saliency: A map.
+        dims: How many axes it may have.
+
     Raises:
-        SaliencyError: Not two axes, or no element.
+        SaliencyError: Another number of axes, or no element.
     """
     values = saliency.values if isinstance(saliency, SaliencyMap) else np.asarray(saliency, dtype=np.float32)
-    if values.ndim != 2 or values.size == 0:
-        raise SaliencyError("not a saliency map", expected="an array (h, w)", got=f"shape {values.shape}")
+    if values.ndim not in dims or values.size == 0:
+        wanted = " or ".join("(h, w)" if axes == 2 else "(d, h, w)" for axes in dims)
+        raise SaliencyError("not a saliency map", expected=f"an array {wanted}", got=f"shape {values.shape}")
     return values
 
 
@@ -44,28 +49,34 @@ def is_constant(values: FloatArray) -> bool:
     return isfinite(low) and isfinite(high) and high - low <= 1e-6 * max(abs(low), abs(high))
 
 
-def upsample(saliency: _Map, size: tuple[int, int] | None = None) -> _Map:
+def upsample(saliency: _Map, size: tuple[int, ...] | None = None) -> _Map:
     r"""The map on a grid of another size, bilinear, as ``F.interpolate(align_corners=False)`` does it.
 
-    Both axes are linear, so the result is :math:`R\, M\, C^\top` with two small matrices.
+    Every axis is linear, so the result is :math:`R\, M\, C^\top` with two small matrices, three of a volume.
 
     Args:
-        saliency: ``(h, w)``.
-        size: (rows, columns) of the new grid; by default the model's input, for a `SaliencyMap`.
+        saliency: ``(h, w)``, or ``(d, h, w)`` of a volume.
+        size: (rows, columns) of the new grid, (slices, rows, columns) of a volume; by default the model's
+            input, for a `SaliencyMap`.
 
     Returns:
-        ``(H, W)``.
+        ``(H, W)`` or ``(D, H, W)``.
 
     >>> upsample(np.array([[0.0, 4.0]], np.float32), (1, 4)).tolist()
     [[0.0, 1.0, 3.0, 4.0]]
     """
-    values = values_of(saliency)
+    values = values_of(saliency, (2, 3))
     if size is None:
         if not isinstance(saliency, SaliencyMap) or 0 in saliency.input_size:
             raise SaliencyError("no size to enlarge to", expected="size=(rows, columns)")
         size = saliency.input_size
-    rows, columns = bilinear_weights(values.shape[0], size[0]), bilinear_weights(values.shape[1], size[1])
-    return _step(saliency, f"upsample(size={size[0]}x{size[1]})", rows @ values @ columns.T)
+    if len(size) != values.ndim:
+        raise SaliencyError("no size of this map", expected=f"{values.ndim} sides", got=str(size))
+    *depth, rows, columns = (bilinear_weights(*sides) for sides in zip(values.shape, size, strict=True))
+    larger = rows @ values @ columns.T
+    if depth:
+        larger = np.tensordot(depth[0], larger, axes=1)
+    return _step(saliency, f"upsample(size={'x'.join(map(str, size))})", larger)
 
 
 def smooth(saliency: _Map, sigma: float = 1.0, size: int = 11) -> _Map:
@@ -97,14 +108,14 @@ def normalise(saliency: _Map, how: str = "minmax") -> _Map:
     r"""The map on a common scale.
 
     Args:
-        saliency: ``(h, w)``.
+        saliency: ``(h, w)`` or ``(d, h, w)``.
         how: ``minmax``: from its minimum and maximum to [0, 1], a constant map to 0; ``max``: divided by the
             largest absolute value, so that signs and zero stay; ``sum``: positive part with sum 1.
 
     Returns:
         ``(h, w)``; all zero where there is nothing to divide by.
     """
-    values = values_of(saliency)
+    values = values_of(saliency, (2, 3))
     if how == "minmax":
         low = values.min()
         shifted, scale = values - low, 0.0 if is_constant(values) else float(values.max() - low)

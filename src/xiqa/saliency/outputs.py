@@ -19,14 +19,16 @@ _TODO = "name one score an image: target=lambda output: output['logits'][:, 3]"
 
 
 def checked_images(images: Tensor) -> None:
-    """Raise unless these are ``(N, C, H, W)`` floating-point images, N > 0.
+    """Raise unless these are floating-point images ``(N, C, H, W)`` or volumes ``(N, C, D, H, W)``, N > 0.
 
     Raises:
         SaliencyError: Another shape, or integers.
     """
-    if images.dim() != 4 or not len(images):
+    if images.dim() not in (4, 5) or not len(images):
         raise SaliencyError(
-            "not a batch of images", expected="(N, C, H, W), N > 0", got=str(tuple(images.shape))
+            "not a batch of images",
+            expected="(N, C, H, W), or (N, C, D, H, W) of volumes, N > 0",
+            got=str(tuple(images.shape)),
         )
     if not images.is_floating_point():
         raise SaliencyError(

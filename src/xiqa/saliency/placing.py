@@ -53,9 +53,8 @@ def on_original(values: FloatArray, frame: Frame, sigma: float = 0.0) -> FloatAr
 
 def frame_of(saliency: SaliencyMap, original: tuple[int, int]) -> Frame:
     """The map's frame; that of a plain resize to its input, or to itself, where none was kept."""
-    input_size = saliency.input_size if min(saliency.input_size) > 0 else None
-    layer = saliency.values.shape[0], saliency.values.shape[1]
-    return saliency.frame or Frame.resize(original, input_size or layer)
+    rows, columns = saliency.input_size if min(saliency.input_size) > 0 else saliency.values.shape
+    return saliency.frame or Frame.resize(original, (rows, columns))
 
 
 def on_picture(saliency: SaliencyMap, original: tuple[int, int], size: tuple[int, int]) -> FloatArray:

@@ -6,6 +6,7 @@ run on PyTorch, ONNX Runtime or OpenVINO alike.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -133,6 +134,8 @@ class TorchProbe:
         """
         import torch  # noqa: PLC0415 - other probes need no torch
 
+        if len(images.shape) != 4:
+            return images
         count, channels, rows, columns = images.shape
         few = count * rows * columns * _WEIGHTS_A_PIXEL < self._weights
         if few or images.device.type != "cpu" or self.model in _as_given or not _has_avx():
@@ -152,7 +155,7 @@ class TorchProbe:
             return self.batch_size
         if images.device.type != "cpu":
             return 32
-        return max(1, min(64, CACHED // (images.shape[-2] * images.shape[-1])))
+        return max(1, min(64, CACHED // math.prod(images.shape[2:])))
 
 
 @cache

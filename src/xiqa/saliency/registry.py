@@ -39,6 +39,7 @@ __all__ = [
     "MethodInfo",
     "Needs",
     "bind",
+    "check_dims",
     "composed_method",
     "image_method",
     "layer_method",
@@ -99,6 +100,8 @@ class MethodInfo:
         parts: Texts of the methods that a composed one puts together, or of the one that a wrapper takes
             where none is named.
         portable: Whether it runs on NumPy's arrays too, so that an exported model needs no torch for it.
+        dims: How many spatial dimensions it explains: 2 of images, 3 of volumes. What a method does not
+            declare is refused, since a formula for images may run on volumes and be wrong.
     """
 
     name: str
@@ -111,6 +114,7 @@ class MethodInfo:
     rule: Callable[..., Any] | None = None
     parts: tuple[str, ...] = ()
     portable: bool = False
+    dims: tuple[int, ...] = (2,)
 
     @property
     def own(self) -> frozenset[str]:
@@ -139,6 +143,7 @@ def _register(
     rule: Callable[..., Any] | None = None,
     parts: tuple[str, ...] = (),
     portable: bool = False,
+    dims: tuple[int, ...] = (2,),
 ) -> Callable[[_Function], _Function]:
     def add(function: _Function) -> _Function:
         if name in _registry:
@@ -161,6 +166,7 @@ def _register(
             rule=rule,
             parts=parts,
             portable=portable,
+            dims=dims,
         )
         return function
 
@@ -168,10 +174,15 @@ def _register(
 
 
 def layer_method(
-    name: str, *, needs: Needs, cite: str, rule: Callable[..., Any] | None = None
+    name: str,
+    *,
+    needs: Needs,
+    cite: str,
+    rule: Callable[..., Any] | None = None,
+    dims: tuple[int, ...] = (2,),
 ) -> Callable[[_Function], _Function]:
     """Register a method that reads the output of a layer and the gradient there; ``(N, h, w)``."""
-    return _register(name, Kind.LAYER, needs, cite, rule)
+    return _register(name, Kind.LAYER, needs, cite, rule, dims=dims)
 
 
 def image_method(
@@ -180,30 +191,40 @@ def image_method(
     cite: str,
     needs: Needs = Needs.INPUT | Needs.IMAGE_GRAD,
     rule: Callable[..., Any] | None = None,
+    dims: tuple[int, ...] = (2,),
 ) -> Callable[[_Function], _Function]:
     """Register a method that reads the image and the gradient there, under a rule; ``(N, H, W)``."""
-    return _register(name, Kind.IMAGE, needs, cite, rule)
+    return _register(name, Kind.IMAGE, needs, cite, rule, dims=dims)
 
 
 def probe_method(
-    name: str, *, cite: str, needs: Needs = Needs.INPUT, portable: bool = False
+    name: str,
+    *,
+    cite: str,
+    needs: Needs = Needs.INPUT,
+    portable: bool = False,
+    dims: tuple[int, ...] = (2,),
 ) -> Callable[[_Function], _Function]:
     """Register a method that scores altered copies of one image at a time; ``(h, w)``.
 
     With ``portable=True``, written so in its module, it takes NumPy's arrays too, and its module imports no
     torch.
     """
-    return _register(name, Kind.PROBE, needs, cite, portable=portable)
+    return _register(name, Kind.PROBE, needs, cite, portable=portable, dims=dims)
 
 
-def composed_method(name: str, *, cite: str, parts: tuple[str, ...]) -> Callable[[_Function], _Function]:
+def composed_method(
+    name: str, *, cite: str, parts: tuple[str, ...], dims: tuple[int, ...] = (2,)
+) -> Callable[[_Function], _Function]:
     """Register a function of the maps of other methods, which share their passes; ``(N, H, W)``."""
-    return _register(name, Kind.COMPOSED, Needs.NONE, cite, parts=parts)
+    return _register(name, Kind.COMPOSED, Needs.NONE, cite, parts=parts, dims=dims)
 
 
-def wrapper(name: str, *, cite: str, of: str = "gradcam") -> Callable[[_Function], _Function]:
+def wrapper(
+    name: str, *, cite: str, of: str = "gradcam", dims: tuple[int, ...] = (2,)
+) -> Callable[[_Function], _Function]:
     """Register a function that runs any other method, once or on altered images; ``(N, h, w)``."""
-    return _register(name, Kind.WRAPPER, Needs.NONE, cite, parts=(of,))
+    return _register(name, Kind.WRAPPER, Needs.NONE, cite, parts=(of,), dims=dims)
 
 
 @cache
@@ -221,7 +242,7 @@ def portable_methods() -> tuple[str, ...]:
     """
     root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
-        if "portable=True)" in path.read_text(encoding="utf-8") and path != Path(__file__):
+        if "portable=True" in path.read_text(encoding="utf-8") and path != Path(__file__):
             import_module(".".join(("xiqa.saliency", *path.relative_to(root).with_suffix("").parts)))
     return tuple(sorted(name for name, info in _registry.items() if info.portable))
 
@@ -302,3 +323,23 @@ def bind(method: Method | str) -> Bound:
         raise SaliencyError(f"{info.name} wraps no other method", got=str(method))
     inner = bind(method.of or info.parts[0]) if info.kind is Kind.WRAPPER else None
     return Bound(method, info, {**info.params, **method.params}, inner)
+
+
+def check_dims(bound: Bound, dims: int) -> None:
+    """Refuse a method, or one inside it, that does not declare so many spatial dimensions.
+
+    Raises:
+        SaliencyError: It does not.
+    """
+    inside = [bound.inner] if bound.inner is not None else []
+    if bound.info.kind is Kind.COMPOSED:
+        inside = [bind(part) for part in bound.info.parts]
+    if dims not in bound.info.dims:
+        able = ", ".join(info.name for info in methods() if dims in info.dims)
+        raise SaliencyError(
+            f"{bound.info.name} is not defined for {'volumes' if dims == 3 else 'images'}",
+            expected=f"a method that declares {dims} spatial dimensions: {able}",
+            got=f"images of {dims} spatial dimensions",
+        )
+    for part in inside:
+        check_dims(part, dims)

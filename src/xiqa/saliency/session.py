@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from xiqa.errors import SaliencyError, SaliencyWarning
 from xiqa.models.layers import TargetLayers, target_layers
-from xiqa.saliency.arrays import Array
+from xiqa.saliency.arrays import Array, places
 from xiqa.saliency.capture import Context, ForwardPass, ImageRecord, LayerRecord, Rule, Watch, usable
 from xiqa.saliency.combine import combine_layers
 from xiqa.saliency.outputs import adapted, checked_images, checked_logits, taking
 from xiqa.saliency.probe import Probe, ProbeRecord, TorchProbe
-from xiqa.saliency.registry import LAYER_PARAMS, Bound, Kind, Needs, bind
+from xiqa.saliency.registry import LAYER_PARAMS, Bound, Kind, Needs, bind, check_dims
 from xiqa.saliency.targets import FromLogits, Target, resolve_target
 
 __all__ = ["Inner", "ProbeRecord", "Session"]
@@ -90,10 +90,10 @@ class Session:
         checked_images(images)
         self.network, images, target = adapted(network, images, target)
         # An image that is not finite gets a map of NaN; a black one runs instead, to spoil no neighbour.
-        self._broken = ~images.detach().sum(dim=(1, 2, 3), dtype=torch.float64).isfinite()
+        self._broken = ~images.detach().sum(dim=places(images, 1), dtype=torch.float64).isfinite()
         self.images = usable(images)
         if self._broken.any():
-            self.images = self.images.masked_fill(self._broken[:, None, None, None], 0)
+            self.images = self.images.masked_fill(over_places(self._broken, images), 0)
         self.target = usable(target) if isinstance(target, Tensor) else target
         self.multilabel, self._named_layers = multilabel, layers
         self._records: dict[_Group, _Records] = {}
@@ -145,6 +145,8 @@ class Session:
             methods: What the records are for.
             watch: What is kept of the pass on the images as they are, which is then made in any case.
         """
+        for method in methods:
+            check_dims(method, len(places(self.images)))
         groups: dict[_Group, list[Bound]] = {}
         for method in _passes(methods):
             groups.setdefault(self._group(method), []).append(method)
@@ -232,13 +234,13 @@ class Session:
     def read(self, method: Bound) -> Tensor:
         """The maps of one method, ``(N, h, w)``."""
         maps = self._reader(method.info.kind)(method)
-        if maps.dim() != 3 or len(maps) != len(self.images):
+        if maps.dim() != self.images.dim() - 1 or len(maps) != len(self.images):
             raise SaliencyError(
                 f"{method.info.name} gave no map a sample",
-                expected=f"shape ({len(self.images)}, h, w)",
+                expected=f"shape ({len(self.images)}, {'h, w' if self.images.dim() == 4 else 'd, h, w'})",
                 got=str(tuple(maps.shape)),
             )
-        return maps.detach().masked_fill(self._broken[:, None, None], torch.nan)
+        return maps.detach().masked_fill(over_places(self._broken, maps), torch.nan)
 
     def _reader(self, kind: Kind) -> Callable[[Bound], Tensor]:
         return {
@@ -262,7 +264,7 @@ class Session:
             maps,
             "reference" if method.params["profile"] == "reference" else str(method.params["combine"]),
             weights=method.params["weights"],
-            image_size=(int(self.images.shape[-2]), int(self.images.shape[-1])),
+            image_size=tuple(self.images.shape[2:]),
         )
 
     def _read_image(self, method: Bound) -> Tensor:
@@ -299,6 +301,11 @@ class Session:
         inner = Inner(method.inner, self.classes(method), self.network, self._named_layers, self.multilabel)
         maps: Tensor = method.info.function(inner, self.images, **method.own)
         return maps
+
+
+def over_places(values: Tensor, like: Tensor) -> Tensor:
+    """One value a sample ``(N,)`` with the axes of ``like``, to be spread over its places."""
+    return values.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def _silent(layers: dict[str, LayerRecord], image: ImageRecord) -> dict[str, Tensor]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xiqa.errors import SaliencyError
-from xiqa.models.layers.places import Layout, layouts
+from xiqa.models.layers.places import Layout
+from xiqa.models.layers.volumes import layouts_of_either
 from xiqa.saliency.outputs import taking
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def layouts_of(outputs: Mapping[str, Tensor], images: Tensor, network: nn.Module
     """
     placed = {}
     with taking(network, images):
-        known = layouts(network, outputs, images)
+        known = layouts_of_either(network, outputs, images)
     for name, layout in known.items():
         if layout is None:
             raise SaliencyError(

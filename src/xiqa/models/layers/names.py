@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import ModelError
-from xiqa.models.layers.places import Layout, itself, layouts
+from xiqa.models.layers.places import Layout, itself
 from xiqa.models.layers.trunk import Seen, survey
+from xiqa.models.layers.volumes import layouts_of_either
 
 __all__ = ["TargetLayers", "target_layers"]
 
@@ -160,7 +161,10 @@ def _timm(network: nn.Module) -> TargetLayers | None:
 
 
 # They give no features of their own: pools, and what a projection inside a block hands on.
-_POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+_POOLS = (
+    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+    *(nn.MaxPool3d, nn.AvgPool3d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool3d),
+)
 _INNER = (nn.Linear, nn.Dropout, nn.Identity)
 _A_FEW = 0.05
 _MOST = 24  # layers whose places are looked for
@@ -188,7 +192,7 @@ def _trace(network: nn.Module, images: Tensor) -> TargetLayers:
 
 
 def _may_have_places(seen: Seen) -> bool:
-    several = seen.output.dim() == 3 or (seen.output.dim() == 4 and seen.output[0, 0].numel() > 1)
+    several = seen.output.dim() == 3 or (seen.output.dim() > 3 and seen.output[0, 0].numel() > 1)
     return several and not isinstance(seen.module, _INNER) and _share(seen.grad) > _A_FEW
 
 
@@ -224,7 +228,7 @@ def _spread(seen: list[Seen]) -> list[Seen]:
 
 def _with_places(network: nn.Module, seen: list[Seen], image: Tensor) -> list[tuple[Seen, Layout]]:
     """The layers whose places are known and reach the output."""
-    known = layouts(network, {layer.name: layer.output for layer in seen}, image)
+    known = layouts_of_either(network, {layer.name: layer.output for layer in seen}, image)
     return [
         (layer, layout)
         for layer in seen

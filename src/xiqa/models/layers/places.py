@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from xiqa.models.layers.orders import TURNS, Shape, candidates, same_ratio
 
-__all__ = ["Layout", "itself", "layouts"]
+__all__ = ["Layout", "itself", "layouts", "noise_step", "outputs_one_by_one"]
 
 _DRAWS = 8
 _STEPS = {
@@ -69,7 +69,7 @@ class Layout:
     @cached_property
     def plain(self) -> bool:
         """Whether the output is ``(N, C, h, w)`` already."""
-        whole = len(self.shape) == 4 and self.shape[0] == 1 and self.channel == 1
+        whole = len(self.shape) == 2 + self.index.dim() and self.shape[0] == 1 and self.channel == 1
         return whole and self.index.shape == self.shape[2:] and _rising(self.index)
 
     def arrange(self, output: Tensor) -> Tensor:
@@ -223,10 +223,10 @@ def _moved(
         base, noise = image + spread * base / 10, noise * torch.where(spread > 0, spread, 1)
     down = torch.linspace(-1, 1, int(images.shape[-2]))[:, None].to(images)
     across = torch.linspace(-1, 1, int(images.shape[-1]))[None, :].to(images)
-    moved = [base + _step(network) * part * noise for part in (1, down, across)]
+    moved = [base + noise_step(network) * part * noise for part in (1, down, across)]
     copies = torch.stack([base, *moved])
     placed = {}
-    for name, output in _one_by_one(network, names, copies, len(images)).items():
+    for name, output in outputs_one_by_one(network, names, copies, len(images)).items():
         if len(output) % 4 == 0 and output.is_floating_point():
             still, *others = output.double().cpu().reshape(4, len(output) // 4, *output.shape[1:])
             plain, by_row, by_column = (other - still for other in others)
@@ -234,13 +234,15 @@ def _moved(
     return placed
 
 
-def _step(network: nn.Module) -> float:
+def noise_step(network: nn.Module) -> float:
     """How far the input moves: little, but well above the rounding of the network's numbers."""
     kinds = [weight.dtype for weight in itself(network).parameters() if weight.is_floating_point()]
     return max((_STEPS.get(kind, _HALF_STEP) for kind in kinds), default=_STEPS[torch.float32])
 
 
-def _one_by_one(network: nn.Module, names: Sequence[str], copies: Tensor, count: int) -> dict[str, Tensor]:
+def outputs_one_by_one(
+    network: nn.Module, names: Sequence[str], copies: Tensor, count: int
+) -> dict[str, Tensor]:
     """The layers' outputs for some copies, one after another so that memory stays that of one image.
 
     A network that takes batches of one size alone gets each copy as often as it wants images.

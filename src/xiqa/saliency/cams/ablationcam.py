@@ -29,7 +29,7 @@ def logits_without_channels(rest: Tail | PooledHead, features: Tensor, axis: int
     if isinstance(rest, PooledHead):
         return rest.without_channels(features)
     if axis is None:
-        axis = 1 if features.dim() == 4 else -1
+        axis = 1 if features.dim() > 3 else -1
     parts = []
     for channels in torch.arange(features.shape[axis], device=features.device).split(rest.chunk):
         copies = features.movedim(axis, 1).repeat(len(channels), *[1] * (features.dim() - 1))
@@ -59,7 +59,7 @@ def ablation_weights(whole: Tensor, without: Tensor) -> Tensor:
     return (whole - without) / torch.where(whole == 0, torch.ones_like(whole), whole.abs())
 
 
-@probe_method("ablationcam", cite="desai2020ablationcam", needs=Needs.OUTPUT | Needs.NETWORK)
+@probe_method("ablationcam", cite="desai2020ablationcam", needs=Needs.OUTPUT | Needs.NETWORK, dims=(2, 3))
 def ablationcam(sample: ProbeRecord, *, output: str = "logit", closed_form: bool = True) -> Tensor:
     r"""Ablation-CAM: channels weighted by how far the score falls when each is set to 0.
 
@@ -84,4 +84,4 @@ def ablationcam(sample: ProbeRecord, *, output: str = "logit", closed_form: bool
     whole = score_logits(sample, sample.layer.pass_.logits, output)[0]
     without = score_logits(sample, logits_without_channels(rest, features, axis), output)
     weights = ablation_weights(whole, without)
-    return torch.einsum("k,khw->hw", weights, sample.layer.output[0]).relu()
+    return torch.einsum("k,k...->...", weights, sample.layer.output[0]).relu()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import normalize
 
+from xiqa.saliency.arrays import places
 from xiqa.saliency.cams.gradcam import weighted_sum
 from xiqa.saliency.registry import Needs, layer_method
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["eigencam", "fem"]
 
 
-@layer_method("eigencam", needs=Needs.OUTPUT | Needs.GRAD, cite="muhammad2020eigencam")
+@layer_method("eigencam", needs=Needs.OUTPUT | Needs.GRAD, cite="muhammad2020eigencam", dims=(2, 3))
 def eigencam(layer: LayerRecord, *, relu: bool = False) -> Tensor:
     r"""Eigen-CAM: the activations' projection on their first principal direction.
 
@@ -35,36 +36,36 @@ def eigencam(layer: LayerRecord, *, relu: bool = False) -> Tensor:
     Returns:
         ``(N, h, w)``, signed. Source: muhammad2020eigencam, eqs. 1 to 3.
     """
-    places = layer.output.flatten(2).double()  # (N, C, hw)
-    direction = _leading(places)
-    rise = (direction * layer.grad.sum(dim=(2, 3))).sum(dim=1)
-    mass = (direction * places.sum(dim=2)).sum(dim=1)
+    values = layer.output.flatten(2).double()  # (N, C, hw)
+    direction = _leading(values)
+    rise = (direction * layer.grad.sum(dim=places(layer.grad))).sum(dim=1)
+    mass = (direction * values.sum(dim=2)).sum(dim=1)
     sign = torch.where(rise == 0, mass, rise).sign()
     return weighted_sum((direction * sign[:, None]).to(layer.output), layer.output, relu=relu)
 
 
-def _leading(places: Tensor, turns: int = 60) -> Tensor:
+def _leading(values: Tensor, turns: int = 60) -> Tensor:
     """The first left singular vector ``(N, C)`` of each ``(C, hw)`` matrix, of either sign.
 
     Activations after a ReLU have one dominant direction, to which power iteration converges in a few turns;
     where it does not, the smaller Gram matrix is decomposed, which takes far longer.
     """
-    start = torch.randn(places.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    direction = normalize(start.to(places.device).expand(len(places), -1), dim=1)
+    start = torch.randn(values.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    direction = normalize(start.to(values.device).expand(len(values), -1), dim=1)
     for _ in range(turns):
         before = direction
-        direction = normalize((places @ (places.mT @ before[..., None]))[..., 0], dim=1)
+        direction = normalize((values @ (values.mT @ before[..., None]))[..., 0], dim=1)
         if bool(((direction - before).norm(dim=1) < 1e-13).all()):
             return direction
-    if places.shape[1] <= places.shape[2]:
-        direction = torch.linalg.eigh(places @ places.mT).eigenvectors[..., -1]
+    if values.shape[1] <= values.shape[2]:
+        direction = torch.linalg.eigh(values @ values.mT).eigenvectors[..., -1]
     else:
-        side = torch.linalg.eigh(places.mT @ places).eigenvectors[..., -1:]
-        direction = normalize((places @ side)[..., 0], dim=1)
+        side = torch.linalg.eigh(values.mT @ values).eigenvectors[..., -1:]
+        direction = normalize((values @ side)[..., 0], dim=1)
     return direction
 
 
-@layer_method("fem", needs=Needs.OUTPUT, cite="fuad2020fem")
+@layer_method("fem", needs=Needs.OUTPUT, cite="fuad2020fem", dims=(2, 3))
 def fem(layer: LayerRecord, *, k: float = 1.0) -> Tensor:
     r"""FEM: where channels are unusually active, weighted by the channels' means; no gradient, no class.
 
@@ -80,7 +81,8 @@ def fem(layer: LayerRecord, *, k: float = 1.0) -> Tensor:
     Returns:
         ``(N, h, w)``. Source: fuad2020fem, eqs. 1 to 3.
     """
-    mean = layer.output.mean(dim=(2, 3), keepdim=True)
-    spread = layer.output.std(dim=(2, 3), keepdim=True, correction=0)
-    unusual = (layer.output >= mean + k * spread) & (layer.output.amax(dim=(2, 3), keepdim=True) > mean)
-    return weighted_sum(mean[..., 0, 0], unusual.to(mean), relu=False)
+    over = places(layer.output)
+    mean = layer.output.mean(dim=over, keepdim=True)
+    spread = layer.output.std(dim=over, keepdim=True, correction=0)
+    unusual = (layer.output >= mean + k * spread) & (layer.output.amax(dim=over, keepdim=True) > mean)
+    return weighted_sum(mean.flatten(1), unusual.to(mean), relu=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from xiqa.saliency.arrays import places
 from xiqa.saliency.cams.gradcam import plusplus_weights, weighted_sum
 from xiqa.saliency.gradients.paths import noisy_copies, path_nodes, straight_path
 from xiqa.saliency.perturbation.copies import baseline as hidden_image
@@ -21,7 +22,7 @@ __all__ = ["integratedgradcam", "smoothgradcampp"]
 _READS = Needs.OUTPUT | Needs.NETWORK
 
 
-@layer_method("smoothgradcampp", needs=_READS, cite="omeiza2019smoothgradcampp")
+@layer_method("smoothgradcampp", needs=_READS, cite="omeiza2019smoothgradcampp", dims=(2, 3))
 def smoothgradcampp(layer: LayerRecord, *, samples: int = 10, spread: float = 0.15, seed: int = 0) -> Tensor:
     r"""Smooth Grad-CAM++: Grad-CAM++ with the derivatives' means over noisy copies of the image.
 
@@ -47,7 +48,7 @@ def smoothgradcampp(layer: LayerRecord, *, samples: int = 10, spread: float = 0.
     return weighted_sum(plusplus_weights(layer.output, *means), layer.output)
 
 
-@layer_method("integratedgradcam", needs=_READS, cite="sattarzadeh2021integratedgradcam")
+@layer_method("integratedgradcam", needs=_READS, cite="sattarzadeh2021integratedgradcam", dims=(2, 3))
 def integratedgradcam(
     layer: LayerRecord, *, steps: int = 20, path: str = "midpoint", baseline: str | float = 0.0
 ) -> Tensor:
@@ -66,11 +67,11 @@ def integratedgradcam(
         ``(N, h, w)``, not negative. Source: sattarzadeh2021integratedgradcam, eqs. 5 to 7.
     """
     images = layer.pass_.images
-    hidden = hidden_image(images, baseline)
+    hidden = hidden_image(images, baseline, dims=images.dim() - 2)
     start = layer.again(hidden).output
     total = torch.zeros_like(layer.output[:, 0])
     nodes, weights = path_nodes(steps, path)
     for weight, copies in zip(weights, straight_path(images, hidden, nodes), strict=True):
         here = layer.again(copies)
-        total += weight * weighted_sum(here.grad.mean(dim=(2, 3)), here.output - start)
+        total += weight * weighted_sum(here.grad.mean(dim=places(here.grad)), here.output - start)
     return total

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["cam"]
 
 
-@layer_method("cam", needs=Needs.OUTPUT | Needs.NETWORK, cite="zhou2016cam")
+@layer_method("cam", needs=Needs.OUTPUT | Needs.NETWORK, cite="zhou2016cam", dims=(2, 3))
 def cam(layer: LayerRecord, *, relu: bool = False) -> Tensor:
     r"""CAM: the channels' sum, weighted by the linear layer behind the average pooling.
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from xiqa.saliency.arrays import places
 from xiqa.saliency.registry import Needs, layer_method
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ _READS = Needs.OUTPUT | Needs.GRAD
 
 
 def weighted_sum(weights: Tensor, output: Tensor, *, relu: bool = True) -> Tensor:
-    """The channels ``(N, C, h, w)``, weighted by ``(N, C)``, summed: ``(N, h, w)``."""
-    total = torch.einsum("nk,nkhw->nhw", weights, output)
+    """The channels ``(N, C, [d,] h, w)``, weighted by ``(N, C)``, summed: ``(N, [d,] h, w)``."""
+    total = torch.einsum("nk,nk...->n...", weights, output)
     return total.relu() if relu else total
 
 
@@ -42,7 +43,7 @@ def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(denominator == 0, 0, numerator / torch.where(denominator == 0, 1, denominator))
 
 
-@layer_method("gradcam", needs=_READS, cite="selvaraju2017gradcam")
+@layer_method("gradcam", needs=_READS, cite="selvaraju2017gradcam", dims=(2, 3))
 def gradcam(layer: LayerRecord, *, relu: bool = True) -> Tensor:
     r"""Grad-CAM: the channels' sum, weighted by the mean of each channel's gradient.
 
@@ -56,10 +57,10 @@ def gradcam(layer: LayerRecord, *, relu: bool = True) -> Tensor:
     Returns:
         ``(N, h, w)``, not negative unless ``relu=False``. Source: selvaraju2017gradcam, eqs. 1 and 2.
     """
-    return weighted_sum(layer.grad.mean(dim=(2, 3)), layer.output, relu=relu)
+    return weighted_sum(layer.grad.mean(dim=places(layer.grad)), layer.output, relu=relu)
 
 
-@layer_method("gradcampp", needs=_READS, cite="chattopadhay2018gradcampp")
+@layer_method("gradcampp", needs=_READS, cite="chattopadhay2018gradcampp", dims=(2, 3))
 def gradcampp(layer: LayerRecord) -> Tensor:
     r"""Grad-CAM++: channels weighted by a weighted mean of their positive gradients.
 
@@ -77,8 +78,9 @@ def gradcampp(layer: LayerRecord) -> Tensor:
     Returns:
         ``(N, h, w)``, not negative. Source: chattopadhay2018gradcampp, eqs. 5, 6 and 19.
     """
-    below = layer.grad * layer.output.sum(dim=(2, 3), keepdim=True) + 2
-    weights = torch.where(below == 0, 0, layer.grad.relu() / below).sum(dim=(2, 3))
+    over = places(layer.output)
+    below = layer.grad * layer.output.sum(dim=over, keepdim=True) + 2
+    weights = torch.where(below == 0, 0, layer.grad.relu() / below).sum(dim=over)
     return weighted_sum(weights, layer.output)
 
 
@@ -89,11 +91,11 @@ def plusplus_weights(output: Tensor, first: Tensor, second: Tensor, third: Tenso
 
     A place where the denominator is 0 has weight 0.
     """
-    mass = output.sum(dim=(2, 3), keepdim=True)
-    return (_divide(second, 2 * second + third * mass) * first.relu()).sum(dim=(2, 3))
+    mass = output.sum(dim=places(output), keepdim=True)
+    return (_divide(second, 2 * second + third * mass) * first.relu()).sum(dim=places(output))
 
 
-@layer_method("xgradcam", needs=_READS, cite="fu2020xgradcam")
+@layer_method("xgradcam", needs=_READS, cite="fu2020xgradcam", dims=(2, 3))
 def xgradcam(layer: LayerRecord, *, relu: bool = True) -> Tensor:
     r"""XGrad-CAM: channels weighted by the mean of their gradients where they are active.
 
@@ -109,11 +111,12 @@ def xgradcam(layer: LayerRecord, *, relu: bool = True) -> Tensor:
     Returns:
         ``(N, h, w)``. Source: fu2020xgradcam, eq. 8.
     """
-    weights = _divide((layer.output * layer.grad).sum(dim=(2, 3)), layer.output.sum(dim=(2, 3)))
+    over = places(layer.output)
+    weights = _divide((layer.output * layer.grad).sum(dim=over), layer.output.sum(dim=over))
     return weighted_sum(weights, layer.output, relu=relu)
 
 
-@layer_method("hirescam", needs=_READS, cite="draelos2020hirescam")
+@layer_method("hirescam", needs=_READS, cite="draelos2020hirescam", dims=(2, 3))
 def hirescam(layer: LayerRecord, *, relu: bool = False) -> Tensor:
     r"""HiResCAM: the sum over channels of gradient times activation, place by place.
 
@@ -132,7 +135,7 @@ def hirescam(layer: LayerRecord, *, relu: bool = False) -> Tensor:
     return total.relu() if relu else total
 
 
-@layer_method("layercam", needs=_READS, cite="jiang2021layercam")
+@layer_method("layercam", needs=_READS, cite="jiang2021layercam", dims=(2, 3))
 def layercam(layer: LayerRecord) -> Tensor:
     r"""LayerCAM: the sum over channels of positive gradient times activation, place by place.
 

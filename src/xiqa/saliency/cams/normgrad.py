@@ -15,7 +15,8 @@ conv 3x3         :math:`g_u [x_v]_{v \in 3\times3(u)}^\top`  :math:`\|g_u\| \sqr
 ===============  ==========================================  ==========================================
 
 Neither the outer product nor the patches are ever formed: entrywise norms of an outer product are products of
-norms, and the patches' squared norms are a 3x3 box sum (0 outside the map, as for a padded convolution).
+norms, and the patches' squared norms are a 3x3 box sum (0 outside the map, as for a padded convolution). In
+volumes the virtual convolution is 3x3x3, and so is the box.
 
 Options of all four. ``norm``: ``l2`` (the source's), ``l1`` or ``max`` (largest absolute entry).
 ``positive=True``: only contributions that raise the class's score count ("selective NormGrad"); an outer
@@ -47,7 +48,7 @@ _ORDERS = {"l1": 1.0, "l2": 2.0, "max": torch.inf}
 _READS = Needs.OUTPUT | Needs.GRAD
 
 
-@layer_method("normgrad_bias", needs=Needs.GRAD, cite="rebuffi2020there")
+@layer_method("normgrad_bias", needs=Needs.GRAD, cite="rebuffi2020there", dims=(2, 3))
 def normgrad_bias(layer: LayerRecord, *, norm: str = "l2", positive: bool = False) -> Tensor:
     r"""NormGrad with a virtual bias: the norm of the gradient at each place, :math:`\|g_u\|`.
 
@@ -63,7 +64,7 @@ def normgrad_bias(layer: LayerRecord, *, norm: str = "l2", positive: bool = Fals
     return _size(layer.grad.relu() if positive else layer.grad, _order(norm))
 
 
-@layer_method("normgrad_scaling", needs=_READS, cite="rebuffi2020there")
+@layer_method("normgrad_scaling", needs=_READS, cite="rebuffi2020there", dims=(2, 3))
 def normgrad_scaling(layer: LayerRecord, *, norm: str = "l2", positive: bool = False) -> Tensor:
     r"""NormGrad with a virtual scaling: the norm of gradient times activation, :math:`\|g_u \odot x_u\|`.
 
@@ -79,7 +80,7 @@ def normgrad_scaling(layer: LayerRecord, *, norm: str = "l2", positive: bool = F
     return _size(product.relu() if positive else product, _order(norm))
 
 
-@layer_method("normgrad_conv1x1", needs=_READS, cite="rebuffi2020there")
+@layer_method("normgrad_conv1x1", needs=_READS, cite="rebuffi2020there", dims=(2, 3))
 def normgrad_conv1x1(layer: LayerRecord, *, norm: str = "l2", positive: bool = False) -> Tensor:
     r"""NormGrad with a virtual 1x1 convolution: gradient's norm times activation's, :math:`\|g_u\| \|x_u\|`.
 
@@ -96,7 +97,7 @@ def normgrad_conv1x1(layer: LayerRecord, *, norm: str = "l2", positive: bool = F
     return _outer(layer, order, positive, lambda x: _size(x, order))
 
 
-@layer_method("normgrad_conv3x3", needs=_READS, cite="rebuffi2020there")
+@layer_method("normgrad_conv3x3", needs=_READS, cite="rebuffi2020there", dims=(2, 3))
 def normgrad_conv3x3(layer: LayerRecord, *, norm: str = "l2", positive: bool = False) -> Tensor:
     r"""NormGrad with a virtual 3x3 convolution: gradient's norm times the norm of the 3x3 patch.
 
@@ -134,13 +135,22 @@ def _size(values: Tensor, order: float) -> Tensor:
 
 
 def _patch_size(values: Tensor, order: float) -> Tensor:
-    """Norm over the channels and the 3x3 neighbourhood."""
+    """Norm over the channels and the 3x3 neighbourhood, 3x3x3 in volumes."""
     if order == torch.inf:
-        return F.max_pool2d(_size(values, order), 3, stride=1, padding=1)
+        size = _size(values, order)
+        if size.dim() == 3:
+            return F.max_pool2d(size, 3, stride=1, padding=1)
+        return F.max_pool3d(F.pad(size, [1] * 6), 3, stride=1)  # no norm is below 0
     if order == 1.0:
-        return F.avg_pool2d(_size(values, order), 3, stride=1, padding=1, divisor_override=1)
-    squares = _size(values, order).square()
-    return F.avg_pool2d(squares, 3, stride=1, padding=1, divisor_override=1).sqrt()
+        return _box_sum(_size(values, order))
+    return _box_sum(_size(values, order).square()).sqrt()
+
+
+def _box_sum(sizes: Tensor) -> Tensor:
+    """Sum over the neighbourhood of three a side, 3x3 or 3x3x3, with 0 outside ``(N, [d,] h, w)``."""
+    if sizes.dim() == 3:
+        return F.avg_pool2d(sizes, 3, stride=1, padding=1, divisor_override=1)
+    return F.avg_pool3d(F.pad(sizes, [1] * 6), 3, stride=1, divisor_override=1)
 
 
 def _outer(layer: LayerRecord, order: float, positive: bool, size: Callable[[Tensor], Tensor]) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.arrays import places
 from xiqa.saliency.capture import precise
 from xiqa.saliency.perturbation.copies import generator
 from xiqa.saliency.tail import Tail
@@ -53,7 +54,7 @@ class PooledHead:
 
         .. math:: z^{(k)} = z - W_{\cdot k}\,\overline{A_k}
         """
-        means = features.mean(dim=(2, 3))
+        means = features.mean(dim=places(features))
         return self(means) - means.T * self.weight.T
 
     def under_masks(self, features: Tensor, masks: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ def pooled_head(tail: Tail) -> PooledHead | None:
         tail: What is behind the layer.
     """
     features = tail.features
-    if features.dim() != 4:
+    if features.dim() not in (4, 5):
         return None
     spread = features.std() if features.numel() > 1 else features.abs().sum()
     random = torch.randn(2, *features.shape[1:], generator=generator(0)).to(features)
@@ -133,7 +134,7 @@ _pooled: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
 
 def _agree(head: PooledHead, features: Tensor, logits: Tensor) -> bool:
     """Whether the formula holds, measured against what the features add: a large bias must hide nothing."""
-    error = (head(precise(features).mean(dim=(2, 3))) - logits).abs().max()
+    error = (head(precise(features).mean(dim=places(features))) - logits).abs().max()
     return bool(error <= head.tolerance * (logits - head.bias).abs().max())
 
 

@@ -2,12 +2,13 @@ r"""Recipro-CAM: what the network says when one place of a layer is all that it 
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.arrays import Array, library, like
+from xiqa.saliency.arrays import Array, library, like, places
 from xiqa.saliency.perturbation.copies import score_logits
 from xiqa.saliency.registry import Needs, probe_method
 
@@ -24,11 +25,11 @@ __all__ = ["logits_of_places", "place_masks", "reciprocam"]
 _CHUNK = 64  # masks that pass at once, where the rest of the network does not tell
 
 
-def place_masks(grid: tuple[int, int], kernel: str) -> FloatArray:
+def place_masks(grid: tuple[int, ...], kernel: str) -> FloatArray:
     """One mask a place, ``(h w, h, w)``: the place alone, or a 3x3 Gaussian around it, cut at the border.
 
     Args:
-        grid: (rows, columns) of the layer.
+        grid: (rows, columns) of the layer, (slices, rows, columns) of a volume, whose Gaussian is 3x3x3.
         kernel: ``1x1``, ``neighbour`` or ``centre``.
 
     Raises:
@@ -40,8 +41,8 @@ def place_masks(grid: tuple[int, int], kernel: str) -> FloatArray:
     if kernel not in ("1x1", "neighbour", "centre"):
         raise SaliencyError("unknown kernel", expected="1x1, neighbour or centre", got=repr(kernel))
     spread = 0.0 if kernel == "1x1" else 0.25
-    rows, columns = ((1 - 2 * spread) * np.eye(side) + spread * _beside(side) for side in grid)
-    return np.kron(rows, columns).reshape(-1, *grid).astype(np.float32)
+    along = ((1 - 2 * spread) * np.eye(side) + spread * _beside(side) for side in grid)
+    return reduce(np.kron, along).reshape(-1, *grid).astype(np.float32)
 
 
 def _beside(side: int) -> FloatArray:
@@ -50,7 +51,7 @@ def _beside(side: int) -> FloatArray:
 
 
 def logits_of_places(
-    rest: Tail | PooledHead | Callable[[Array], Array], features: Array, grid: tuple[int, int], kernel: str
+    rest: Tail | PooledHead | Callable[[Array], Array], features: Array, grid: tuple[int, ...], kernel: str
 ) -> Array:
     r"""Logits ``(h w, K)`` of the network for each place of the layer.
 
@@ -70,26 +71,28 @@ def logits_of_places(
     masks = like(place_masks(grid, kernel), features)
     if hasattr(rest, "under_masks"):  # a closed form
         if kernel == "centre":
-            return rest(features[0].flatten(1).T * masks.mean(dim=(1, 2))[:, None])
+            return rest(features[0].flatten(1).T * masks.mean(dim=places(masks, 1))[:, None])
         return rest.under_masks(features, masks)
     both = library(features)
     flat = masks.reshape(len(masks), -1)  # (places, places)
     tokens = len(features.shape) == 3
     values = features[0] if tokens else features[0].reshape(features.shape[1], -1).T  # (prefix + places, C)
     prefix = values[: len(values) - len(flat)]
-    places = values[len(prefix) :]
+    seen_from = values[len(prefix) :]
     chunk = getattr(rest, "chunk", _CHUNK)
     parts = []
     for start in range(0, len(flat), chunk):
         weight = flat[start : start + chunk, :, None]
-        seen = places[start : start + chunk, None] if kernel == "centre" else places[None]
+        seen = seen_from[start : start + chunk, None] if kernel == "centre" else seen_from[None]
         kept = both.broadcast_to(prefix, (len(weight), *prefix.shape))
         copies = both.concatenate([kept, weight * seen], axis=1)
         parts.append(rest(copies if tokens else copies.swapaxes(1, 2).reshape(len(weight), -1, *grid)))
     return both.concatenate(parts)
 
 
-@probe_method("reciprocam", cite="byun2024reciprocam", needs=Needs.OUTPUT | Needs.NETWORK, portable=True)
+@probe_method(
+    "reciprocam", cite="byun2024reciprocam", needs=Needs.OUTPUT | Needs.NETWORK, portable=True, dims=(2, 3)
+)
 def reciprocam(
     sample: ProbeRecord, *, kernel: str = "1x1", output: str = "probability", closed_form: bool = True
 ) -> Array:
@@ -115,7 +118,7 @@ def reciprocam(
     assert sample.layer is not None
     rest = sample.rest or _behind(sample.layer, closed_form)
     features = sample.layer.output
-    grid = (int(features.shape[2]), int(features.shape[3]))
+    grid = tuple(features.shape[2:])
     logits = logits_of_places(rest, features, grid, kernel)
     return score_logits(sample, logits, output).reshape(grid)
 

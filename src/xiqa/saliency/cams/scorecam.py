@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.arrays import Array, enlarge, library, like, stretch, to_numpy
+from xiqa.saliency.arrays import Array, enlarge, library, like, places, stretch, to_numpy
 from xiqa.saliency.arrays import softmax as softmax_of
 from xiqa.saliency.perturbation.copies import chunks, generator
 from xiqa.saliency.registry import Needs, probe_method
@@ -51,14 +51,14 @@ __all__ = [
 ]
 
 
-def channel_masks(channels: Array, size: tuple[int, int]) -> Array:
+def channel_masks(channels: Array, size: tuple[int, ...]) -> Array:
     """Channels ``(M, h, w)`` enlarged and stretched to [0, 1]: masks ``(M, H, W)``."""
     return stretch(enlarge(channels, size))
 
 
 def kept_scores(score: Score, image: Array, channels: Array) -> Array:
     """Scores ``(C,)`` of the image ``(c, H, W)`` under each channel's mask; channels ``(C, h, w)``."""
-    size = (int(image.shape[-2]), int(image.shape[-1]))
+    size = tuple(image.shape[1:])
     return library(image).concatenate(
         [score(image * channel_masks(channels[part], size)[:, None]) for part in chunks(len(channels), size)]
     )
@@ -72,7 +72,7 @@ def smoothed_scores(
     ``where="features"`` adds it to the enlarged channel before it is stretched (SS-CAM (1)),
     ``where="input"`` to the masked image (SS-CAM (2)).
     """
-    size = (int(image.shape[-2]), int(image.shape[-1]))
+    size = tuple(image.shape[1:])
     import torch  # noqa: PLC0415 - the noise is PyTorch's
 
     source = generator(seed)
@@ -93,7 +93,7 @@ def smoothed_scores(
 
 def integrated_scores(score: Score, image: Array, channels: Array, *, steps: int) -> Array:
     """IS-CAM's mean score of each channel ``(C,)`` while its masked image is faded in."""
-    size = (int(image.shape[-2]), int(image.shape[-1]))
+    size = tuple(image.shape[1:])
     total = np.zeros(len(channels))
     for part in chunks(len(channels), size):
         masked = image * channel_masks(channels[part], size)[:, None]
@@ -104,13 +104,13 @@ def integrated_scores(score: Score, image: Array, channels: Array, *, steps: int
 
 def weighted_channels(channels: Array, scores: Array, *, softmax: bool = True) -> Array:
     """The positive part ``(h, w)`` of the channels' sum, weighted by their scores or the softmax of these."""
-    both = library(channels)
-    varies = both.amax(channels, axis=(1, 2)) > both.amin(channels, axis=(1, 2))
+    both, over = library(channels), places(channels, 1)
+    varies = both.amax(channels, axis=over) > both.amin(channels, axis=over)
     if not varies.any():
         return both.zeros_like(channels[0])
     weights = both.zeros_like(scores)
     weights[varies] = softmax_of(scores[varies]) if softmax else scores[varies]
-    return both.einsum("k,khw->hw", weights, channels).clip(min=0)
+    return both.einsum("k,k...->...", weights, channels).clip(min=0)
 
 
 def _layer_channels(sample: ProbeRecord, count: int | None) -> Array:
@@ -119,11 +119,13 @@ def _layer_channels(sample: ProbeRecord, count: int | None) -> Array:
     channels = sample.layer.output[0]
     if count is None or count >= len(channels):
         return channels
-    spread = to_numpy(channels).var(axis=(1, 2))
+    spread = to_numpy(channels).var(axis=places(channels, 1))
     return channels[np.sort(np.argsort(-spread, kind="stable")[:count])]
 
 
-@probe_method("scorecam", cite="wang2020scorecam", needs=Needs.INPUT | Needs.OUTPUT, portable=True)
+@probe_method(
+    "scorecam", cite="wang2020scorecam", needs=Needs.INPUT | Needs.OUTPUT, portable=True, dims=(2, 3)
+)
 def scorecam(sample: ProbeRecord, *, variant: str = "paper", channels: int | None = None) -> Array:
     r"""Score-CAM: each channel, as a mask on the image, is weighted by the score that it keeps.
 
@@ -150,7 +152,7 @@ def scorecam(sample: ProbeRecord, *, variant: str = "paper", channels: int | Non
     return weighted_channels(picked, kept_scores(sample.logit, sample.image, picked))
 
 
-@probe_method("sscam", cite="wang2020sscam", needs=Needs.INPUT | Needs.OUTPUT)
+@probe_method("sscam", cite="wang2020sscam", needs=Needs.INPUT | Needs.OUTPUT, dims=(2, 3))
 def sscam(
     sample: ProbeRecord,
     *,
@@ -189,7 +191,7 @@ def sscam(
     return weighted_channels(picked, scores)
 
 
-@probe_method("iscam", cite="naidu2020iscam", needs=Needs.INPUT | Needs.OUTPUT, portable=True)
+@probe_method("iscam", cite="naidu2020iscam", needs=Needs.INPUT | Needs.OUTPUT, portable=True, dims=(2, 3))
 def iscam(sample: ProbeRecord, *, steps: int = 10, channels: int | None = None) -> Array:
     r"""IS-CAM: Score-CAM with each channel's score averaged while its masked image is faded in.
 

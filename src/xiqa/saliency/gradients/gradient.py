@@ -44,7 +44,7 @@ def over_channels(values: Tensor, norm: str) -> Tensor:
     raise SaliencyError("unknown norm over channels", expected="l2, max, l1 or signed", got=repr(norm))
 
 
-@image_method("gradient", cite="simonyan2014deep")
+@image_method("gradient", cite="simonyan2014deep", dims=(2, 3))
 def gradient(image: ImageRecord, *, norm: str = "max") -> Tensor:
     r"""The gradient of the class's logit at the image: what a small change of each pixel would do.
 
@@ -60,7 +60,7 @@ def gradient(image: ImageRecord, *, norm: str = "max") -> Tensor:
     return over_channels(image.grad, norm)
 
 
-@image_method("inputxgradient", cite="shrikumar2016not")
+@image_method("inputxgradient", cite="shrikumar2016not", dims=(2, 3))
 def inputxgradient(image: ImageRecord, *, norm: str = "signed") -> Tensor:
     r"""Input times gradient: the contribution of each pixel to the logit, to first order.
 

@@ -64,7 +64,9 @@ def completeness_gap(image: ImageRecord, hidden: Tensor, attribution: Tensor) ->
     return gap / change.abs().clamp_min(torch.finfo(change.dtype).tiny)
 
 
-@image_method("integratedgradients", cite="sundararajan2017axiomatic", needs=Needs.INPUT | Needs.NETWORK)
+@image_method(
+    "integratedgradients", cite="sundararajan2017axiomatic", needs=Needs.INPUT | Needs.NETWORK, dims=(2, 3)
+)
 def integratedgradients(
     image: ImageRecord,
     *,
@@ -95,7 +97,7 @@ def integratedgradients(
     Returns:
         ``(N, H, W)``, logits. Source: sundararajan2017axiomatic, eq. 1 and 3.
     """
-    hidden = hidden_image(image.images, baseline)
+    hidden = hidden_image(image.images, baseline, dims=image.images.dim() - 2)
     values = integrated(image, hidden, steps=steps, rule=path)
     gap = float(completeness_gap(image, hidden, values).max())
     if gap > tolerance:
@@ -105,7 +107,7 @@ def integratedgradients(
     return over_channels(values, norm)
 
 
-@image_method("smoothgrad", cite="smilkov2017smoothgrad", needs=Needs.INPUT | Needs.NETWORK)
+@image_method("smoothgrad", cite="smilkov2017smoothgrad", needs=Needs.INPUT | Needs.NETWORK, dims=(2, 3))
 def smoothgrad(
     image: ImageRecord,
     *,

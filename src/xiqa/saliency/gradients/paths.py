@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.arrays import places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,8 +74,8 @@ def noisy_copies(images: Tensor, spread: float, count: int, seed: int) -> Iterat
         ``(N, C, H, W)``. Source: smilkov2017smoothgrad, section 3.
     """
     sources = [torch.Generator().manual_seed(seed) for _ in images]
-    span = images.amax(dim=(1, 2, 3)) - images.amin(dim=(1, 2, 3))
-    sigma = (spread * span)[:, None, None, None]
+    over = places(images, 1)
+    sigma = spread * (images.amax(dim=over, keepdim=True) - images.amin(dim=over, keepdim=True))
     for _ in range(count):
         noise = torch.stack([torch.randn(images.shape[1:], generator=source) for source in sources])
         yield images + sigma * noise.to(images)

@@ -26,10 +26,11 @@ def incremental(probe: Probe, image: Array | None = None) -> Probe:
 
     Returns:
         Of a `TorchProbe` one that passes only what changes through the network's early layers
-        (`xiqa.saliency.incremental.passes`), with the same logits up to rounding; else the probe itself.
+        (`xiqa.saliency.incremental.passes`), with the same logits up to rounding; else, and for a volume, the
+        probe itself.
     """
-    if not isinstance(probe, TorchProbe):
-        return probe
+    if not isinstance(probe, TorchProbe) or (image is not None and len(image.shape) != 3):
+        return probe  # a volume passes whole
     from xiqa.saliency.incremental.passes import IncrementalProbe
 
     return IncrementalProbe(probe, image)

@@ -6,6 +6,7 @@ score of each, ``(M,)``. It hides the network, the target and the batch size fro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -44,12 +45,12 @@ def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def chunks(total: int, size: tuple[int, int], *, several: bool = False) -> Iterator[slice]:
+def chunks(total: int, size: tuple[int, ...], *, several: bool = False) -> Iterator[slice]:
     """Slices of ``range(total)`` that bound the pixels in memory at once for images of one size.
 
     Args:
         total: How many images.
-        size: Their rows and columns.
+        size: Their rows and columns, and slices before them.
         several: Larger slices, for an `xiqa.saliency.probe.incremental` probe: of many images at once, few
             of them whole.
 
@@ -57,19 +58,20 @@ def chunks(total: int, size: tuple[int, int], *, several: bool = False) -> Itera
     [(0, 1), (1, 2), (2, 3)]
     """
     pixels = _SEVERAL_PIXELS if several else _CHUNK_PIXELS
-    step = max(1, min(64, pixels // (size[0] * size[1])))
+    step = max(1, min(64, pixels // math.prod(size)))
     for start in range(0, total, step):
         yield slice(start, min(start + step, total))
 
 
-def baseline(image: A, kind: str | float = 0.0, *, sigma: float = 10.0) -> A:
+def baseline(image: A, kind: str | float = 0.0, *, sigma: float = 10.0, dims: int = 2) -> A:
     """What an image looks like where nothing is told: the value that replaces hidden pixels.
 
     Args:
-        image: ``(..., C, H, W)`` as the network takes it (normalised).
+        image: ``(..., C, H, W)`` as the network takes it (normalised), or volumes ``(N, C, D, H, W)``.
         kind: A number (0 is the training set's mean where inputs are standardised), ``"mean"``: each
             channel's mean over the image, ``"min"`` likewise, or ``"blur"``: a Gaussian blur.
         sigma: Width of the blur in pixels.
+        dims: How many of the last axes are places: 2, or 3 of volumes.
 
     Returns:
         An array like ``image``.
@@ -83,9 +85,13 @@ def baseline(image: A, kind: str | float = 0.0, *, sigma: float = 10.0) -> A:
     both = library(image)
     if kind in ("mean", "min"):
         find = both.mean if kind == "mean" else both.amin
-        return cast("A", both.broadcast_to(find(image, axis=(-2, -1), keepdims=True), image.shape))
+        return cast(
+            "A", both.broadcast_to(find(image, axis=tuple(range(-dims, 0)), keepdims=True), image.shape)
+        )
     if kind == "blur":
-        return like(gaussian_filter(to_numpy(image), sigma, axes=(-2, -1), mode="reflect"), image)
+        return like(
+            gaussian_filter(to_numpy(image), sigma, axes=tuple(range(-dims, 0)), mode="reflect"), image
+        )
     if isinstance(kind, str):
         raise SaliencyError("unknown baseline", expected="a number, 'mean', 'min' or 'blur'", got=repr(kind))
     return cast("A", both.full_like(image, float(kind)))
@@ -109,7 +115,7 @@ def blend(image: A, hidden: A, masks: A) -> A:
 
 def score_all(score: Score, image: A, hidden: A, masks: Callable[[slice], A], total: int) -> A:
     """Scores ``(total,)`` of masked copies of ``(C, H, W)``; the masks of a slice are made when needed."""
-    parts = chunks(total, (image.shape[-2], image.shape[-1]))
+    parts = chunks(total, tuple(image.shape[1:]))
     scores = [score(blend(image, hidden, masks(part))) for part in parts]
     return cast("A", library(image).concatenate(scores))
 

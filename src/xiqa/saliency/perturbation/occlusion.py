@@ -3,6 +3,7 @@ r"""Occlusion: how far the score falls when a sliding window hides a part of the
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,8 +38,8 @@ def occlude(
     image: Array,
     hidden: Array,
     *,
-    window: tuple[int, int],
-    stride: tuple[int, int],
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
     several: bool = False,
 ) -> Array:
     r"""The mean drop of the score over the windows that hide a pixel.
@@ -47,28 +48,29 @@ def occlude(
 
     Args:
         score: The class's score of altered copies.
-        image: ``(C, H, W)``.
-        hidden: ``(C, H, W)``, what a window shows.
-        window: (rows, columns) of the window.
-        stride: Its steps, (down, right). The last window of a row or column is flush with the border, so that
+        image: ``(C, H, W)``, or a volume ``(C, D, H, W)``.
+        hidden: Of the same shape, what a window shows.
+        window: (rows, columns) of the window, with slices before them in a volume.
+        stride: Its steps, likewise. The last window of a row or column is flush with the border, so that
             every pixel is hidden at least once (the source leaves the border open).
         several: See `xiqa.saliency.perturbation.copies.chunks`.
 
     Returns:
         ``(H, W)``, positive where hiding lowers the score. Source: zeiler2014visualizing, section 4.2.
     """
-    rows, columns = int(image.shape[-2]), int(image.shape[-1])
-    tall, wide = min(window[0], rows), min(window[1], columns)
-    corners = [(y, x) for y in starts(rows, tall, stride[0]) for x in starts(columns, wide, stride[1])]
+    size = tuple(map(int, image.shape[1:]))
+    lengths = tuple(map(min, window, size))
+    begins = product(*map(starts, size, lengths, stride))
+    windows = [tuple(slice(a, a + length) for a, length in zip(at, lengths, strict=True)) for at in begins]
     whole = to_numpy(score(image[None])).astype(np.float64)
-    drops, cover = np.zeros((rows, columns)), np.zeros((rows, columns))
-    for part in chunks(len(corners), (rows, columns), several=several):
-        copies = library(image).tile(image, (len(corners[part]), 1, 1, 1))
-        for copy, (y, x) in zip(copies, corners[part], strict=True):
-            copy[:, y : y + tall, x : x + wide] = hidden[:, y : y + tall, x : x + wide]
-        for value, (y, x) in zip(whole - to_numpy(score(copies)), corners[part], strict=True):
-            drops[y : y + tall, x : x + wide] += value
-            cover[y : y + tall, x : x + wide] += 1
+    drops, cover = np.zeros(size), np.zeros(size)
+    for part in chunks(len(windows), size, several=several):
+        copies = library(image).tile(image, (len(windows[part]), *[1] * image.ndim))
+        for copy, place in zip(copies, windows[part], strict=True):
+            copy[:, *place] = hidden[:, *place]
+        for value, place in zip(whole - to_numpy(score(copies)), windows[part], strict=True):
+            drops[place] += value
+            cover[place] += 1
     return like(drops / cover, image)
 
 
@@ -81,7 +83,7 @@ def _pixels(length: float, side: int) -> int:
     return max(1, round(length * side)) if length < 1 else round(length)
 
 
-@probe_method("occlusion", cite="zeiler2014visualizing", portable=True)
+@probe_method("occlusion", cite="zeiler2014visualizing", portable=True, dims=(2, 3))
 def occlusion(
     sample: ProbeRecord,
     *,
@@ -99,7 +101,8 @@ def occlusion(
 
     Args:
         sample: The image and its scores.
-        window: Side of the square window in pixels, or below 1 as a fraction of the image's shorter side.
+        window: Side of the square window in pixels, or below 1 as a fraction of the image's shorter side. In
+            a volume the window is a block of as many slices, or of the same fraction of them.
         stride: Its steps, likewise.
         baseline: What the window shows; see `xiqa.saliency.perturbation.copies.baseline`.
         output: ``probability`` or ``logit``.
@@ -108,14 +111,14 @@ def occlusion(
         ``(H, W)``, positive where hiding lowers the score. Source: zeiler2014visualizing, section 4.2.
     """
     image = sample.image
-    side = int(min(image.shape[-2:]))
-    length, step = _pixels(window, side), _pixels(stride, side)
+    short = int(min(image.shape[-2:]))
+    sides = (*map(int, image.shape[1:-2]), short, short)
     near = incremental(sample.probe, image)
     return occlude(
         score_of(replace(sample, probe=near), output),
         image,
-        hidden_image(image, baseline),
-        window=(length, length),
-        stride=(step, step),
+        hidden_image(image, baseline, dims=len(sides)),
+        window=tuple(_pixels(window, side) for side in sides),
+        stride=tuple(_pixels(stride, side) for side in sides),
         several=near is not sample.probe,
     )

@@ -31,27 +31,26 @@ class RiseMasks:
 
     Args:
         count: How many masks.
-        size: (rows, columns) of the image.
+        size: (rows, columns) of the image, (slices, rows, columns) of a volume.
         grid: Cells a side.
         keep: Probability that a cell stays visible.
         seed: The random numbers start here.
     """
 
-    def __init__(self, count: int, size: tuple[int, int], *, grid: int, keep: float, seed: int) -> None:
+    def __init__(self, count: int, size: tuple[int, ...], *, grid: int, keep: float, seed: int) -> None:
         self.size = size
-        self.cell = (math.ceil(size[0] / grid), math.ceil(size[1] / grid))
-        cells, draws = uniform(seed, (count, grid, grid), (count, 2))
+        self.cell = tuple(math.ceil(side / grid) for side in size)
+        cells, draws = uniform(seed, (count, *[grid] * len(size)), (count, len(size)))
         self.patterns = (cells < keep).astype(np.float32)
         self.shifts = (draws * np.array(self.cell, np.float32)).astype(np.intp)
-        self.enlarged = ((grid + 1) * self.cell[0], (grid + 1) * self.cell[1])
+        self.enlarged = tuple((grid + 1) * length for length in self.cell)
 
     def __call__(self, part: slice) -> FloatArray:
         """The masks of one chunk, ``(M, H, W)`` in [0, 1]."""
         large = enlarge(self.patterns[part], self.enlarged)
-        rows, columns = self.size
         crops = [
-            mask[top : top + rows, left : left + columns]
-            for mask, (top, left) in zip(large, self.shifts[part].tolist(), strict=True)
+            mask[tuple(slice(first, first + side) for first, side in zip(shift, self.size, strict=True))]
+            for mask, shift in zip(large, self.shifts[part].tolist(), strict=True)
         ]
         return np.stack(crops)
 
@@ -74,16 +73,16 @@ def weighted_masks(
     Returns:
         ``(H, W)``, in the score's unit. Source: petsiuk2018rise, eq. 6.
     """
-    rows, columns = int(image.shape[-2]), int(image.shape[-1])
-    total = np.zeros(rows * columns)
-    for part in chunks(count, (rows, columns)):
+    size = tuple(map(int, image.shape[1:]))
+    total = np.zeros(math.prod(size))
+    for part in chunks(count, size):
         mask = like(to_numpy(masks(part)), image)
         kept = score(blend(image, hidden, mask))
         total += to_numpy(kept @ mask.reshape(len(mask), -1))
-    return like((total / (count * keep)).reshape(rows, columns), image)
+    return like((total / (count * keep)).reshape(size), image)
 
 
-@probe_method("rise", cite="petsiuk2018rise", portable=True)
+@probe_method("rise", cite="petsiuk2018rise", portable=True, dims=(2, 3))
 def rise(
     sample: ProbeRecord,
     *,
@@ -110,7 +109,7 @@ def rise(
     Returns:
         ``(H, W)``, probability. Source: petsiuk2018rise, eq. 6.
     """
-    size = (int(sample.image.shape[-2]), int(sample.image.shape[-1]))
+    size = tuple(map(int, sample.image.shape[1:]))
     drawn = RiseMasks(masks, size, grid=grid, keep=keep, seed=seed)
-    hidden = hidden_image(sample.image, baseline)
+    hidden = hidden_image(sample.image, baseline, dims=len(size))
     return weighted_masks(sample.score, sample.image, hidden, drawn, masks, keep=keep)

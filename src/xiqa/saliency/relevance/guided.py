@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.errors import UnsupportedOperationError
+from xiqa.saliency.arrays import enlarge
 from xiqa.saliency.capture import Rule
 from xiqa.saliency.gradients.gradient import over_channels
 from xiqa.saliency.registry import composed_method, image_method
@@ -211,7 +212,7 @@ def _behind(node: Any) -> Any:
 _ONE_BY_ONE = _GATES | _RECTIFIERS | {"mul", "add", "sub", "div", "neg", "rsub", "clone"}
 
 
-@image_method("guidedbackprop", cite="springenberg2015striving", rule=Rectified)
+@image_method("guidedbackprop", cite="springenberg2015striving", rule=Rectified, dims=(2, 3))
 def guidedbackprop(image: ImageRecord, *, norm: str = "max") -> Tensor:
     r"""Guided backpropagation: the gradient along paths that are active and speak for the class alone.
 
@@ -232,7 +233,7 @@ def _deconvolution() -> Rectified:
     return Rectified(guided=False)
 
 
-@image_method("deconvnet", cite="zeiler2014visualizing", rule=_deconvolution)
+@image_method("deconvnet", cite="zeiler2014visualizing", rule=_deconvolution, dims=(2, 3))
 def deconvnet(image: ImageRecord, *, norm: str = "max") -> Tensor:
     r"""DeconvNet: the class's signal sent back through the transposed network, rectified on its way.
 
@@ -252,7 +253,7 @@ def deconvnet(image: ImageRecord, *, norm: str = "max") -> Tensor:
 
 
 @composed_method(
-    "guidedgradcam", cite="selvaraju2017gradcam", parts=("guidedbackprop:norm=signed", "gradcam")
+    "guidedgradcam", cite="selvaraju2017gradcam", parts=("guidedbackprop:norm=signed", "gradcam"), dims=(2, 3)
 )
 def guidedgradcam(fine: Tensor, coarse: Tensor) -> Tensor:
     r"""Guided Grad-CAM: guided backpropagation where Grad-CAM lies, :math:`S(u) = G(u) \, L(u)`.
@@ -264,6 +265,4 @@ def guidedgradcam(fine: Tensor, coarse: Tensor) -> Tensor:
     Returns:
         ``(N, H, W)``, signed. Source: selvaraju2017gradcam, section 3.2.
     """
-    size = (fine.shape[-2], fine.shape[-1])
-    stretched = torch.nn.functional.interpolate(coarse[:, None], size, mode="bilinear", align_corners=False)
-    return fine * stretched[:, 0]
+    return fine * enlarge(coarse, tuple(fine.shape[1:]))

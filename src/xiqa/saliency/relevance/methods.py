@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from xiqa.errors import SaliencyError
+from xiqa.saliency.arrays import places
 from xiqa.saliency.gradients.gradient import over_channels
 from xiqa.saliency.perturbation.copies import baseline
 from xiqa.saliency.registry import Needs, image_method, layer_method
@@ -48,7 +49,7 @@ def _first(name: str) -> LayerRule | None:
     return _FIRST[name]
 
 
-@image_method("lrp_zero", cite="bach2015lrp", needs=_NEEDS, rule=Recorded)
+@image_method("lrp_zero", cite="bach2015lrp", needs=_NEEDS, rule=Recorded, dims=(2, 3))
 def lrp_zero(image: ImageRecord, *, bias: bool = True, first: str = "same") -> Tensor:
     r"""LRP-0: relevance in proportion to the contributions, :math:`R_i = \sum_j \frac{x_i w_{ij}}{z_j} R_j`.
 
@@ -64,7 +65,7 @@ def lrp_zero(image: ImageRecord, *, bias: bool = True, first: str = "same") -> T
     return over_channels(explained(image, Lrp(rule, rule, _first(first))), "signed")
 
 
-@image_method("lrp_epsilon", cite="bach2015lrp", needs=_NEEDS, rule=Recorded)
+@image_method("lrp_epsilon", cite="bach2015lrp", needs=_NEEDS, rule=Recorded, dims=(2, 3))
 def lrp_epsilon(
     image: ImageRecord,
     *,
@@ -104,7 +105,7 @@ def _composite(name: str, epsilon: float) -> Lrp:
     return composite(name, epsilon)
 
 
-@image_method("lrp_gamma", cite="montavon2019lrp", needs=_NEEDS, rule=Recorded)
+@image_method("lrp_gamma", cite="montavon2019lrp", needs=_NEEDS, rule=Recorded, dims=(2, 3))
 def lrp_gamma(image: ImageRecord, *, gamma: float = 0.25, first: str = "same") -> Tensor:
     r"""LRP-gamma: positive contributions count more, by :math:`w_{ij} + \gamma w_{ij}^+`.
 
@@ -120,7 +121,7 @@ def lrp_gamma(image: ImageRecord, *, gamma: float = 0.25, first: str = "same") -
     return over_channels(explained(image, Lrp(Gamma(gamma), Gamma(gamma), _first(first))), "signed")
 
 
-@image_method("lrp_alphabeta", cite="bach2015lrp", needs=_NEEDS, rule=Recorded)
+@image_method("lrp_alphabeta", cite="bach2015lrp", needs=_NEEDS, rule=Recorded, dims=(2, 3))
 def lrp_alphabeta(
     image: ImageRecord, *, alpha: float = 2.0, beta: float = 1.0, bias: bool = True, first: str = "same"
 ) -> Tensor:
@@ -147,7 +148,7 @@ def lrp_alphabeta(
     return over_channels(explained(image, Lrp(rule, rule, _first(first), positive_sums=True)), "signed")
 
 
-@image_method("deeptaylor", cite="montavon2017deeptaylor", needs=_NEEDS, rule=Recorded)
+@image_method("deeptaylor", cite="montavon2017deeptaylor", needs=_NEEDS, rule=Recorded, dims=(2, 3))
 def deeptaylor(
     image: ImageRecord, *, bounded: bool = True, low: float | None = None, high: float | None = None
 ) -> Tensor:
@@ -169,11 +170,13 @@ def deeptaylor(
 def _compared(image: ImageRecord, rules: DeepLift, reference: object) -> Tensor:
     """Contributions, averaged over one or several references."""
     kinds = reference if isinstance(reference, tuple) else (reference,)
-    maps = [explained(image, rules, baseline(image.images, kind)) for kind in kinds]
+    maps = [
+        explained(image, rules, baseline(image.images, kind, dims=image.images.dim() - 2)) for kind in kinds
+    ]
     return over_channels(torch.stack(maps).mean(dim=0), "signed")
 
 
-@image_method("deeplift", cite="shrikumar2017deeplift", needs=_NEEDS, rule=Recorded)
+@image_method("deeplift", cite="shrikumar2017deeplift", needs=_NEEDS, rule=Recorded, dims=(2, 3))
 def deeplift(image: ImageRecord, *, reference: str | float | tuple[str | float, ...] = 0.0) -> Tensor:
     r"""DeepLIFT with the linear and rescale rules: :math:`\sum_u S(u) = z_c(x) - z_c(x^0)`.
 
@@ -189,7 +192,7 @@ def deeplift(image: ImageRecord, *, reference: str | float | tuple[str | float, 
     return _compared(image, DeepLift(), reference)
 
 
-@image_method("deeplift_revealcancel", cite="shrikumar2017deeplift", needs=_NEEDS, rule=Recorded)
+@image_method("deeplift_revealcancel", cite="shrikumar2017deeplift", needs=_NEEDS, rule=Recorded, dims=(2, 3))
 def deeplift_revealcancel(
     image: ImageRecord, *, reference: str | float | tuple[str | float, ...] = 0.0, where: str = "all"
 ) -> Tensor:
@@ -208,7 +211,7 @@ def deeplift_revealcancel(
     return _compared(image, DeepLift(where), reference)
 
 
-@layer_method("relevancecam", needs=Needs.OUTPUT | Needs.NETWORK, cite="lee2021relevancecam")
+@layer_method("relevancecam", needs=Needs.OUTPUT | Needs.NETWORK, cite="lee2021relevancecam", dims=(2, 3))
 def relevancecam(layer: LayerRecord, *, relu: bool = True) -> Tensor:
     r"""Relevance-CAM: a layer's channels, weighted by their relevance for this class and no other.
 
@@ -242,5 +245,5 @@ def relevancecam(layer: LayerRecord, *, relu: bool = True) -> Tensor:
     rules = Lrp(ZPlus(), ZPlus(), positive_sums=True)
     relevance = propagate(context.network, context.images, contrast, rules, layer=layer.name)
     relevance = feature_map(relevance, context.images, layer.name, context.network)
-    total = (relevance.sum(dim=(2, 3), keepdim=True) * layer.output).sum(dim=1)
+    total = (relevance.sum(dim=places(relevance), keepdim=True) * layer.output).sum(dim=1)
     return total.relu() if relu else total
