@@ -21,7 +21,9 @@ __all__ = [
     "GuardReport",
     "Layers",
     "Localisation",
+    "Reference",
     "Reliability",
+    "SiteCalibration",
     "Training",
 ]
 
@@ -114,6 +116,50 @@ class Layers(Section):
     multi: tuple[str, ...]
 
 
+class Reference(Section):
+    """Scores of images that nothing was fitted on, one a patient: what a site's are compared with.
+
+    Attributes:
+        name: Which images.
+        good: Calibrated probabilities of the good ones, in order.
+        poor: Those of the poor ones.
+        good_distances: The guard's distances of the good ones, in order; empty without a guard.
+        poor_distances: Those of the poor ones.
+    """
+
+    name: str
+    good: tuple[Probability, ...] = Field(min_length=1)
+    poor: tuple[Probability, ...] = Field(min_length=1)
+    good_distances: tuple[Offset, ...] = ()
+    poor_distances: tuple[Offset, ...] = ()
+
+
+class SiteCalibration(Section):
+    """How a bundle was derived from another by a site's images.
+
+    Attributes:
+        site: The site's name.
+        parent: Hash of the bundle that it was derived from.
+        images: The site's images.
+        poor: How many of them are poor.
+        patients: Whom they show.
+        slope: The parent's log-odds were multiplied by it,
+        shift: and this added.
+        sensitivity: Share of the patients with poor images that the threshold finds, with 95 % confidence.
+        guard_limit: The parent's limit of the guard; None without a guard.
+    """
+
+    site: str
+    parent: str
+    images: int = Field(ge=1)
+    poor: int = Field(ge=1)
+    patients: int = Field(ge=1)
+    slope: Slope
+    shift: Offset
+    sensitivity: Probability
+    guard_limit: float | None = None
+
+
 class Training(Section):
     """How a network was trained, beyond its recipe.
 
@@ -147,6 +193,8 @@ class BundleCard(SealedCard):
         recipe: The resolved training recipe.
         versions: Packages that the training ran on.
         training: How many processes trained, and what batch norm learned from; None where nothing was told.
+        reference: What a site's scores are compared with; None where nothing was kept.
+        calibrated_at: The site that this bundle was calibrated at; None for one that came out of a training.
     """
 
     format: Literal[2] = 2
@@ -175,6 +223,8 @@ class BundleCard(SealedCard):
     training: Training | None = None
     evaluations: tuple[Evaluation, ...] = ()
     guard_reports: tuple[GuardReport, ...] = ()
+    reference: Reference | None = None
+    calibrated_at: SiteCalibration | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> BundleCard:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from xiqa.errors import ModelError
@@ -12,9 +13,20 @@ from xiqa.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["Guard", "fit_guard", "out_of_fold_distances", "pooled"]
+__all__ = ["Guard", "fit_guard", "folds_of", "out_of_fold_distances", "pooled"]
+
+
+def folds_of(groups: Sequence[str], folds: int = 5) -> NDArray[np.int64]:
+    """The part ``(N,)`` that each image lies in, all of a patient in one.
+
+    >>> folds_of(["a", "b", "a", "c"], folds=2).tolist()
+    [0, 1, 0, 0]
+    """
+    order = {group: index % folds for index, group in enumerate(dict.fromkeys(groups))}
+    return np.array([order[group] for group in groups], dtype=np.int64)
 
 
 def pooled(grid: Tensor) -> Tensor:
@@ -65,6 +77,11 @@ class Guard:
     def join(self, features: Mapping[str, Tensor]) -> Tensor:
         """The features ``(N, F)`` that `distances` takes, of the `pooled` outputs of each layer."""
         return torch.cat([features[name] for name in self.layers], dim=1)
+
+    def with_source(self, features: Tensor) -> Guard:
+        """The guard with the centre of one more source's features ``(N, F)``; axes and limit stay."""
+        centre = features.double().mean(0, keepdim=True).to(self.centre)
+        return replace(self, centre=torch.cat((self.centre, centre)))
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The guard's numbers as named tensors; the layers' names are kept elsewhere."""
@@ -160,8 +177,7 @@ def out_of_fold_distances(
     Returns:
         ``(N,)`` distances.
     """
-    order = {group: index % folds for index, group in enumerate(dict.fromkeys(groups))}
-    fold = torch.tensor([order[group] for group in groups])
+    fold = torch.from_numpy(folds_of(groups, folds))
     distances = torch.empty(len(features))
     for part in range(folds):
         held = fold == part
