@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from xiqa.scoring.site import fit_log_odds, fit_site, require_patients
 from xiqa.scoring.tolerance import fewest_trials, lower_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from xiqa.models.card import BundleCard, Evaluation
     from xiqa.models.guard import Guard
 
-__all__ = ["SiteScores", "calibrate_at", "reference_of", "score_site", "site_samples"]
+__all__ = ["SiteScores", "calibrate_at", "reference_of", "score_site", "site_samples", "with_reference"]
 
 LET_PASS = 0.95
 """Share of a site's images that its guard lets pass, at least, with 95 % confidence."""
@@ -71,12 +71,15 @@ class SiteScores:
         )
 
 
-def site_samples(card: BundleCard, collection: Collection) -> list[Sample]:
-    """A site's images, labelled 1 where poor; images of a test split are left for a later measurement.
+def site_samples(
+    card: BundleCard, collection: Collection, splits: Sequence[str] = ("train", "val")
+) -> list[Sample]:
+    """A site's images, labelled 1 where poor.
 
     Args:
         card: Names the classes.
         collection: Of the card's classes, or of ``good`` and ``poor`` (``accept``, ``reacquire``, ...).
+        splits: Which; the test images are usually left for a later measurement.
 
     Raises:
         DatasetError: Another class, or no image.
@@ -84,12 +87,12 @@ def site_samples(card: BundleCard, collection: Collection) -> list[Sample]:
     poor = {*POOR, *card.problems}
     good = {*GOOD, *card.classes} - poor
     unknown = [name for name in collection.classes if name not in good | poor]
-    samples = [sample for sample in collection.samples if sample.split != "test"]
+    samples = [sample for sample in collection.samples if sample.split in splits]
     if unknown or not samples:
         raise DatasetError(
             "no images of good and poor quality",
             expected=f"classes of {', '.join(sorted(good))} and of {', '.join(sorted(poor))}",
-            got=", ".join(unknown) or "no image that is not for testing",
+            got=", ".join(unknown) or f"no image of {' or '.join(splits)}",
         )
     return [
         replace(
@@ -134,7 +137,7 @@ def score_site(
 
 def calibrate_at(
     model: LoadedModel, scores: SiteScores, site: str, *, sensitivity: float = 0.9
-) -> tuple[LoadedModel, BundleCard]:
+) -> LoadedModel:
     r"""A bundle derived from a model for one site.
 
     With the site's slope and shift (`xiqa.scoring.site.fit_site`) the beta map :math:`(a, b, c)` becomes
@@ -149,8 +152,8 @@ def calibrate_at(
         sensitivity: Promised; see `xiqa.scoring.site.fit_site`.
 
     Returns:
-        The model with its new guard, and the derived card. Its evaluation is of the same images, each with
-        slope, shift and centre of the other four fifths; only the threshold knows them all.
+        The model with its new guard and card. The card's evaluation is of the same images, each with slope,
+        shift and centre of the other four fifths; only the threshold knows them all.
 
     Raises:
         ModelError: Too few images, or a site whose images the guard cannot come to know.
@@ -163,7 +166,8 @@ def calibrate_at(
     probabilities = expit(_out_of_fold(scores))
     a, b, c = card.beta
     threshold = float(np.clip(expit(fit.threshold), 1e-6, 1 - 1e-6))
-    caught = np.zeros(len(probabilities), bool) if guard is None else distances >= guard.threshold
+    limit = np.inf if guard is None else guard.threshold
+    caught = np.zeros(len(probabilities), bool) if distances is None else distances >= limit
     derived = card.model_copy(
         update={
             "name": f"{card.name} at {site}",
@@ -175,7 +179,8 @@ def calibrate_at(
             f"{card.limits}",
             "evaluations": (_evaluation(scores, probabilities, caught, site, threshold),),
             "guard_reports": (),
-            "reference": reference_of(site, scores, probabilities, distances),
+            # no network learned from these images, so the fitted map's own probabilities are what comes later
+            "reference": reference_of(site, scores, expit(fit.apply(scores.log_odds)), distances),
             "calibrated_at": SiteCalibration(
                 site=site,
                 parent=card.hash,
@@ -189,7 +194,22 @@ def calibrate_at(
             ),
         }
     )
-    return replace(model, card=derived, guard=guard), derived
+    return replace(model, card=derived, guard=guard)
+
+
+def with_reference(model: LoadedModel, scores: SiteScores, name: str) -> BundleCard:
+    """The model's card with a reference of images that nothing was fitted on.
+
+    Args:
+        model: The bundle.
+        scores: By `score_site`.
+        name: Which images.
+    """
+    distances = None
+    if model.guard is not None and scores.features is not None:
+        distances = model.guard.distances(scores.features).double().numpy()
+    told = reference_of(name, scores, expit(scores.log_odds), distances)
+    return model.card.model_copy(update={"reference": told})
 
 
 def reference_of(
@@ -270,7 +290,7 @@ def _band(card: BundleCard, threshold: float) -> tuple[float, float]:
 def _evaluation(
     scores: SiteScores,
     probabilities: NDArray[np.float64],
-    caught: NDArray[np.bool_],
+    caught: NDArray[Any],
     site: str,
     threshold: float,
 ) -> Evaluation:

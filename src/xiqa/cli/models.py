@@ -14,7 +14,9 @@ __all__ = ["app", "show_card"]
 
 TURNED = 40  # real radiographs that the guard is shown in three wrong positions each
 
-app = typer.Typer(help="List the shipped models, show a model's card.", no_args_is_help=True)
+app = typer.Typer(
+    help="List models, show their cards, calibrate one at a site and watch it there.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -135,6 +137,98 @@ def report(
     write_report(found, out)
     Console().print(Markdown(report_page(found)))
     typer.echo(f"Written to {out}")
+
+
+@app.command("calibrate")
+def calibrate(
+    bundle: Annotated[str, typer.Argument(help="Name of a shipped model, or a bundle's folder.")],
+    data: Annotated[
+        Path, typer.Option(help="The site's images: folders `good` and `poor`, a CSV file, or a data set.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the derived bundle.")],
+    site: Annotated[str, typer.Option(help="Name of the site, for the card [the data's].")] = "",
+    sensitivity: Annotated[
+        float,
+        typer.Option(help="Share of the patients with poor images that are found, with 95 % confidence."),
+    ] = 0.9,
+) -> None:
+    """Derive a bundle for a site from its own accepted and rejected images.
+
+    Probabilities, threshold, review band and guard are fitted to the site; the network stays. Images of a
+    test split are left out. Refused where there are too few images: the message says how many it takes.
+    """
+    from rich.progress import track
+
+    from xiqa.assessment.site import calibrate_at, score_site, site_samples
+    from xiqa.datasets.detect import read_dataset
+    from xiqa.models import load_model, save_bundle
+
+    model = load_model(bundle)
+    samples = site_samples(model.card, read_dataset(data))
+    scores = score_site(model, track(samples, "images"))
+    if scores.left_out:
+        typer.echo(f"{scores.left_out} of {len(samples)} images show another view, and are left out.")
+    derived = calibrate_at(model, scores, site or data.stem, sensitivity=sensitivity)
+    show_card(save_bundle(out, derived.network, derived.card, derived.guard, derived.view))
+    typer.echo(f"Written to {out}: xiqa assess IMAGES --model {out}")
+
+
+@app.command("reference")
+def reference(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder; its card is updated.")],
+    data: Annotated[list[Path], typer.Option(help="Labelled images; repeatable.")],
+    split: Annotated[str, typer.Option(help="Which of them: val or test.")] = "test",
+) -> None:
+    """Keep scores and guard distances of images that nothing was fitted on, for `monitor` to compare with."""
+    from rich.progress import track
+
+    from xiqa.assessment.site import score_site, site_samples, with_reference
+    from xiqa.datasets.detect import read_dataset
+    from xiqa.models import load_model, save_bundle
+
+    model = load_model(bundle)
+    parts = [site_samples(model.card, read_dataset(folder), (split,)) for folder in data]
+    samples = [sample for part in parts for sample in part]
+    named = " and ".join(folder.stem for folder in data)
+    card = with_reference(model, score_site(model, track(samples, "images")), f"{split} images of {named}")
+    save_bundle(bundle, model.network, card, model.guard, model.view)
+    kept = card.reference
+    assert kept is not None
+    typer.echo(f"{len(kept.good)} good and {len(kept.poor)} poor images, one a patient, are the reference.")
+
+
+@app.command("monitor")
+def monitor(
+    results: Annotated[Path, typer.Argument(help="Folder that `xiqa assess` wrote, or its results.json.")],
+    model: Annotated[
+        str, typer.Option(help="The model that gave them: a shipped one's name, or a bundle's folder.")
+    ] = "cxr-foreign-objects",
+    level: Annotated[
+        float, typer.Option(min=0.0001, max=0.5, help="False alarms allowed: one look in a hundred.")
+    ] = 0.01,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Tell whether a site's scores and guard distances have moved from the reference on the model's card.
+
+    Exit status: 0 when nothing has moved, 1 when something has, 2 when it cannot be told.
+    """
+    import json
+    from dataclasses import asdict
+
+    from xiqa.assessment.monitor import monitor as compare
+    from xiqa.assessment.monitor import read_results
+    from xiqa.models import read_card
+    from xiqa.report.monitor import monitor_page
+
+    found = compare(read_card(model), read_results(results), level=level)
+    if as_json:
+        typer.echo(json.dumps({"moved": found.moved, **asdict(found)}, indent=1))
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(monitor_page(found)))
+    raise typer.Exit(int(found.moved))
 
 
 def show_card(card: BundleCard) -> None:

@@ -37,6 +37,7 @@ def card_page(card: BundleCard) -> str:
     ]
     if card.training is not None:
         facts.append(("Trained", _training(card.training)))
+    facts += _site(card)
     parts = [
         f"# Model card: {card.name}",
         f"**Made for.** {card.intended_use}",
@@ -51,6 +52,23 @@ def card_page(card: BundleCard) -> str:
         rows = [(row.kind, str(row.images), f"{row.caught:.1%}") for row in card.guard_reports]
         parts += ["## The guard", _table(("Images of another kind", "How many", "Caught"), rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _site(card: BundleCard) -> list[tuple[str, str]]:
+    """Where it was calibrated, and what a site's results are compared with."""
+    facts, at, reference = [], card.calibrated_at, card.reference
+    if at is not None:
+        facts.append(
+            (
+                f"Calibrated at {at.site}",
+                f"from `{at.parent}`, on {at.images} images of {at.patients} patients, {at.poor} poor: slope "
+                f"{at.slope:.3f}, shift {at.shift:.3f}; finds {at.sensitivity:g} with 95 % confidence",
+            )
+        )
+    if reference is not None:
+        counted = f"{len(reference.good)} good and {len(reference.poor)} poor, one a patient"
+        facts.append(("Reference", f"{reference.name}: {counted}"))
+    return facts
 
 
 def _training(training: Training) -> str:

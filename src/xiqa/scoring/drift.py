@@ -5,9 +5,9 @@ mixture of the reference's good and poor images that fits them best:
 
 .. math:: D = \min_{\pi} \max_x \bigl| \hat F(x) - (1 - \pi) \hat G(x) - \pi \hat P(x) \bigr|
 
-with the empirical distribution functions of the results, the good and the poor, at the reference's values. How
-large it becomes by chance alone is drawn from the fitted mixture, reference and results anew each time
-(a parametric bootstrap of the Kolmogorov-Smirnov statistic, ``stute1993bootstrap``).
+with the empirical distribution functions of the results, the good and the poor, at the reference's values.
+How large it becomes by chance alone is drawn from the fitted mixture, reference and results anew each time (a
+parametric bootstrap of the Kolmogorov-Smirnov statistic, ``stute1993bootstrap``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import beta, binom
+from scipy.stats import binom
 
 from xiqa.errors import MetricError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from xiqa.models.card import Reference
 
-__all__ = ["FEWEST", "Drift", "Share", "drift_from", "drifts", "share_of"]
+__all__ = ["FEWEST", "Drift", "drift_from", "drifts"]
 
 FEWEST = 30
 """Images below which nothing is said."""
@@ -45,7 +45,8 @@ class Drift:
         statistic: :math:`D`, in [0, 1].
         expected: The 95th percentile of what chance gives.
         p_value: Share of the draws with at least this statistic.
-        poor: Share of poor images of the mixture that fits best, and the middle 95 % of what is drawn from it.
+        poor: Share of poor images of the mixture that fits best, and the middle 95 % of what is drawn from
+            it.
         median: Of the results, with its exact 95 % interval.
         reference_median: Of the fitted mixture.
         moved: Whether the p-value is below the level.
@@ -60,32 +61,6 @@ class Drift:
     median: tuple[float, float, float]
     reference_median: float
     moved: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share of images with its exact 95 % interval (``clopper1934use``)."""
-
-    count: int
-    images: int
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        share = self.count / self.images if self.images else float("nan")
-        return f"{share:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-def share_of(count: int, images: int, level: float = 0.95) -> Share:
-    """A share with its exact interval.
-
-    >>> str(share_of(2, 40))
-    '0.050 [0.006, 0.169]'
-    """
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, count, images - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, images - count)) if count < images else 1.0
-    return Share(count, images, low, high)
 
 
 def drift_from(
