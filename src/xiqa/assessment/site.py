@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xiqa.models.bundle import LoadedModel
     from xiqa.models.card import BundleCard, Evaluation
     from xiqa.models.guard import Guard
+    from xiqa.types import MaskArray
 
 __all__ = ["SiteScores", "calibrate_at", "reference_of", "score_site", "site_samples", "with_reference"]
 
@@ -57,12 +58,12 @@ class SiteScores:
     """
 
     log_odds: NDArray[np.float64]
-    poor: NDArray[np.bool_]
+    poor: MaskArray
     patients: list[str]
     features: Tensor | None
     left_out: int = 0
 
-    def pick(self, kept: NDArray[np.bool_]) -> SiteScores:
+    def pick(self, kept: MaskArray) -> SiteScores:
         """The scores of some of the images."""
         patients = [name for name, keep in zip(self.patients, kept.tolist(), strict=True) if keep]
         features = None if self.features is None else self.features[torch.from_numpy(kept)]
