@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import math
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import Any
@@ -17,6 +18,7 @@ from xiqa.service.records.rejects import PERIODS, analyse, seen, table
 __all__ = ["listed", "report", "show"]
 
 _DAYS = 90
+_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 _WIDE, _HIGH, _LEFT, _FOOT = 900.0, 240.0, 46.0, 24.0
 
 
@@ -91,7 +93,9 @@ def _drawn(chart: Chart | None) -> dict[str, Any] | None:
     if chart is None:
         return None
     ends = [point.high / point.total for point in chart.points if point.total]
-    top = 1.1 * max([*ends, *(point.rate for point in chart.points), 0.01])
+    most = max([*ends, *(point.rate for point in chart.points), 0.01])
+    tick = next(size for size in _TICKS if 5 * size >= most)
+    top = tick * math.ceil(most / tick)
     step = (_WIDE - _LEFT - 10) / max(1, len(chart.points) - 1)
 
     def x(place: float) -> float:
@@ -112,7 +116,7 @@ def _drawn(chart: Chart | None) -> dict[str, Any] | None:
         "baseline": x(chart.baseline - 0.5),
         "left": _LEFT,
         "points": [(x(place), y(point.rate), point) for place, point in known],
-        "ticks": [(y(top * part / 4), top * part / 4) for part in range(5)],
+        "ticks": [(y(part * tick), part * tick) for part in range(round(top / tick) + 1)],
         "names": [(x(place), chart.points[place].name) for place in _few(len(chart.points))],
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from xiqa.report.rows import worth_a_look
 from xiqa.service.page.lists import acquired_at
 from xiqa.service.page.rendering import UnreadableError
 from xiqa.service.page.site import PageError, Site, Visit, sentence
@@ -32,6 +33,9 @@ def show(site: Site, visit: Visit) -> Response:
     history = site.decisions.of(row["id"])
     beside = visit.request.query_params.get("beside", "")
     earlier = site.worklist.earlier(row)
+    for item in earlier:
+        item["since"] = acquired_at(item["acquired"], item["received"])
+    findings = worth_a_look(told) if told else ()
     return site.page(
         "image",
         visit,
@@ -40,7 +44,8 @@ def show(site: Site, visit: Visit) -> Response:
         since=acquired_at(row["acquired"], row["received"]),
         told=told,
         problems=_problems(told),
-        boxes=json.dumps([_box(finding) for finding in told.findings] if told else []),
+        findings=findings,
+        boxes=json.dumps([_box(finding) for finding in findings]),
         has_map=site.renderer.has_map(row["uid"]),
         history=history,
         undo=_may_undo(site, visit, row, history),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from xiqa.service.page.site import Site, Visit
 from xiqa.service.records.worklist import STATES, Filter
@@ -19,19 +19,25 @@ _PAGE = 100
 
 def show(site: Site, visit: Visit) -> Response:
     """The whole page."""
-    return site.page("worklist", visit, choices=site.worklist.choices(), **_content(site, visit))
+    return site.page("worklist", visit, choices=site.worklist.choices(), **_content(site, *_asked(visit)))
 
 
 def rows(site: Site, visit: Visit) -> Response:
-    """What changes when something happens: parts and rows."""
-    return site.page("rows", visit, **_content(site, visit))
+    """What changes when something happens: parts and rows; the same for everybody, and so made once for all."""
+    chosen, page = _asked(visit)
+    version = site.store.last_event()
+    text = site.shared.get((chosen, page), version, lambda: site.part("rows", **_content(site, chosen, page)))
+    return HTMLResponse(text)
 
 
-def _content(site: Site, visit: Visit) -> dict[str, Any]:
+def _asked(visit: Visit) -> tuple[Filter, int]:
+    """Which part of the list a request is about."""
     query = visit.request.query_params
-    chosen = Filter.of(query)
     number = query.get("page", "0")
-    page = min(int(number), 10_000) if number.isascii() and number.isdigit() and len(number) < 6 else 0
+    return Filter.of(query), int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 0
+
+
+def _content(site: Site, chosen: Filter, page: int) -> dict[str, Any]:
     found = site.worklist.rows(chosen, _PAGE + 1, page) if page == 0 else _page(site, chosen, page)
     present, now = site.options.present_minutes * 60, time.time()
     for row in found:

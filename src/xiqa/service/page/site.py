@@ -18,6 +18,7 @@ from xiqa.dicom.codes import REJECT_REASONS
 from xiqa.service.node import Node
 from xiqa.service.page.latest import Latest
 from xiqa.service.page.rendering import Renderer
+from xiqa.service.page.shared import Shared
 from xiqa.service.records.decisions import Decisions
 from xiqa.service.records.people import People, Person, Role, csrf_of
 from xiqa.service.records.worklist import Worklist
@@ -117,6 +118,7 @@ class Site:
         self.secure = node.settings.api.tls is not None or options.proxied
         self.logins = Rate(20, 60.0)
         self.latest = Latest(node.store)
+        self.shared = Shared()
 
     @cached_property
     def templates(self) -> Environment:
@@ -130,7 +132,8 @@ class Site:
 
     def page(self, name: str, visit: Visit, status: int = 200, **values: Any) -> Response:
         """A page made of a template."""
-        text = self.templates.get_template(f"{name}.html.jinja").render(
+        text = self.part(
+            name,
             visit=visit,
             person=visit.person,
             csrf=csrf_of(visit.token) if visit.token else "",
@@ -138,6 +141,10 @@ class Site:
             **values,
         )
         return HTMLResponse(text, status)
+
+    def part(self, name: str, **values: Any) -> str:
+        """A template's text."""
+        return self.templates.get_template(f"{name}.html.jinja").render(**values)
 
     def instance(self, visit: Visit) -> dict[str, Any]:
         """The instance that a path names.
