@@ -74,6 +74,23 @@ def check(context: typer.Context, config: Path | None = _CONFIG) -> None:
     raise typer.Exit(int(not all(finding.good for finding in findings)))
 
 
+@app.command()
+def export(
+    context: typer.Context,
+    out: Path = typer.Argument(
+        help="A new folder; it will hold the images as they came, with patients' names."
+    ),
+    config: Path | None = _CONFIG,
+) -> None:
+    """Write what people decided as a data set, for `xiqa train` and `xiqa models evaluate`."""
+    from xiqa.service.node import open_store
+    from xiqa.service.records.learning import export_decisions
+
+    settings = _settings(config or context.obj)
+    written, gone = export_decisions(open_store(settings), settings.node.folder / "spool", out)
+    typer.echo(f"{written} images in {out}" + (f"; {gone} more have left this node" if gone else ""))
+
+
 def _settings(config: Path | None) -> Settings:
     from xiqa.service.settings import Settings, read_settings
 

@@ -23,7 +23,7 @@ def show(site: Site, visit: Visit) -> Response:
 
 
 def rows(site: Site, visit: Visit) -> Response:
-    """What changes when something happens: parts and rows; the same for everybody, and so made once for all."""
+    """What changes when something happens: parts and rows, made once for all who ask."""
     chosen, page = _asked(visit)
     version = site.store.last_event()
     text = site.shared.get((chosen, page), version, lambda: site.part("rows", **_content(site, chosen, page)))

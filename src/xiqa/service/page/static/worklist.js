@@ -45,8 +45,8 @@ stream.addEventListener("error", () => {
   live.classList.remove("on");
   if (stream.readyState === EventSource.CLOSED) setTimeout(refresh, 2000);
 });
-// many pages hear of the same change: they do not all ask at the same moment
-stream.addEventListener("change", () => { waiting ||= setTimeout(refresh, 100 + 400 * Math.random()); });
+// many pages hear of the same change: they do not all ask at the same moment, nor for each of many changes
+stream.addEventListener("change", () => { waiting ||= setTimeout(refresh, 200 + 1800 * Math.random()); });
 addEventListener("pagehide", () => stream.close());
 
 function step(by) {
