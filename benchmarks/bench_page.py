@@ -2,7 +2,8 @@
 
     python -m benchmarks.bench_page
 
-Writes ``benchmarks/results/page.json``. The node runs in a process of its own.
+Writes ``benchmarks/results/page.json``, with the load of the machine: other work makes the seconds longer.
+ The node runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import os
 import random
 import statistics
 import tempfile
@@ -111,19 +113,38 @@ async def watch(client: httpx.AsyncClient, token: str, waits: list[float]) -> No
                 waiting.add(asyncio.create_task(refresh()))
 
 
-async def crowd(address: str, tokens: list[str]) -> tuple[list[float], list[float], list[float]]:
+def cpu_seconds(pid: int) -> float:
+    """What a process has used of the processor."""
+    entries = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(entries[11]) + int(entries[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def crowd(address: str, tokens: list[str], pid: int) -> dict[str, object]:
     """Decisions alone, then while fifty watch; and how long these wait for their rows."""
     limits = httpx.Limits(max_connections=200)
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as client:
+        marks = [cpu_seconds(pid)]
         alone = await decide(client, tokens[0], 0)
+        marks.append(cpu_seconds(pid))
         waits: list[float] = []
         tasks = [asyncio.create_task(watch(client, token, waits)) for token in tokens[1:]]
         await asyncio.sleep(2)
+        begun, before = time.perf_counter(), cpu_seconds(pid)
         watched = await decide(client, tokens[0], DECISIONS)
-        for task in tasks:
-            assert not task.done()
+        used, lasted = cpu_seconds(pid) - before, time.perf_counter() - begun
+        assert not any(task.done() for task in tasks)
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
             task.cancel()
-    return alone, watched, waits
+        await asyncio.gather(*others, return_exceptions=True)
+    return {
+        "decision": summary(alone),
+        "decision_processor_ms": round(1000 * (marks[1] - marks[0]) / DECISIONS, 1),
+        "decision_watched_by_50": summary(watched),
+        "rows_for_50": summary(waits),
+        "watched_processor_ms_a_request": round(1000 * used / (DECISIONS + len(waits)), 1),
+        "watched_requests_a_second": round((DECISIONS + len(waits)) / lasted, 1),
+    }
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
@@ -146,15 +167,14 @@ def main() -> None:
         address = f"http://127.0.0.1:{told.get(timeout=120)}"
         painted = paints(address)
         print("first paint", summary(painted), flush=True)
-        alone, watched, waits = asyncio.run(crowd(address, tokens))
+        measured = asyncio.run(crowd(address, tokens, process.pid))
         stop.set()
         process.join(60)
     row = {
         "entries": ENTRIES,
+        "load_average": round(os.getloadavg()[0], 1),
         "first_paint": summary(painted),
-        "decision": summary(alone),
-        "decision_watched_by_50": summary(watched),
-        "rows_for_50": summary(waits),
+        **measured,
     }
     RESULTS.write_text(json.dumps(row, indent=1) + "\n")
     print(json.dumps(row, indent=1))

@@ -67,6 +67,7 @@ def test_runs_and_points_beyond_limits_are_marked_where_they_are():
     assert (empty.points[1].rate, empty.points[1].alarm) == (0.0, "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("images", "rate"), [(40, 0.08), (12, 0.05), (200, 0.1)])
 def test_false_alarms_are_as_rare_as_promised_and_changes_are_found(images, rate):
     """100 years of a constant rate; the centre is known, as from a long baseline."""

@@ -91,6 +91,7 @@ def test_the_page_and_the_report_show_the_numbers_and_no_name(decided):
     assert Visitor(decided, "viewer").get("/analysis?from=x&to=2026-99-99&by=hour").status_code == 200
 
 
+@pytest.mark.long
 def test_a_simulated_year_shows_its_change_and_stands_alone(tmp_path):
     store = open_store(settings(tmp_path))
     wanted = Department(date(2026, 3, 31), days=120, images=40, seed=4)

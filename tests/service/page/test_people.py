@@ -18,6 +18,7 @@ def set_back(store, table, **columns) -> None:
         connection.execute(update(table).values(**columns))
 
 
+@pytest.mark.long  # seconds of memory and time, which is what it is for
 def test_a_password_is_kept_as_argon2id_and_a_token_as_its_hash(store):
     made = People(store)  # with the library's own cost
     made.add("ada", "Ada Lovelace", Role.LEAD, PASSWORD)

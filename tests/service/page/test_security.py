@@ -10,6 +10,8 @@ from xiqa.dicom.net.instance import part10
 from xiqa.service.page.site import Site
 from xiqa.service.records.people import Role
 
+pytestmark = pytest.mark.long
+
 SCRIPT = "<script>alert(1)</script>"
 EVIL = f'"><img src=x onerror=alert(1)>{SCRIPT}'
 
