@@ -14,6 +14,7 @@ ORDER = [
     "_torchvision",
     "codec",
     "geometry",
+    "shown",
     "types",
     "files",
     "recipes",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from xiqa.codec import Travels, frozen
 from xiqa.errors import Code, XiqaError
 from xiqa.geometry import Box, Frame, Point
+from xiqa.shown import Overlaid, Pictured, Told
 
 __all__ = [
     "UIDS",
@@ -104,7 +105,7 @@ class ImageRef(Travels):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Image(Travels):
+class Image(Travels, Pictured):
     """One image in display order, bright is high.
 
     Attributes:
@@ -164,7 +165,7 @@ class Annotation(Travels):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SaliencyMap(Travels):
+class SaliencyMap(Travels, Pictured, Overlaid):
     """One saliency map of one image, raw, with what is needed to make it again.
 
     Attributes:
@@ -281,7 +282,7 @@ class SeriesSummary(Travels):
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment(Travels):
+class Assessment(Travels, Told, Overlaid):
     """The verdict on one image and its evidence, in the original image's pixels.
 
     Attributes:
