@@ -60,6 +60,8 @@ def test_a_map_is_hot_where_it_is_high_in_the_shape_of_its_image(saliency):
     row, column = np.unravel_index(picture.sum(axis=-1).argmax(), SIZE)
     assert (row, column) == pytest.approx((22, 87), abs=8)
     assert picture[50, 10].sum() == 0
+    deep = np.stack([np.zeros((4, 4), np.float32), saliency.values])
+    np.testing.assert_array_equal(opened(replace(saliency, values=deep)._repr_png_()), picture)
     bare = replace(saliency, frame=None)
     assert opened(bare._repr_png_()).shape == (4, 4, 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,15 @@ WORDS = {
 
 
 def drawn(value: Image | SaliencyMap) -> Pillow.Image:
-    """An image in grey or colour; a map alone as its heat on black, with the shape of its image."""
+    """An image in grey or colour; a map alone as its heat on black, with the shape of its image.
+
+    A volume's map is projected: the highest value along its depth.
+    """
     if isinstance(value, Image):
         return picture_of(value, LONG_SIDE)
     shape = _shape(value)
+    if value.values.ndim > 2:
+        value = replace(value, values=value.values.max(axis=tuple(range(value.values.ndim - 2))))
     rows, columns = bounded_size(shape, LONG_SIDE)
     picture = Pillow.new("RGB", (columns, rows))
     heat = heat_picture(value, shape, LONG_SIDE)
@@ -117,10 +123,12 @@ def html(result: Assessment) -> str:
 
 
 def _shape(value: Image | SaliencyMap) -> tuple[int, int]:
+    """Rows and columns that a picture stands for; of a volume those of its slices."""
     if isinstance(value, Image):
         return value.size
     size = value.frame.original_size if value.frame is not None else value.input_size
-    return size if min(size) > 0 else (int(value.values.shape[0]), int(value.values.shape[1]))
+    rows, columns = (size if min(size) > 0 else value.values.shape)[-2:]
+    return int(rows), int(columns)
 
 
 def _title(value: Image | SaliencyMap | Assessment) -> str:
