@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,13 +41,18 @@ def writing(place: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file as a whole: into a temporary neighbour, to the disk, then renamed over the old one."""
+def write_atomic(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a file as a whole: into a temporary neighbour, to the disk, then renamed over the old one.
+
+    Args:
+        path: The file.
+        content: Its bytes, or pieces of them.
+    """
     with writing(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                file.writelines([content] if isinstance(content, bytes) else content)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(0o644)

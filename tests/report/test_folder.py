@@ -28,7 +28,7 @@ def test_a_run_leaves_everything(tmp_path, make, unread):
     (overlay,) = (out / "overlays").iterdir()
     assert Pillow.open(overlay).size == (40, 60)
     page = (out / "report.html").read_text()
-    assert page.count("data:image/webp;base64,") == 2  # picture and heat map of the image that could be read
+    assert page.count("data:image/jpeg;base64,") == 2  # picture and heat map of the image that could be read
 
 
 def test_the_overlay_shows_the_heat_at_its_place(tmp_path, make):

@@ -282,6 +282,7 @@ def _provenance(runtime: Runtime, method: Method) -> dict[str, Any]:
         "target": card.classes[card.poor_class],
         "threshold": card.threshold,
         "review_band": list(card.review_band),
+        "sensitivity_wanted": card.recipe.get("sensitivity"),
         "temperature": card.temperature,
         "beta": list(card.beta),
         "guard_limit": runtime.guard_limit,

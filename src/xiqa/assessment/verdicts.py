@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from xiqa.errors import Code
 from xiqa.models.views.check import likeliest_other
+from xiqa.report.words import percent
 from xiqa.types import Verdict
 
 if TYPE_CHECKING:
@@ -61,30 +62,21 @@ def decide(
         return Decided(Verdict.NOT_ASSESSED, Code.NO_NUMBER, "the network gave no number for this image")
     other = None if card.view is None or views is None else likeliest_other(card.view, views)
     if other is not None and views is not None:
-        share = f"an upright frontal view {_percent(views[0])} % likely"
+        share = f"an upright frontal view {percent(views[0])} % likely"
         reason = f"{_SEEN.get(other, other)} ({share}): a person should look"
         return Decided(Verdict.REVIEW, Code.UNLIKE_TRAINING, reason)
     if distance is not None and limit is not None and not distance < limit:
         numbers = f"distance {distance:.1f}, limit {limit:.1f}"
         reason = f"unlike the images that the model was made for ({numbers}): a person should look"
         return Decided(Verdict.REVIEW, Code.UNLIKE_TRAINING, reason)
-    percent = f"{_percent(probability)} %"
+    likely = f"{percent(probability)} %"
     kind = (problem or card.classes[card.poor_class]).replace("_", " ")
     if low <= probability <= high and low < high:
-        band = f"{_percent(low)} to {_percent(high)} %"
+        band = f"{percent(low)} to {percent(high)} %"
         what = f"poor quality ({kind})" if problem else "poor quality"
-        reason = f"the probability of {what}, {percent}, is in the range {band} where a person should look"
+        reason = f"the probability of {what}, {likely}, is in the range {band} where a person should look"
         return Decided(Verdict.REVIEW, Code.REVIEW_BAND, reason)
-    limits = f"{percent}, limit {_percent(card.threshold)} %"
+    limits = f"{likely}, limit {percent(card.threshold)} %"
     if probability >= card.threshold:
         return Decided(Verdict.REACQUIRE, Code.POOR, f"poor quality ({kind}) is likely: {limits}")
     return Decided(Verdict.ACCEPT, Code.GOOD, f"poor quality ({kind}) is unlikely: {limits}")
-
-
-def _percent(value: float) -> str:
-    """A probability in per cent, two digits, near certainty told as such.
-
-    >>> _percent(0.096), _percent(0.5), _percent(0.9999)
-    ('9.6', '50', 'over 99')
-    """
-    return "over 99" if 0.99 < value < 1 else f"{100 * value:.2g}" if value < 0.99 else f"{100 * value:.0f}"

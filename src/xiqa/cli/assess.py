@@ -257,8 +257,8 @@ def _table(console: Console, results: Sequence[Assessment], out: Path) -> None:
     from rich.table import Table
 
     from xiqa.imaging.options import printable
-    from xiqa.report.html import WORDS
     from xiqa.report.rows import counts, standing_alone
+    from xiqa.report.words import WORDS
 
     images = [result for result in results if result.series is None]
     results = standing_alone(results)

@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from PIL import Image as Pillow
-
 from xiqa.files import write_atomic, writing
 from xiqa.imaging.series import Series
+from xiqa.report.encoding import jpeg
 from xiqa.report.files import folder_lock
-from xiqa.report.html import report_html, webp
+from xiqa.report.html import report_pieces
 from xiqa.report.journal import Entry, Journal, slot_of
-from xiqa.report.overlay import heat_picture, overlay_picture, picture_of
+from xiqa.report.overlay import map_picture, overlay_picture, picture_of
 from xiqa.report.rows import csv_bytes, json_bytes, worst_first
 from xiqa.types import WHOLE, Assessment, Image
 
 __all__ = ["ResultsFolder"]
+
+# Longer sides in pixels of what is kept for the page: of an image, and of its map, which is smooth.
+SCREEN, MAP = 1536, 192
 
 
 class ResultsFolder:
@@ -112,25 +114,30 @@ class ResultsFolder:
         results = self.results()
         write_atomic(self.path / "results.json", json_bytes(results))
         write_atomic(self.path / "results.csv", csv_bytes(results))
-        page = report_html(self.journal.entries.values(), self._pictures)
-        write_atomic(self.path / "report.html", page.encode("utf-8"))
+        page = report_pieces(self.journal.entries.values(), self._pictures)
+        write_atomic(self.path / "report.html", (piece.encode("utf-8") for piece in page))
 
     def _draw(self, picture: str, assessment: Assessment, image: Image) -> None:
-        """The overlay in good size, image and heat in screen size."""
+        """The overlay in good size, the image in screen size, the map for the page to colour."""
         with writing(self.path):
             overlay = overlay_picture(image, assessment.saliency, assessment.findings)
             overlay.save(self.path / "overlays" / f"{picture}.png", compress_level=3)
-            (self.path / "pictures" / f"{picture}.image.webp").write_bytes(webp(picture_of(image, 1024)))
+            files = self._picture_files(picture)
+            files[0].write_bytes(jpeg(picture_of(image, SCREEN)))
             if assessment.saliency is not None:
-                heat = heat_picture(assessment.saliency, image.size, 384)
-                (self.path / "pictures" / f"{picture}.heat.webp").write_bytes(webp(heat))
+                files[1].write_bytes(jpeg(map_picture(assessment.saliency, image.size, MAP), 90))
 
-    def _pictures(self, picture: str) -> tuple[Pillow.Image, Pillow.Image | None] | None:
-        """Image and heat as they were written; None when someone took them away."""
-        radiograph, heat = (self.path / "pictures" / f"{picture}.{kind}.webp" for kind in ("image", "heat"))
-        if not radiograph.exists():
+    def _picture_files(self, picture: str) -> tuple[Path, Path]:
+        """Where image and map of a result are kept for the page."""
+        image, heat = (self.path / "pictures" / f"{picture}.{kind}.jpg" for kind in ("image", "map"))
+        return image, heat
+
+    def _pictures(self, picture: str) -> tuple[bytes, bytes | None] | None:
+        """Image and map as they were written; None when someone took them away."""
+        image, heat = self._picture_files(picture)
+        if not image.exists():
             return None
-        return Pillow.open(radiograph), Pillow.open(heat) if heat.exists() else None
+        return image.read_bytes(), heat.read_bytes() if heat.exists() else None
 
 
 def files_of(item: str | Series) -> list[str]:

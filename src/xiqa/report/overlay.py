@@ -26,6 +26,7 @@ __all__ = [
     "bounded_size",
     "drawn_box",
     "heat_picture",
+    "map_picture",
     "overlay_picture",
     "picture_of",
 ]
@@ -100,6 +101,18 @@ def heat_picture(saliency: SaliencyMap, original: tuple[int, int], long_side: in
     """
     placed = on_picture(saliency, original, bounded_size(original, long_side))
     return Pillow.fromarray(palette()[(for_display(placed) * 255 + 0.5).astype(np.uint8)])
+
+
+def map_picture(saliency: SaliencyMap, original: tuple[int, int], long_side: int) -> Pillow.Image:
+    """The map as a grey picture, scaled for display, for whoever colours it later.
+
+    Args:
+        saliency: The map.
+        original: (rows, columns) of the original image.
+        long_side: Bound of the picture's longer side in pixels.
+    """
+    placed = on_picture(saliency, original, bounded_size(original, long_side))
+    return Pillow.fromarray((for_display(placed) * 255 + 0.5).astype(np.uint8))
 
 
 def overlay_picture(

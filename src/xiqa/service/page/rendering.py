@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xiqa.errors import XiqaError
-from xiqa.report.html import webp
+from xiqa.report.encoding import webp
 from xiqa.report.overlay import heat_picture
 from xiqa.service.settings import Settings
 from xiqa.service.work.assessing import unfinished_of
