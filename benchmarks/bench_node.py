@@ -9,10 +9,10 @@
 time, in turns within one run; every process has TCP_NODELAY=1. `xiqa` is `xiqa serve` with its rows and
 without rules, and syncs each file and then its folder; `storescp+sync+folder` does the same, `storescp+sync`
 syncs the file alone, as Orthanc does; `storescp` syncs nothing.
-`latency`: one image a second; from the answer to the C-STORE to the stored verdict. `growth`: memory,
-threads, descriptors and files of the node and of its assessing process while images arrive as fast as they
-can, are forwarded, get two results each and are removed when all is done; a stand-in for the model. `soak`:
-the same with one image a second.
+`latency`: one full-size image a second, uncompressed and in JPEG 2000; from the answer to the C-STORE to
+the stored verdict. `growth`: memory, threads, descriptors and files of the node and of its assessing process
+while images arrive as fast as they can, are forwarded, get two results each and are removed when all is
+done; a stand-in for the model. `soak`: the same with one image a second.
 Writes benchmarks/results/node_*.csv.
 """
 
@@ -28,7 +28,11 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from benchmarks.tables import told, write_rows
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
+from skimage.transform import resize
 from tests.dicom.net.objects import radiograph, write
 from tests.dicom.net.servers import send
 from tests.service.databases import free_port
@@ -36,9 +40,13 @@ from tests.service.faults import Archive
 from tests.service.orthanc import Orthanc
 from tests.service.processes import Serve, configuration, peer
 
+from xiqa.dicom.net.answers import File
+from xiqa.dicom.net.destination import Destination
+from xiqa.dicom.net.scu import DicomArchive
 from xiqa.service.records.database import Database
 from xiqa.service.records.store import Store
 from xiqa.service.settings import read_settings
+from xiqa.simulation.chest.simulate import simulate_chest
 
 RESULTS = Path(__file__).parent / "results"
 os.environ["TCP_NODELAY"] = "1"
@@ -143,39 +151,71 @@ def receive(rounds: int):
 
 
 def latency(images: int, model: str):
-    """Seconds from the answer to the verdict, an image a second."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        config = configuration(folder)
-        text = config.read_text().replace('results = "tests.service.models:notes"\n', "")
-        if model:
-            stand_in = 'call = "tests.service.models:brightness"'
-            text = text.replace(stand_in, f'path = "{Path(model).resolve()}"')
-        config.write_text(text)
-        node = Serve(config)
-        answered = {}
-        try:
-            time.sleep(20 if model else 2)
-            for number in range(images):
-                ds = radiograph(rows=2500, columns=2048, seed=number)
-                begun = time.time()
-                assert send(node.dicom, [ds]) == [0]
-                answered[str(ds.SOPInstanceUID)] = time.time()
-                time.sleep(max(0.0, 1 - (time.time() - begun)))
-            time.sleep(10)
-        finally:
-            node.stop()
-        store = Store(Database(read_settings(config).node.url))
-        rows = {row["uid"]: row for row in store.recent(10**6)}
-        waits = sorted(rows[uid]["assessed"] - at for uid, at in answered.items())
-        store.database.close()
-    yield {
-        "model": Path(model).name or "stand-in",
-        "images": images,
-        "p50": round(waits[len(waits) // 2], 2),
-        "p95": round(waits[int(len(waits) * 0.95)], 2),
-        "most": round(waits[-1], 2),
-    }
+    """Seconds from the answer to the verdict, an image a second, uncompressed and compressed."""
+    for name, syntax in {"none": ExplicitVRLittleEndian, "JPEG 2000, lossless": JPEG2000Lossless}.items():
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            files = full_size(folder, images, syntax)
+            waits = waited(folder, files, model)
+            yield {
+                "model": Path(model).name or "stand-in",
+                "compression": name,
+                "MB": round(statistics.mean(Path(file.path).stat().st_size for file in files) / 1e6, 1),
+                "images": images,
+                "p50": round(waits[len(waits) // 2], 2),
+                "p95": round(waits[int(len(waits) * 0.95)], 2),
+                "most": round(waits[-1], 2),
+            }
+
+
+def full_size(folder: Path, count: int, syntax: str) -> list[File]:
+    """Simulated chests of 2500 x 2048 pixels with a detector's noise; four pictures, each with many UIDs."""
+    rng, pictures = np.random.default_rng(7), []
+    for seed in range(4):
+        chest = np.asarray(simulate_chest(seed).image.pixels, np.float64)
+        large = resize(chest, (2500, 2048), order=1, preserve_range=True)
+        noisy = 3800 * (large - large.min()) / np.ptp(large) + rng.normal(100, 12, large.shape)
+        ds = radiograph(rows=2500, columns=2048)
+        ds.PixelData = noisy.clip(0, 4095).astype(np.uint16).tobytes()
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        if syntax != ExplicitVRLittleEndian:
+            ds.compress(syntax, generate_instance_uid=False)
+        pictures.append(ds)
+    files = []
+    for number in range(count):
+        ds, path = pictures[number % 4], folder / f"{number}.dcm"
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        ds.save_as(path, enforce_file_format=True)
+        files.append(File(str(path), str(ds.SOPClassUID), str(ds.SOPInstanceUID), str(syntax)))
+    return files
+
+
+def waited(folder: Path, files: list[File], model: str) -> list[float]:
+    """How long each verdict took, in order of length."""
+    config = configuration(folder)
+    text = config.read_text().replace('results = "tests.service.models:notes"\n', "")
+    if model:
+        stand_in = 'call = "tests.service.models:brightness"'
+        text = text.replace(stand_in, f'path = "{Path(model).resolve()}"')
+    config.write_text(text)
+    node = Serve(config)
+    modality, answered = DicomArchive(Destination("XIQA", "127.0.0.1", node.dicom), "CR1"), {}
+    try:
+        time.sleep(20 if model else 2)
+        for file in files:
+            begun = time.time()
+            assert modality.send([file])[0].taken
+            answered[file.uid] = time.time()
+            time.sleep(max(0.0, 1 - (time.time() - begun)))
+        time.sleep(10)
+    finally:
+        node.stop()
+    store = Store(Database(read_settings(config).node.url))
+    rows = {row["uid"]: row for row in store.recent(10**6)}
+    store.database.close()
+    assert all(row["verdict"] in ("accept", "review", "reacquire") for row in rows.values())
+    return sorted(rows[uid]["assessed"] - at for uid, at in answered.items())
 
 
 def growth(images: int, pause: float = 0.0, name: str = "growth"):
