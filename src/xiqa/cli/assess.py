@@ -48,6 +48,9 @@ def command(
         "all", help="Which images of a series or frames of a file: all, first, middle or every:k."
     ),
     tolerance: float = typer.Option(0.0, help="Share of poor images that a series' verdict puts up with."),
+    shard: str | None = typer.Option(
+        None, help="Only one of n parts, as i/n; every part needs an --out of its own."
+    ),
     identifiers: bool = typer.Option(
         False,
         "--identifiers",
@@ -81,7 +84,7 @@ def command(
     from xiqa.report.folder import ResultsFolder, files_of
 
     console = Console()
-    items, refused, skipped = _items(paths, out)
+    items, refused, skipped = _items(paths, out, shard)
     files = [file for item in items for file in files_of(item)]
     chosen_frames(frames, 1)  # what is asked in vain is refused before the model is loaded
     check_tolerance(tolerance)
@@ -169,13 +172,17 @@ def _tell_objects(console: Console, objects: ResultFiles) -> bool:
     return bool(objects.refused or failed)
 
 
-def _items(paths: Sequence[str], out: Path) -> tuple[list[str | Series], list[ImageReadError], str]:
+def _items(
+    paths: Sequence[str], out: Path, shard: str | None
+) -> tuple[list[str | Series], list[ImageReadError], str]:
     """The files and series to assess, why some paths give none, and what is no image, in a line."""
     from collections import Counter
 
+    from xiqa.engines import Shard
     from xiqa.errors import ConfigError
     from xiqa.imaging import Series, find_series, image_files, skipped_files
 
+    part = Shard(1, 1) if shard is None else Shard.parse(shard)
     refused: list[ImageReadError] = []
     kinds: Counter[str] = Counter()
     found = image_files(paths, refused=refused, skipped=kinds)
@@ -186,7 +193,7 @@ def _items(paths: Sequence[str], out: Path) -> tuple[list[str | Series], list[Im
         got = ", ".join(paths) + (f" ({skipped})" if skipped else "")
         raise refused[0] if refused else ConfigError("no image to assess", got=got)
     items = [item if isinstance(item, Series) else str(item) for item in find_series(files)]
-    return items, refused, skipped
+    return part.of(items), refused, skipped
 
 
 def _counted(items: Sequence[str | Series]) -> str:
