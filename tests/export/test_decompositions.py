@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from xiqa.errors import SaliencyError, UnsupportedOperationError
-from xiqa.export.decompositions import bilinear_matrix, turned_convolution
+from xiqa.export.decompositions import PoolingByMeans, bilinear_matrix, turned_convolution
 from xiqa.export.onnx import to_onnx
 from xiqa.export.trace import trace
 
@@ -78,3 +78,14 @@ def test_what_has_no_replacement_is_refused():
 
     with pytest.raises((UnsupportedOperationError, SaliencyError), match="transposed"):
         trace(transposed, torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("size", [1, (1, 1), [1, 1]])
+def test_global_pooling_is_a_mean_and_other_pooling_is_left(size):
+    images = torch.randn(2, 3, 5, 7, requires_grad=True)
+    with PoolingByMeans():
+        named, placed = F.adaptive_avg_pool2d(images, output_size=size), F.adaptive_avg_pool2d(images, size)
+        other = F.adaptive_avg_pool2d(images, (2, 1))
+    assert named.grad_fn.name() == placed.grad_fn.name() == "MeanBackward1"
+    torch.testing.assert_close(named, images.mean(dim=(2, 3), keepdim=True))
+    torch.testing.assert_close(other, F.adaptive_avg_pool2d(images, (2, 1)))

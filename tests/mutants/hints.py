@@ -43,7 +43,8 @@ def write(reach: Reach) -> None:
         room = source.partition("/")[0].removesuffix(".py")
         order = sorted({file_of(t) for t in tests}, key=lambda f: (nearness(room, f), cost[f], f))
         known[source][function] = [numbers[file] for file in order[:KEPT]]
-    PLACE.write_text(json.dumps({"files": files, "functions": known}, separators=(",", ":")) + "\n")
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(where)}" for name, where in known.items())
+    PLACE.write_text(f'{{"files": {json.dumps(files, indent=0)},\n"functions": {{\n{lines}\n}}}}\n')
 
 
 @cache
@@ -52,13 +53,24 @@ def _read() -> dict:
 
 
 def hinted(source: str, function: str) -> list[str]:
-    """Test files for a function of a source file; those of the whole file where the function is not known."""
+    """Test files for a function; those of the whole file, or of the room, where it is not known."""
     kept = _read()
     functions = kept["functions"].get(source, {})
     numbers = functions.get(function) or [
         n for n, _ in Counter(chain.from_iterable(functions.values())).most_common(KEPT)
     ]
-    return [name for name in (kept["files"][n] for n in numbers) if (ROOT / name).exists()]
+    known = [name for name in (kept["files"][n] for n in numbers) if (ROOT / name).exists()]
+    return known or mirrored(source)
+
+
+def mirrored(source: str) -> list[str]:
+    """Test files that lie where the source does, below tests; the nearest folder that is there."""
+    folder = ROOT / "tests" / Path(source).with_suffix("")
+    while not folder.is_dir():
+        folder = folder.parent
+    if folder == ROOT / "tests":
+        return []
+    return sorted(str(path.relative_to(ROOT)) for path in folder.glob("test_*.py"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from tests.mutants.hints import file_of, hinted, nearness, seconds_of_files
 from tests.mutants.reach import SOURCE, Reach
 
 QUICK = 15.0  # seconds of single tests that are tried first
-WHOLE = 90.0  # seconds of whole files that are tried on what survives
+WHOLE = 40.0  # seconds of whole files that are tried on what survives
 
 
 def select(change: Change, reach: Reach) -> list[list[str]]:

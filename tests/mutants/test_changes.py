@@ -75,7 +75,7 @@ def test_tests_that_reach_a_change_are_tried_quick_and_near_ones_first():
     path = SOURCE / "geometry.py"
     change = next(c for c in changes(path, path.read_text(), "geometry.py") if c.function == "Frame.crop")
     reach = Reach()
-    reach.seconds |= {"tests/a.py::x": 9.0, "tests/b.py::y": 1.0, "tests/b.py::z": 50.0, "tests/c.py::w": 1.0}
+    reach.seconds |= {"tests/a.py::x": 9.0, "tests/b.py::y": 1.0, "tests/b.py::z": 20.0, "tests/c.py::w": 1.0}
     reach.tests["geometry.py:Frame.crop"] |= {"tests/a.py::x", "tests/b.py::y"}
     assert select(change, reach) == [["tests/b.py::y", "tests/a.py::x"], ["tests/a.py", "tests/b.py"]]
     assert within(["p", "q", "r"], {"p": 20.0, "q": 1.0, "r": 1.0}, 15.0) == ["p"]

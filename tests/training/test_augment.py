@@ -25,6 +25,8 @@ def test_boxes_move_with_the_pixels(seed, shear):
 def test_without_options_it_is_the_resize_of_the_frame():
     matrix = affine_matrix((80, 80), (40, 40), None, np.random.default_rng(0))
     assert affine_boxes([Box(0.5, 0.5, 78.5, 78.5)], matrix)[0] == pytest.approx((0, 0, 39, 39))
+    wide = affine_matrix((60, 90), (20, 45), None, np.random.default_rng(0))
+    np.testing.assert_allclose(wide, [[2, 0, 0.5], [0, 3, 1]], atol=1e-12)
 
 
 def test_grey_values_stay_in_range_and_no_change_changes_nothing():
