@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.mutants.changes import Change, changes, draw
 from tests.mutants.equivalents import reasons
+from tests.mutants.hints import noted
 from tests.mutants.reach import ROOT, SOURCE
 from tests.mutants.selection import room
 from tests.mutants.trial import SURVIVED, UNREACHED, Outcome
@@ -37,6 +38,10 @@ def equivalent(change: Change) -> str:
     )
 
 
+def is_noted(change: Change) -> bool:
+    return noted(str(change.path.relative_to(SOURCE)), change.function)
+
+
 def describe(outcome: Outcome) -> str:
     change = outcome.change
     before, after = change.difference(change.path.read_text())
@@ -48,11 +53,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="rooms, or files below src/xiqa; all where none is named")
     parser.add_argument("-n", type=int, default=20, help="changes of each room")
     parser.add_argument("--together", action="store_true", help="-n changes of all of them, not of each room")
+    parser.add_argument("--noted", action="store_true", help="only functions whose tests are noted")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path, help="where to write what became of each")
     arguments = parser.parse_args()
     found = candidates(arguments.names)
+    if arguments.noted:
+        found = {name: [c for c in some if is_noted(c)] for name, some in found.items()}
     if arguments.together:
         found = {"": [change for some in found.values() for change in some]}
     drawn = [c for some in found.values() for c in draw(some, arguments.n, arguments.seed)]

@@ -63,6 +63,11 @@ def hinted(source: str, function: str) -> list[str]:
     return known or mirrored(source)
 
 
+def noted(source: str, function: str) -> bool:
+    """Whether it is known which tests reach a function."""
+    return function in _read()["functions"].get(source, {})
+
+
 def mirrored(source: str) -> list[str]:
     """Test files that lie where the source does, below tests; the nearest folder that is there."""
     folder = ROOT / "tests" / Path(source).with_suffix("")
