@@ -63,12 +63,21 @@ class NiftiReader:
         self.low, self.high = low, high
 
     @property
+    def affine(self) -> NDArray[np.float64] | None:
+        """(column, row, slice) to millimetres; None where the volume was turned, or goes over time."""
+        plain = self.options.axis == "stored" and self.volume.ndim == 3
+        return np.asarray(self.header.get_best_affine(), dtype=np.float64) if plain else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """How the frames of a volume over time are counted."""
-        shape = self.volume.shape[2:]
-        if len(shape) < 2 or min(shape) < 2:
-            return ()
-        return (f"{shape[0]} slices at {self.frames // shape[0]} times: all slices of a time, then the next",)
+        """How the frames of a volume over time are counted; that nothing tells where it lies."""
+        shape, notes = self.volume.shape[2:], []
+        if len(shape) > 1 and min(shape) > 1:
+            times = self.frames // shape[0]
+            notes.append(f"{shape[0]} slices at {times} times: all slices of a time, then the next")
+        if not (int(self.header["sform_code"]) or int(self.header["qform_code"])):
+            notes.append("the file does not say where it lies in the patient: its axes are taken to be RAS")
+        return tuple(notes)
 
     def close(self) -> None:
         """Let go of the volume."""

@@ -11,9 +11,13 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xiqa.errors import ImageReadError
 from xiqa.imaging.limits import DEFAULT_LIMITS, Limits
 from xiqa.imaging.options import Axis, Reader, ReadOptions, printable
+from xiqa.imaging.planes import Plane
 from xiqa.imaging.sniff import sniff
 from xiqa.types import Image
 
@@ -113,6 +117,17 @@ class OpenImage:
         """What a reader should know of the frames as a series: gaps, an order that is not theirs in space."""
         with _errors_of(self._path):
             return self._reader.notes
+
+    @property
+    def planes(self) -> list[Plane]:
+        """Where each frame lies in the patient; empty where the file does not say."""
+        with _errors_of(self._path):
+            return getattr(self._reader, "planes", [])
+
+    @property
+    def affine(self) -> NDArray[np.float64] | None:
+        """(column, row, slice) to millimetres, of a NIfTI volume read as it is stored; else None."""
+        return getattr(self._reader, "affine", None)
 
     def read(self, frame: int) -> Image:
         """One frame.

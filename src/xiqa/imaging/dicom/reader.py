@@ -20,10 +20,10 @@ from xiqa.imaging.dicom.header import IDENTIFIERS, Elements, read_header
 from xiqa.imaging.dicom.mask import padding_range, shutter_mask
 from xiqa.imaging.dicom.palette import palette_colours
 from xiqa.imaging.dicom.pixels import PixelFormat, read_frame
-from xiqa.imaging.dicom.position import frame_planes
+from xiqa.imaging.dicom.position import frame_planes, plane_of
 from xiqa.imaging.dicom.transforms import display_of
 from xiqa.imaging.options import ReadOptions, printable
-from xiqa.imaging.planes import in_order, series_notes
+from xiqa.imaging.planes import Plane, in_order, series_notes
 from xiqa.imaging.values import to_grey
 from xiqa.types import FloatArray, Image, MaskArray, Source
 
@@ -48,9 +48,16 @@ class DicomReader:
         self.frames = self.format.frames
 
     @property
+    def planes(self) -> list[Plane]:
+        """Where each frame lies in the patient; empty where the file does not say."""
+        whole = plane_of(self.header.data)
+        frames = frame_planes(self.header.data, self.frames)
+        return frames or ([whole] if whole is not None and self.frames == 1 else [])
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Where the frames lie in the patient, as far as it is not plain."""
-        planes = frame_planes(self.header.data, self.frames) if self.frames > 1 else []
+        planes = self.planes if self.frames > 1 else []
         order = in_order(planes)
         stored = ("the frames are not stored in the order of their positions",)
         notes = series_notes([planes[place] for place in order]) if planes else ()
