@@ -17,6 +17,7 @@ ORDER = [
     "shown",
     "types",
     "files",
+    "plugins",
     "recipes",
     "config",
     "process",

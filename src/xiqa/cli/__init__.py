@@ -50,10 +50,19 @@ def _run() -> None:
     )
 
     @app.callback(invoke_without_command=True)
-    def options(version: bool = typer.Option(False, "--version", help="Show the version and leave.")) -> None:
+    def options(
+        version: bool = typer.Option(False, "--version", help="Show the version and leave."),
+        plugin: list[str] = typer.Option(
+            [], help="A Python file with methods, metrics or layouts of your own; may be repeated."
+        ),
+    ) -> None:
         if version:
             typer.echo(f"xiqa {__version__}")
             raise typer.Exit
+        for file in plugin:
+            from xiqa.plugins import load_plugin_file
+
+            load_plugin_file(file)
 
     for module_info in iter_modules(__path__):
         if module_info.name.startswith("_"):

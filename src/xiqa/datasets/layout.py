@@ -17,6 +17,7 @@ from typing import TypeVar
 from xiqa.datasets.collection import Collection
 from xiqa.datasets.tables import header_of
 from xiqa.errors import DatasetError
+from xiqa.plugins import load_plugins
 
 __all__ = ["Layout", "get_layout", "header", "layout", "layout_names", "layouts"]
 
@@ -83,6 +84,7 @@ def layouts() -> list[Layout]:
     package = import_module("xiqa.datasets")
     for module in iter_modules(package.__path__, f"{package.__name__}."):
         import_module(module.name)
+    load_plugins("datasets")
     return sorted(_REGISTER.values(), key=lambda known: (known.rank, known.name))
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from xiqa.errors import MetricError
 from xiqa.metrics.arguments import checked
+from xiqa.plugins import load_plugins
 
 __all__ = ["CALLS", "Case", "Cases", "CurveOf", "Kind", "MetricInfo", "get_metric", "metric", "metrics"]
 
@@ -189,6 +190,7 @@ def metrics() -> list[MetricInfo]:
     package = import_module("xiqa.metrics")
     for module in walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
+    load_plugins("metrics")
     kinds = list(CALLS)
     return sorted(_REGISTER.values(), key=lambda info: (kinds.index(info.kind), info.name))
 

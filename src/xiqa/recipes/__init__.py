@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from xiqa.errors import ConfigError
+from xiqa.plugins import load_plugins
 
 __all__ = ["FOLDER", "Purpose", "find_recipe", "recipe_files"]
 
@@ -25,12 +26,15 @@ _PATTERNS: dict[Purpose, tuple[str, ...]] = {
 
 
 def recipe_files(purpose: Purpose) -> dict[str, Path]:
-    """The shipped recipes of one purpose: their files by their names, in the order of the names.
+    """The recipes of one purpose, those of plugins included: their files by their names, in that order.
 
     >>> "softtree" in recipe_files("train"), "gallery" in recipe_files("benchmark")
     (True, True)
     """
     files = [path for pattern in _PATTERNS[purpose] for path in FOLDER.glob(pattern)]
+    if purpose == "benchmark":
+        folders = [Path(folder) for module in load_plugins("experiments") for folder in module.__path__]
+        files += [path for folder in folders for path in folder.glob("*.toml")]
     return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xiqa.errors import SaliencyError
+from xiqa.plugins import load_plugins
 from xiqa.saliency.method import Method
 
 __all__ = [
@@ -232,6 +233,7 @@ def _load() -> None:
     package = import_module("xiqa.saliency")
     for module in pkgutil.walk_packages(package.__path__, "xiqa.saliency."):
         import_module(module.name)
+    load_plugins("methods")
 
 
 @cache
