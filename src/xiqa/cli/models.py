@@ -184,17 +184,19 @@ def reference(
 
     from xiqa.assessment.site import score_site, site_samples, with_reference
     from xiqa.datasets.detect import read_dataset
-    from xiqa.models import load_model, save_bundle
+    from xiqa.models import load_model
+    from xiqa.models.shelf import write_card
 
     model = load_model(bundle)
     parts = [site_samples(model.card, read_dataset(folder), (split,)) for folder in data]
     samples = [sample for part in parts for sample in part]
     named = " and ".join(folder.stem for folder in data)
     card = with_reference(model, score_site(model, track(samples, "images")), f"{split} images of {named}")
-    save_bundle(bundle, model.network, card, model.guard, model.view)
+    write_card(bundle, card)
     kept = card.reference
     assert kept is not None
     typer.echo(f"{len(kept.good)} good and {len(kept.poor)} poor images, one a patient, are the reference.")
+    typer.echo("The card is a new one: a graph beside it has to be exported again.")
 
 
 @app.command("monitor")
