@@ -18,7 +18,7 @@ OPTIONAL = {
     **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "lightning", "torchmetrics"), "torch"),
     **dict.fromkeys(("pandas", "matplotlib"), "torch"),
     **dict.fromkeys(("pynetdicom", "sqlalchemy", "alembic", "fastapi", "uvicorn"), "service"),
-    **dict.fromkeys(("prometheus_client", "multipart", "python_multipart", "argon2"), "service"),
+    **dict.fromkeys(("prometheus_client", "multipart", "python_multipart", "argon2", "authlib"), "service"),
 }
 
 

@@ -16,7 +16,8 @@ def show(site: Site, visit: Visit) -> Response:
     """The form."""
     if visit.person is not None:
         return RedirectResponse("/", 303)
-    return site.page("login", visit, empty=not site.people.listed())
+    provider = "" if site.options.oidc is None else site.options.oidc.label
+    return site.page("login", visit, empty=not site.people.listed() and not provider, provider=provider)
 
 
 def enter(site: Site, visit: Visit) -> Response:

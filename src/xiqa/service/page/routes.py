@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from xiqa.errors import XiqaError
-from xiqa.service.page import analysis, deciding, images, lists, login, stream
+from xiqa.service.page import analysis, deciding, images, lists, login, oidc, stream
 from xiqa.service.page.login import COOKIE
 from xiqa.service.page.site import SECURITY, PageError, Site, Visit, sentence
 from xiqa.service.records.decisions import NotAllowedError, StaleError
@@ -65,6 +65,8 @@ PLACES = (
     Place("GET", "/static/{name}", None, _static),
     Place("GET", "/login", None, login.show),
     Place("POST", "/login", None, login.enter),
+    Place("GET", "/login/oidc", None, oidc.begin),
+    Place("GET", "/login/oidc/back", None, oidc.back),
     Place("POST", "/logout", Role.VIEWER, login.leave),
     Place("GET", "/", Role.VIEWER, lists.show),
     Place("GET", "/rows", Role.VIEWER, lists.rows),

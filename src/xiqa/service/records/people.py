@@ -142,6 +142,21 @@ class People:
             connection.execute(insert(people).values(**row))
             self._note(connection, name, actor, f"made with the role {role.word}")
 
+    def ensure(self, name: str, full_name: str, role: Role) -> None:
+        """Make or update the account of someone whom another system has logged in.
+
+        Raises:
+            AccountError: The name is none, or belongs to an account with a password of ours.
+        """
+        with self._store.database.reading() as connection:
+            row = connection.execute(select(people).where(people.c.name == name)).mappings().first()
+        if row is None:
+            self.add(name, full_name, role, "", actor="provider")
+        elif row["secret"]:
+            raise AccountError("the name belongs to an account of this node", got=name)
+        elif row["role"] != role.word:
+            self.change(name, actor="provider", role=role.word)
+
     def change(self, name: str, actor: str = "command line", **values: Any) -> None:
         """Set ``role``, ``password``, ``active`` or ``full_name`` of an account, unlock it, end its sessions.
 
