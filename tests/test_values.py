@@ -131,6 +131,14 @@ def test_an_image_and_an_annotation_come_back_unchanged():
     assert (back.box, back.kind, back.polygon) == (annotation.box, "clip", annotation.polygon)
 
 
+@pytest.mark.parametrize("kind", ["O", "O,i4"])
+def test_an_array_of_objects_is_not_read(kind):
+    image = encode(Image(np.zeros((2, 3), np.float32)))
+    image["pixels"]["dtype"] = kind
+    with pytest.raises(XiqaError, match="numbers, not of objects"):
+        decode(Image, image)
+
+
 def test_numbers_that_are_not_finite_survive():
     source = {"a": float("inf"), "b": (float("-inf"), 1.5)}
     result = Assessment("a", Verdict.REVIEW, "", Code.UNLIKE_TRAINING, provenance=source)

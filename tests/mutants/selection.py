@@ -19,6 +19,8 @@ def select(change: Change, reach: Reach) -> list[list[str]]:
     tests = reach.tests.get(f"{relative}:{change.function}", set())
     if not tests:  # a constant of the module, or of a class
         tests = set().union(*(t for f, t in reach.tests.items() if f.startswith(f"{relative}:")))
+    if not tests:
+        return [hinted(relative, change.function)]
     cost = seconds_of_files(reach)
     own = room(change.path)
     single = sorted(tests, key=lambda t: (nearness(own, file_of(t)), reach.seconds[t], t))
