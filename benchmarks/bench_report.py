@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +77,7 @@ def fill(folder: Path, count: int) -> None:
         (folder / "pictures" / f"{number}.map.jpg").write_bytes(jpeg(picture.resize((192, 192)), 90))
     with (folder / "results.jsonl").open("w") as journal:
         for number, result in enumerate(results(count)):
-            entry = Entry(result.file, replace(result), str(number % 8))
+            entry = Entry(result.file, result, str(number % 8))
             journal.write(json.dumps(entry.to_dict()) + "\n")
 
 
@@ -101,6 +100,7 @@ def opens(page: Path) -> float:
             executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"], timeout=120_000
         )
         window = browser.new_page()
+        window.goto("data:text/html,ready", timeout=120_000)  # the browser itself has started
         start = time.perf_counter()
         window.goto(page.as_uri(), timeout=120_000)
         window.wait_for_selector("canvas[data-ready]", timeout=120_000)

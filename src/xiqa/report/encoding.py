@@ -33,16 +33,18 @@ def fitted(content: bytes, budget: int) -> bytes | None:
     """A JPEG file as it is, or made smaller until it takes at most ``budget`` bytes; None if nothing does."""
     if len(content) <= budget:
         return content
-    longest = max(Pillow.open(io.BytesIO(content)).size)
-    for side in (longest, *(side for side in SIDES if side < longest)):
-        if len(content) * (side / longest) ** 2 > 3 * budget:
-            continue  # far too large still: not worth the try
-        with Pillow.open(io.BytesIO(content)) as picture:
-            picture.draft(picture.mode, (side, side))
+    with Pillow.open(io.BytesIO(content)) as picture:
+        longest = max(picture.size)
+        sides = (longest, *(side for side in SIDES if side < longest))
+        # at a quality of 75 a picture takes about half: sides that are far too large are not worth a try
+        likely = [side for side in sides if 0.5 * len(content) * (side / longest) ** 2 <= budget]
+        if likely:
+            picture.draft(picture.mode, (likely[0], likely[0]))
+        for side in likely:  # falling, so each comes from the one before
             picture.thumbnail((side, side), Pillow.Resampling.BOX)
             smaller = jpeg(picture, 75)
-        if len(smaller) <= budget:
-            return smaller
+            if len(smaller) <= budget:
+                return smaller
     return None
 
 

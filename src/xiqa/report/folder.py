@@ -16,7 +16,7 @@ from xiqa.report.files import folder_lock
 from xiqa.report.html import report_pieces
 from xiqa.report.journal import Entry, Journal, slot_of
 from xiqa.report.overlay import map_picture, overlay_picture, picture_of
-from xiqa.report.rows import csv_bytes, json_bytes, worst_first
+from xiqa.report.rows import csv_bytes, json_pieces, worst_first
 from xiqa.types import WHOLE, Assessment, Image
 
 __all__ = ["ResultsFolder"]
@@ -112,7 +112,7 @@ class ResultsFolder:
     def finish(self) -> None:
         """Make results.json, results.csv and report.html from the journal."""
         results = self.results()
-        write_atomic(self.path / "results.json", json_bytes(results))
+        write_atomic(self.path / "results.json", json_pieces(results))
         write_atomic(self.path / "results.csv", csv_bytes(results))
         page = report_pieces(self.journal.entries.values(), self._pictures)
         write_atomic(self.path / "report.html", (piece.encode("utf-8") for piece in page))

@@ -5,13 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from xiqa.imaging.options import printable
 from xiqa.types import Assessment, Finding, Verdict
 
-__all__ = ["counts", "csv_bytes", "json_bytes", "standing_alone", "worst_first", "worth_a_look"]
+__all__ = [
+    "counts",
+    "csv_bytes",
+    "json_bytes",
+    "json_pieces",
+    "standing_alone",
+    "worst_first",
+    "worth_a_look",
+]
 
 # What needs a person first comes first; what could not be read is not known to be good.
 URGENCY = (Verdict.REACQUIRE, Verdict.REVIEW, Verdict.NOT_ASSESSED, Verdict.ACCEPT)
@@ -83,10 +91,19 @@ def counts(results: Iterable[Assessment]) -> dict[Verdict, int]:
     return {verdict: verdicts.count(verdict) for verdict in URGENCY}
 
 
+def json_pieces(results: Iterable[Assessment]) -> Iterator[bytes]:
+    """``results.json``, an object at a time: a list; any file name survives in ASCII escapes."""
+    before = "[\n "
+    for result in results:
+        row = json.dumps(result.to_dict(), indent=1, allow_nan=False)
+        yield (before + row.replace("\n", "\n ")).encode("ascii")
+        before = ",\n "
+    yield b"[]\n" if before.startswith("[") else b"\n]\n"
+
+
 def json_bytes(results: Iterable[Assessment]) -> bytes:
-    """``results.json``: a list, one object an image; any file name survives in ASCII escapes."""
-    rows = [result.to_dict() for result in results]
-    return (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode("ascii")
+    """``results.json`` as a whole."""
+    return b"".join(json_pieces(results))
 
 
 def csv_bytes(results: Iterable[Assessment]) -> bytes:

@@ -44,7 +44,7 @@ function paint(context, row, { image, heat, shown = image }, view, marks = true)
 function paintLines(context, heat, [x, y, width, height], ratio, opacity) {
   const across = width / heat.width, down = height / heat.height;
   context.globalAlpha = opacity;
-  context.lineCap = "round";
+  context.lineCap = "butt";
   heat.lines.forEach((path, index) => {
     const placed = new Path2D();
     placed.addPath(path, new DOMMatrix([across, 0, 0, down, x, y]));
