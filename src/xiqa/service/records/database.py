@@ -117,7 +117,8 @@ def _sqlite(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver's guess
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        # each thread has a connection: the stock cache of 2 MB each would fill up slowly as the tables grow
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-512"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
