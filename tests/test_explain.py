@@ -45,6 +45,14 @@ def test_the_predicted_class_unless_told(network, images):
     assert saliency.target == int(network(images[:1]).argmax())
 
 
+def test_each_image_may_have_its_own_class(network, images):
+    classes = torch.arange(11) % 4
+    found = xiqa.explain(network, images, "gradcam", target=classes)["gradcam"]
+    assert [saliency.target for saliency in found] == classes.tolist()
+    expected = attribute(network, images, "gradcam", target=classes)["gradcam"]
+    np.testing.assert_allclose(found[10].values, expected[10].numpy(), rtol=1e-4, atol=1e-6)
+
+
 def test_layers_by_name(network, images):
     first = xiqa.explain(network, images[:2], "gradcam", target=1, layers="1")["gradcam"]
     expected = attribute(network, images[:2], ["gradcam"], target=1, layers=TargetLayers("1", ("1",)))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xiqa.assessment.reading import Source, arrays_of, read_ahead, several
-from xiqa.assessment.runtimes.torch import TorchRuntime, named_layers, named_target
+from xiqa.assessment.runtimes.torch import TorchRuntime, named_layers
 from xiqa.errors import ConfigError, SaliencyError
 from xiqa.models.bundle import LoadedModel
 from xiqa.models.layers import TargetLayers
@@ -37,12 +37,12 @@ def explain_network(
     preprocessing: Preprocessing | None = None,
 ) -> dict[str, list[SaliencyMap]]:
     """See `xiqa.explain`."""
-    if isinstance(model, TorchRuntime):
-        model = model.model
-    chosen, multilabel = _layers(layers), False
     if isinstance(model, LoadedModel):
-        card, network = model.card, model.network
-        target, chosen = named_target(card, target), chosen or named_layers(card)
+        model = TorchRuntime(model)
+    chosen, multilabel = _layers(layers), False
+    if isinstance(model, TorchRuntime):
+        card, network = model.card, model.model.network
+        target, chosen = model.explained(target), chosen or named_layers(card)
         multilabel, preprocessing = card.outputs.task != "classes", preprocessing or card.preprocessing
     elif isinstance(model, nn.Module):
         network, target = model, "predicted" if target is None else target
@@ -53,13 +53,22 @@ def explain_network(
             got=type(model).__name__,
         )
     maps: dict[str, list[SaliencyMap]] = {}
+    done = 0
     for batch, frames in _batches(network, images, preprocessing):
+        part = _part(target, done, len(batch))
         results = explain(
-            network, batch, methods, target=target, layers=chosen, frames=frames, multilabel=multilabel
+            network, batch, methods, target=part, layers=chosen, frames=frames, multilabel=multilabel
         )
         for text, rows in results.items():
             maps.setdefault(text, []).extend(rows)
+        done += len(batch)
     return maps
+
+
+def _part(target: Any, start: int, count: int) -> Any:
+    """The classes of one batch, where each image has its own."""
+    each = isinstance(target, Tensor) and target.ndim == 1
+    return target[start : start + count] if each else target
 
 
 def _layers(names: str | Sequence[str] | None) -> TargetLayers | None:

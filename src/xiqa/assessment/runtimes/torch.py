@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from xiqa.saliency.targets import Target
     from xiqa.types import FloatArray, Image, SaliencyMap
 
-__all__ = ["TorchRuntime", "guard_watch", "named_layers", "named_target"]
+__all__ = ["TorchRuntime", "guard_watch", "named_layers"]
 
 # A forked process has none of its parent's threads, for which PyTorch would wait for ever: it works with one.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -80,7 +80,7 @@ class TorchRuntime:
             self._network(bound),
             images,
             bound.method,
-            target=self._target(None),
+            target=self.explained(None),
             layers=named_layers(self.card),
             multilabel=self.card.outputs.task != "classes",
             watch=self._watch,
@@ -109,7 +109,7 @@ class TorchRuntime:
         """See `xiqa.explain`."""
         texts = [str(bind(method).method) for method in methods]
         results: dict[str, list[SaliencyMap]] = {text: [] for text in texts}
-        explained = self._target(target)
+        explained = self.explained(target)
         reading = read_ahead(images, self.prepare, ahead=batch_size)
         while batch := list(islice(reading, batch_size)):
             maps = explain_tensors(
@@ -142,12 +142,12 @@ class TorchRuntime:
                 self._quick, self._folded = self.model.network if copy is None else copy, True
         return self._quick
 
-    def _target(self, target: int | str | None) -> Target:
+    def explained(self, target: int | str | None) -> Target:
         """The explained class as the engine takes it; without one the poor class or the likeliest problem."""
         card = self.card
         if target is None and not is_plain(card):
             return FromLogits(self._likeliest)
-        return named_target(card, target)
+        return _named_target(card, target)
 
     def _likeliest(self, logits: Tensor) -> Tensor:
         """What speaks for each image's likeliest problem."""
@@ -164,7 +164,7 @@ def named_layers(card: BundleCard) -> TargetLayers:
     return TargetLayers(card.layers.last, card.layers.multi)
 
 
-def named_target(card: BundleCard, target: int | str | None) -> Target:
+def _named_target(card: BundleCard, target: int | str | None) -> Target:
     """The explained class, by index or name."""
     if target is None:
         return card.poor_class
