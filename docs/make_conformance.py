@@ -9,9 +9,10 @@ from pathlib import Path
 from pydicom.datadict import dictionary_description
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from xiqa.dicom import KINDS, origin, send
+from xiqa.dicom import KINDS, origin
 from xiqa.dicom.codes import PROBLEMS, PROCEDURES, QUALITY, REJECT_REASONS, Concept
 from xiqa.dicom.kinds import DEFAULT
+from xiqa.dicom.net.association import MAX_PDU
 from xiqa.dicom.objects import (
     key_objects,
     parametric_map,
@@ -143,7 +144,7 @@ def page() -> str:
         objects=objects(),
         other="an artifact that has no code of its own (111215)",
         syntaxes=f"{ExplicitVRLittleEndian.name}, {ImplicitVRLittleEndian.name}",
-        pdu=send._PDU,
+        pdu=MAX_PDU,
         attributes=attributes(),
         codes=table(heads, code_rows(concept.value for concept in Concept)),
         quality=table(("verdict", "code", "meaning"), quality),

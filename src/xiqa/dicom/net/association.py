@@ -16,11 +16,12 @@ from xiqa.dicom.net.destination import Destination
 from xiqa.dicom.net.guard import no_delay
 from xiqa.errors import NetworkError
 
-__all__ = ["associated", "status_of", "store"]
+__all__ = ["MAX_PDU", "associated", "status_of", "store"]
 
 #: One association proposes at most so many contexts (PS3.8: odd numbers from 1 to 255).
 _MOST_CONTEXTS = 128
-_PDU = 1 << 17
+#: Bytes that a message part may have, either way.
+MAX_PDU = 1 << 17
 _config.STORE_SEND_CHUNKED_DATASET = True  # a file goes out as it lies, never decoded
 
 
@@ -57,7 +58,7 @@ def associated(
         to.port,
         ae_title=to.title,
         contexts=[build_context(name, list(syntaxes)) for name, syntaxes in contexts[:_MOST_CONTEXTS]],
-        max_pdu=_PDU,
+        max_pdu=MAX_PDU,
         tls_args=None if tls is None else (tls, to.host),
         evt_handlers=[(evt.EVT_CONN_OPEN, _opened), *handlers],
         ext_neg=None if taking is None else [build_role(taking, scp_role=True)],
