@@ -58,7 +58,7 @@ wheel: .venv/installed-dev ## Build a wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 graphs: .venv/installed-dev ## Export the shipped model's graph again
-	$(BIN)/xiqa export --precision float16 --force --out src/xiqa/models/bundles/cxr-foreign-objects/model.onnx
+	$(BIN)/xiqa export --force --out src/xiqa/models/bundles/cxr-foreign-objects/model.onnx
 
 format: .venv/installed-dev ## Let ruff put the code in order
 	$(BIN)/ruff check --fix .

@@ -33,13 +33,13 @@ def agreement(images):
         for one, other in zip(torch.findings, graph.findings, strict=True):
             np.testing.assert_allclose(one.box, other.box, atol=1e-3, err_msg=torch.file)
         if torch.probability is not None:
-            assert graph.probability == pytest.approx(torch.probability, abs=1e-4)
+            assert graph.probability == pytest.approx(torch.probability, abs=2e-5)
         yield torch, graph
 
 
 def test_the_graph_gives_the_verdicts_and_places_of_the_weights():
     results = list(agreement([simulate_chest(seed).image for seed in (1, 2, 4)]))
-    assert {graph.provenance["precision"] for _, graph in results} == {"float16"}
+    assert {graph.provenance["precision"] for _, graph in results} == {"float32"}
     assert all(torch.provenance["model_hash"] == graph.provenance["model_hash"] for torch, graph in results)
     assert all(torch.provenance["method"] == graph.provenance["method"] for torch, graph in results)
 

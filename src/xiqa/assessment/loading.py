@@ -90,7 +90,7 @@ def _exported(path: str | os.PathLike[str], engine: Engine, device: str, threads
 
 def _graph_of(folder: Path, engine: Engine, device: str, threads: int) -> Runtime:
     """A bundle's graph, which has to be there and of the bundle's present card."""
-    todo = f"xiqa export --model {folder} --precision float16 --out {folder / GRAPH} --force"
+    todo = f"xiqa export --model {folder} --out {folder / GRAPH} --force"
     if not (folder / GRAPH).is_file():
         raise BundleError(f"the bundle {folder} has no graph for {engine}", todo=todo)
     runtime = _exported(folder / GRAPH, engine, device, threads)
