@@ -8,10 +8,11 @@ import pytest
 from PIL import Image as Raster
 
 from tests.imaging.dicom_files import radiograph
+from xiqa.datasets.check import check_dataset
 from xiqa.datasets.coco import read_coco, write_coco
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.folder import read_csv
-from xiqa.errors import DatasetError
+from xiqa.errors import DatasetError, ImageReadError
 from xiqa.metrics.truth import object_mask
 
 SIZE = (40, 60)
@@ -46,6 +47,20 @@ def centres_inside(polygon) -> np.ndarray:
 def the_mask(file) -> np.ndarray:
     (annotation,) = read_coco(file).samples[0].annotations
     return object_mask(annotation, SIZE)
+
+
+def test_an_image_of_another_size_than_the_annotated_one_is_refused(tmp_path):
+    half = {"id": 1, "file_name": "a.png", "height": SIZE[0] // 2, "width": SIZE[1] // 2}
+    collection = read_coco(coco(tmp_path, [{}], [half]))
+    (sample,) = collection.samples
+    with pytest.raises(ImageReadError, match=r"a\.png has another size.*20 x 30.*40 x 60"):
+        sample.read()
+    assert "another size" in check_dataset(collection).broken["a.png"]
+    turned = {**half, "height": SIZE[1], "width": SIZE[0]}
+    with pytest.raises(ImageReadError, match="60 x 40"):
+        read_coco(coco(tmp_path, [{}], [turned])).samples[0].read()
+    assert read_coco(coco(tmp_path, [{}])).samples[0].read().size == SIZE
+    assert read_coco(coco(tmp_path, [], [half])).samples[0].read().size == SIZE  # nothing lies elsewhere
 
 
 def test_a_coco_polygon_has_its_own_size(tmp_path):

@@ -89,6 +89,7 @@ def _read_file(file: Path, split: Split | None, seed: int, notes: list[str]) -> 
                 split=image.get("split", split or part),
                 patient=str(image.get("patient", "")),
                 annotations=tuple(objects[str(image["id"])]),
+                size=(int(image["height"]), int(image["width"])),
             )
             for image, label, part in zip(images, labels, drawn, strict=True)
         ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from xiqa.errors import ImageReadError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -32,6 +34,7 @@ class Sample:
         organ_mask: File with the mask of the organ of interest (lungs), where the set has one.
         source: Gives the image where there is no file (simulated images); None: read `path`.
         site: Where it was acquired: a hospital or a public collection; empty where nobody said.
+        size: (rows, columns) of the image that was annotated; None where nobody said.
     """
 
     key: str
@@ -46,14 +49,28 @@ class Sample:
     organ_mask: Path | None = None
     source: Callable[[], Image] | None = field(default=None, repr=False)
     site: str = ""
+    size: tuple[int, int] | None = None
 
     def read(self) -> Image:
-        """The image, from its source or its file."""
+        """The image, from its source or its file.
+
+        Raises:
+            ImageReadError: It cannot be read, or has another size than the image that was annotated: its
+                annotations would lie elsewhere.
+        """
         if self.source is not None:
             return self.source()
         from xiqa.imaging import read_image  # noqa: PLC0415 - decoders load only when a file is read
 
-        return read_image(self.path)
+        image = read_image(self.path)
+        if self.annotations and self.size is not None and image.size != self.size:
+            raise ImageReadError(
+                f"{self.key} has another size than the image that was annotated",
+                expected="{} x {} pixels (rows x columns)".format(*self.size),
+                got="{} x {}".format(*image.size),
+                todo="give the image that was annotated, or annotations for this one",
+            )
+        return image
 
 
 def by_split(samples: Iterable[Sample], split: Split) -> list[Sample]:
