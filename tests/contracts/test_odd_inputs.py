@@ -5,7 +5,7 @@ import torch
 
 from xiqa.errors import SaliencyError
 from xiqa.models.layers import TargetLayers
-from xiqa.saliency.maps import find
+from xiqa.saliency.peaks import find
 
 
 def test_a_constant_image(make_tiny, explain):

@@ -27,7 +27,7 @@ from xiqa.models.explainers.softtree import (
     tree_input,
 )
 from xiqa.saliency.engine import attribute
-from xiqa.saliency.maps import find
+from xiqa.saliency.peaks import find
 from xiqa.training.generators import Classifier, GeneratorLoss, generator_loss
 
 SIDE = 24

@@ -11,9 +11,8 @@ from tests.metrics.truths import OBJECTS, SIZE, random_map
 from xiqa.metrics import metrics
 from xiqa.metrics.agreement.fixations import nss
 from xiqa.metrics.faithfulness.aopc import aopc
-from xiqa.metrics.peaks import peak, says_something
 from xiqa.metrics.perturbation import region_turns
-from xiqa.saliency.maps import find
+from xiqa.saliency.peaks import find, peak, says_something
 from xiqa.saliency.probe import TorchProbe
 
 NETWORK = small_network(channels=1)

@@ -10,8 +10,8 @@ from tests.reference.metrics import pointing as replica
 from xiqa.errors import MetricError
 from xiqa.geometry import Box, Point
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
-from xiqa.metrics.peaks import peak, peaks
 from xiqa.metrics.truth import object_mask, union_mask
+from xiqa.saliency.peaks import peak, peaks
 from xiqa.types import Annotation
 
 

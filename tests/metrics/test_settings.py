@@ -17,11 +17,11 @@ from xiqa.metrics.faithfulness.infidelity import infidelity
 from xiqa.metrics.faithfulness.road import PERCENTAGES, road
 from xiqa.metrics.localisation.froc import LEVELS, candidates, froc
 from xiqa.metrics.localisation.pointing_game import pointing_game, pointing_recall
-from xiqa.metrics.peaks import peaks
 from xiqa.metrics.randomisation import randomisation_curve
 from xiqa.metrics.robustness.sensitivity import max_sensitivity
 from xiqa.metrics.threshold import tune_level
 from xiqa.metrics.truth import distance_to
+from xiqa.saliency.peaks import peaks
 from xiqa.saliency.probe import TorchProbe
 from xiqa.types import Annotation
 

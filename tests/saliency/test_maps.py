@@ -12,7 +12,8 @@ from scipy.ndimage import gaussian_filter, label
 from xiqa.errors import SaliencyError
 from xiqa.geometry import Box, Point
 from xiqa.saliency.combine import COMBINATIONS, combine_layers, concentration, enlarge, stretch
-from xiqa.saliency.maps import find, normalise, smooth, upsample
+from xiqa.saliency.maps import normalise, smooth, upsample
+from xiqa.saliency.peaks import find
 from xiqa.types import SaliencyMap
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xiqa.errors import SaliencyError
-from xiqa.saliency.maps import find
+from xiqa.saliency.peaks import find
 from xiqa.saliency.volumes import find_in_volume, peak_distance, pointing_hit
 
 SPACING = (4.0, 1.5, 0.5)

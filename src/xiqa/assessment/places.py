@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xiqa.geometry import Box, Frame, Point
-from xiqa.saliency.maps import find
+from xiqa.saliency.peaks import find
 from xiqa.saliency.placing import frame_of, on_input
 from xiqa.types import Finding, FloatArray, Image, SaliencyMap
 

@@ -14,11 +14,11 @@ from xiqa.experiments.networks import NetworkState, layers_of
 from xiqa.experiments.recipe import Gallery
 from xiqa.experiments.run import Plan
 from xiqa.geometry import Box, Frame, Point
-from xiqa.metrics.peaks import peak
 from xiqa.models.bundle import LoadedModel
 from xiqa.report.contact_sheet import contact_sheet
 from xiqa.report.overlay import overlay_picture
 from xiqa.saliency.engine import explain
+from xiqa.saliency.peaks import peak
 from xiqa.saliency.placing import on_input
 from xiqa.types import Finding, Image, SaliencyMap
 

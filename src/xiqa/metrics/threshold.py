@@ -9,7 +9,7 @@ import numpy as np
 
 from xiqa.errors import MetricError
 from xiqa.metrics.arguments import Map
-from xiqa.metrics.peaks import says_something
+from xiqa.saliency.peaks import says_something
 from xiqa.types import MaskArray
 
 __all__ = ["Region", "Threshold", "binarise", "region_of", "tune_level"]

@@ -1,4 +1,4 @@
-"""What is done to a raw map before a person sees it: enlarge, smooth, normalise, find its places.
+"""What is done to a raw map before a person sees it: enlarge, smooth, normalise.
 
 Every step takes an array ``(h, w)`` or a `SaliencyMap` and gives the same kind back, with the step recorded.
 No torch here, so that an exported model's maps are treated by the same code without it.
@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xiqa.errors import SaliencyError
-from xiqa.geometry import Box, Point
-from xiqa.types import Finding, FloatArray, SaliencyMap
+from xiqa.types import FloatArray, SaliencyMap
 
-__all__ = ["bilinear_weights", "find", "is_constant", "normalise", "smooth", "upsample", "values_of"]
+__all__ = ["bilinear_weights", "is_constant", "normalise", "smooth", "upsample", "values_of"]
 
 _Map = TypeVar("_Map", bound=SaliencyMap | FloatArray)
 
@@ -130,77 +129,6 @@ def normalise(saliency: _Map, how: str = "minmax") -> _Map:
     return _step(saliency, f"normalise({how})", shifted / scale if scale != 0 else np.zeros_like(values))
 
 
-def find(
-    saliency: SaliencyMap | FloatArray,
-    *,
-    count: int = 1,
-    fraction: float = 0.5,
-    least: float = 0.5,
-    separation: float = 0.0,
-    label: str = "",
-) -> tuple[Finding, ...]:
-    r"""The places that a map points at, most salient first, in the map's own pixels.
-
-    A place is a local maximum (in a 3x3 neighbourhood; of equal pixels the first in row-major order). Its
-    region is what is connected to it above ``fraction`` of its height over the map's minimum,
-    :math:`M(u) \ge m + f\,(M(p) - m)`; a lower peak inside the region of a higher one is the same place, and
-    so is one whose own region holds a higher peak: a shoulder of it, or haze around it.
-
-    Args:
-        saliency: ``(h, w)``, of any sign.
-        count: The most places.
-        fraction: Height of the region's rim, in (0, 1].
-        least: Height of the lowest peak that still counts, relative to the highest.
-        separation: Least distance between two peaks in pixels.
-        label: What is suspected there, for every finding.
-
-    Returns:
-        Findings; none for a map that is constant or not finite everywhere: such a map points nowhere.
-
-    Raises:
-        SaliencyError: A fraction outside its range, or no map.
-
-    >>> bump = np.zeros((5, 7), np.float32); bump[2, 4] = 2.0; bump[2, 3] = 1.5
-    >>> find(bump)[0].peak, find(bump)[0].box
-    (Point(x=4, y=2), Box(x0=3, y0=2, x1=4, y1=2))
-    >>> find(np.ones((5, 7), np.float32))
-    ()
-    """
-    values = values_of(saliency)
-    if not 0 < fraction <= 1 or not 0 <= least <= 1 or count < 1:
-        raise SaliencyError(
-            "no such places",
-            expected="0 < fraction <= 1, 0 <= least <= 1, count >= 1",
-            got=f"fraction={fraction}, least={least}, count={count}",
-        )
-    if not np.isfinite(values).all() or is_constant(values):
-        return ()
-    heights = values.astype(np.float64) - float(values.min())
-    findings: list[Finding] = []
-    taken = np.zeros(values.shape, dtype=bool)
-    for row, column in _local_maxima(heights):
-        height = heights[row, column]
-        if len(findings) == count or height < least * heights.max() or height == 0:
-            break
-        if taken[row, column] or _near((row, column), findings, separation):
-            continue
-        region = _region(heights >= fraction * height, row, column)
-        shoulder = bool((region & taken).any())
-        taken |= region
-        if shoulder:
-            continue
-        findings.append(
-            Finding(
-                peak=Point(column, row),
-                box=_box(region),
-                score=float(height / heights.max()),
-                ties=int((heights == height).sum()),
-                label=label,
-            )
-        )
-    return tuple(findings)
-
-
 @lru_cache(maxsize=64)
 def bilinear_weights(old: int, new: int) -> FloatArray:
     """Weights ``(new, old)`` of linear interpolation along one axis; each row sums to 1."""
@@ -231,32 +159,3 @@ def _blur_rows(values: NDArray[Any], kernel: FloatArray) -> NDArray[Any]:
 def _step(saliency: _Map, step: str, values: NDArray[Any]) -> _Map:
     done = np.ascontiguousarray(values, dtype=np.float32)
     return cast("_Map", saliency.then(step, done) if isinstance(saliency, SaliencyMap) else done)
-
-
-def _local_maxima(heights: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Local maxima, highest first, equal ones in row-major order."""
-    from scipy.ndimage import maximum_filter  # noqa: PLC0415 - only where places are sought
-
-    rows, columns = np.nonzero((heights == maximum_filter(heights, size=3, mode="nearest")) & (heights > 0))
-    order = np.argsort(-heights[rows, columns], kind="stable")
-    return [(int(rows[place]), int(columns[place])) for place in order]
-
-
-def _region(above: NDArray[np.bool_], row: int, column: int) -> NDArray[np.bool_]:
-    """What is connected (edges and corners) to a pixel."""
-    from scipy.ndimage import label as components  # noqa: PLC0415 - only where places are sought
-
-    numbered, _ = components(above, structure=np.ones((3, 3)))
-    region: NDArray[np.bool_] = numbered == numbered[row, column]
-    return region
-
-
-def _box(region: NDArray[np.bool_]) -> Box:
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    return Box(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
-
-
-def _near(place: tuple[int, int], findings: list[Finding], separation: float) -> bool:
-    return any(
-        np.hypot(place[1] - finding.peak.x, place[0] - finding.peak.y) < separation for finding in findings
-    )

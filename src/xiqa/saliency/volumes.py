@@ -1,6 +1,6 @@
 r"""Where the map of a volume points: its peak, the peak's region, and distances in millimetres.
 
-The rules are those of `xiqa.saliency.maps.find`, with 3x3x3 neighbourhoods. Distances between voxels
+The rules are those of `xiqa.saliency.peaks.find`, with 3x3x3 neighbourhoods. Distances between voxels
 :math:`u, v` of spacing :math:`s` are :math:`\sqrt{\sum_a s_a^2 (u_a - v_a)^2}`: voxels are seldom cubes.
 """
 

@@ -9,9 +9,9 @@ from scipy.stats import rankdata
 
 from xiqa.errors import MetricError
 from xiqa.metrics.arguments import Map
-from xiqa.metrics.peaks import says_something
 from xiqa.metrics.registry import Cases, metric
 from xiqa.metrics.scales import unit_scale
+from xiqa.saliency.peaks import says_something
 
 __all__ = ["pearson", "same_grid", "spearman"]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from xiqa.metrics.agreement.correlation import same_grid
 from xiqa.metrics.arguments import Map
-from xiqa.metrics.peaks import says_something
 from xiqa.metrics.registry import metric
 from xiqa.metrics.scales import as_distribution, unit_scale
+from xiqa.saliency.peaks import says_something
 
 __all__ = ["auc_judd", "nss"]
 

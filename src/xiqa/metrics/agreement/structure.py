@@ -7,10 +7,10 @@ from math import nan
 from xiqa.errors import MetricError
 from xiqa.metrics.agreement.correlation import same_grid
 from xiqa.metrics.arguments import Map, Number
-from xiqa.metrics.peaks import says_something
 from xiqa.metrics.registry import Cases, metric
 from xiqa.metrics.scales import unit_map
 from xiqa.metrics.threshold import Threshold, binarise
+from xiqa.saliency.peaks import says_something
 
 __all__ = ["map_dice", "ssim"]
 

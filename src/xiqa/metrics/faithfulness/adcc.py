@@ -11,10 +11,10 @@ import torch
 from xiqa.metrics.agreement.correlation import pearson
 from xiqa.metrics.arguments import ClassIndex, Explain, Fill, Map, Picture
 from xiqa.metrics.faithfulness.average_drop import Probability, average_drop, explanation_image
-from xiqa.metrics.peaks import says_something
 from xiqa.metrics.perturbation import is_usable
 from xiqa.metrics.registry import Cases, metric
 from xiqa.metrics.scales import unit_map
+from xiqa.saliency.peaks import says_something
 from xiqa.saliency.probe import Probe
 
 __all__ = ["adcc", "adcc_of_means", "coherency", "map_complexity"]

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from xiqa.metrics.arguments import ClassIndex, Fill, Map, Picture
-from xiqa.metrics.peaks import says_something
 from xiqa.metrics.perturbation import is_usable, scores_of
 from xiqa.metrics.registry import Cases, metric
 from xiqa.metrics.scales import unit_map
+from xiqa.saliency.peaks import says_something
 from xiqa.saliency.perturbation.copies import baseline, blend
 from xiqa.saliency.probe import Probe
 

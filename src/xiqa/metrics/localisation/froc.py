@@ -12,9 +12,9 @@ import numpy as np
 from xiqa.errors import MetricError
 from xiqa.geometry import Point
 from xiqa.metrics.arguments import Count, Levels, Map, NotNegative, Rule, Share, checked
-from xiqa.metrics.peaks import peaks
 from xiqa.metrics.registry import metric
 from xiqa.metrics.truth import Truth, contains, read_truth
+from xiqa.saliency.peaks import peaks
 from xiqa.types import Annotation
 
 __all__ = ["LEVELS", "Candidate", "FrocCurve", "candidates", "froc", "froc_curve"]

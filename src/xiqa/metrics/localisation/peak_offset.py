@@ -6,9 +6,9 @@ from math import hypot, inf, nan
 from typing import Literal
 
 from xiqa.metrics.arguments import Map
-from xiqa.metrics.peaks import peak
 from xiqa.metrics.registry import metric
 from xiqa.metrics.truth import Truth, objects_on
+from xiqa.saliency.peaks import peak
 
 __all__ = ["peak_offset"]
 

@@ -6,9 +6,9 @@ from math import inf, nan
 from typing import Annotated, Any, Literal
 
 from xiqa.metrics.arguments import Count, Map, NotNegative, Rule
-from xiqa.metrics.peaks import peak, peaks
 from xiqa.metrics.registry import Cases, metric
 from xiqa.metrics.truth import Shape, Truth, distance_to, objects_on
+from xiqa.saliency.peaks import peak, peaks
 
 __all__ = ["FRAMES", "pointing_game", "pointing_recall"]
 
