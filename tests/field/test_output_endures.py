@@ -219,8 +219,10 @@ def ask_to_end():
 
 
 def test_signals_become_what_a_program_can_catch():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
         stop_on_signals()
