@@ -14,7 +14,7 @@ from xiqa.metrics.agreement.compare import agreement
 from xiqa.metrics.agreement.correlation import pearson, spearman
 from xiqa.metrics.agreement.distributions import kl_divergence, similarity
 from xiqa.metrics.agreement.fixations import auc_judd, nss
-from xiqa.metrics.agreement.structure import map_dice, ssim
+from xiqa.metrics.agreement.structure import l1_similarity, map_dice, ssim
 from xiqa.metrics.complexity import effective_complexity, entropy, gini
 
 SIZE = (14, 17)
@@ -24,7 +24,7 @@ PAIRS = {
     "signed": (random_map(5, SIZE) - 0.5, random_map(5, SIZE) + random_map(6, SIZE) - 0.8),
 }
 CONSTANT = np.full(SIZE, 2.0)
-AGREEMENTS = [pearson, spearman, similarity, kl_divergence, map_dice, ssim, auc_judd, nss]
+AGREEMENTS = [pearson, spearman, similarity, l1_similarity, kl_divergence, map_dice, ssim, auc_judd, nss]
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -40,6 +40,11 @@ class TestReplicas:
         a, b = PAIRS[name]
         assert similarity(a, b) == pytest.approx(replica.similarity(a, b))
         assert kl_divergence(a, b) == pytest.approx(replica.kl(a, b))
+
+    def test_l1_similarity(self, name):
+        a, b = PAIRS[name]
+        assert l1_similarity(a, b) == pytest.approx(replica.l1_similarity(a, b))
+        assert l1_similarity(a, b) < 0.95
 
     def test_ssim(self, name):
         a, b = PAIRS[name]
@@ -65,17 +70,24 @@ def test_dice_of_the_highest_regions():
         assert ours == pytest.approx(replica.dice_of_top(a, b, count))
 
 
+def test_similarity_is_one_less_half_the_distance_of_distributions():
+    a, b = PAIRS["ties"]
+    p, q = a / a.sum(), b / b.sum()
+    assert similarity(a, b) == pytest.approx(1 - np.abs(p - q).sum() / 2)
+    assert l1_similarity(a, a.max() - a) == pytest.approx(1 - np.abs(2 * a / a.max() - 1).mean())
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_map_agrees_with_itself(name):
     a, _ = PAIRS[name]
-    for metric in (pearson, spearman, similarity, map_dice, ssim):
+    for metric in (pearson, spearman, similarity, l1_similarity, map_dice, ssim):
         assert metric(a, a) == pytest.approx(1.0), metric.__name__
     assert kl_divergence(a, a) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_scale_does_not_matter_where_it_should_not():
     a, b = PAIRS["noise"]
-    for metric in (pearson, spearman, similarity, map_dice, ssim):
+    for metric in (pearson, spearman, similarity, l1_similarity, map_dice, ssim):
         assert metric(1e-12 * a, 1e9 * b) == pytest.approx(metric(a, b)), metric.__name__
     for metric in (gini, entropy, effective_complexity):
         assert metric(1e-200 * a) == pytest.approx(metric(a)), metric.__name__

@@ -36,7 +36,17 @@ ELSEWHERE = {
     ),
     "test_pointing_game.py": ("pointing_game", "pointing_recall"),
     "test_agreement.py": (
-        *("pearson", "spearman", "similarity", "kl_divergence", "map_dice", "ssim", "auc_judd", "nss"),
+        *(
+            "pearson",
+            "spearman",
+            "similarity",
+            "l1_similarity",
+            "kl_divergence",
+            "map_dice",
+            "ssim",
+            "auc_judd",
+            "nss",
+        ),
         *("gini", "entropy"),
     ),
     "test_curves.py": ("aopc", "deletion", "insertion", "road", "road_combined"),

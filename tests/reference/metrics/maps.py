@@ -38,6 +38,16 @@ def similarity(a, b):
     return sum(min(p, q) for p, q in zip(distribution(a), distribution(b), strict=True))
 
 
+@replicates("l1_similarity")
+def l1_similarity(a, b):
+    def stretch(m):
+        low, high = min(flat(m)), max(flat(m))
+        return [(value - low) / (high - low) for value in flat(m)]
+
+    distances = [abs(x - y) for x, y in zip(stretch(a), stretch(b), strict=True)]
+    return 1 - sum(distances) / len(distances)
+
+
 @replicates("kl_divergence")
 def kl(a, b, epsilon=2.0**-52):
     return sum(

@@ -1,8 +1,10 @@
-"""Two maps compared as pictures: their highest regions, and their structure."""
+"""Two maps compared as pictures: their pixels, their highest regions, and their structure."""
 
 from __future__ import annotations
 
 from math import nan
+
+import numpy as np
 
 from xiqa.errors import MetricError
 from xiqa.metrics.agreement.correlation import same_grid
@@ -12,12 +14,51 @@ from xiqa.metrics.scales import unit_map
 from xiqa.metrics.threshold import Threshold, binarise
 from xiqa.saliency.peaks import says_something
 
-__all__ = ["map_dice", "ssim"]
+__all__ = ["l1_similarity", "map_dice", "ssim"]
 
 _CASES: Cases = {"constant": nan, "no_truth": nan, "full_truth": nan}
 
 #: The window of the source: 11 x 11 pixels, which is 3.5 standard deviations of 1.5 pixels each way.
 _WINDOW = 11
+
+
+@metric(
+    "l1_similarity",
+    "agreement",
+    higher_is_better=True,
+    bounds=(0, 1),
+    truth="map",
+    cite="ayyar2021review",
+    cases=_CASES,
+)
+def l1_similarity(a: Map, b: Map) -> float:
+    r"""One less the mean distance of two maps, each stretched to [0, 1].
+
+    .. math:: 1 - \frac{1}{HW} \sum_i |a_i - b_i|
+
+    **Pitfalls.** Where both maps are low they agree, so sparse maps agree too well: two single pixels that
+    lie apart score :math:`1 - 2 / HW`. Compare with a map turned by half a circle.
+
+    **Variants.** The source compares maps as they are; stretched one by one, their methods' scales do not
+    matter. Of maps as distributions, one less *half* the distance is `similarity`.
+
+    Args:
+        a: ``(H, W)``.
+        b: ``(H, W)``.
+
+    Returns:
+        In [0, 1]; NaN when a map is constant or not finite.
+
+    Raises:
+        MetricError: The maps have different sizes.
+
+    >>> l1_similarity(np.array([[0.0, 1.0, 2.0]]), np.array([[0.0, 0.0, 5.0]]))
+    0.8333333333333334
+    """
+    same_grid(a, b)
+    if not says_something(a) or not says_something(b):
+        return nan
+    return 1 - float(np.abs(unit_map(a) - unit_map(b)).mean())
 
 
 @metric(
