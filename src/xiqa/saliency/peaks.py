@@ -125,7 +125,7 @@ def find(
     heights = values.astype(np.float64) - float(values.min())
     findings: list[Finding] = []
     taken = np.zeros(values.shape, dtype=bool)
-    for row, column in _local_maxima(heights):
+    for row, column in _local_maxima(values):
         height = heights[row, column]
         if len(findings) == count or height < least * heights.max() or height == 0:
             break
@@ -141,7 +141,7 @@ def find(
                 peak=Point(column, row),
                 box=_box(region),
                 score=float(height / heights.max()),
-                ties=int((heights == height).sum()),
+                ties=int((values == values[row, column]).sum()),
                 label=label,
             )
         )
@@ -156,12 +156,13 @@ def _around(
     return np.asarray(x**2 + y**2 < separation**2)
 
 
-def _local_maxima(heights: NDArray[np.float64]) -> list[tuple[int, int]]:
+def _local_maxima(values: FloatArray) -> list[tuple[int, int]]:
     """Local maxima, highest first, equal ones in row-major order."""
     from scipy.ndimage import maximum_filter  # noqa: PLC0415 - only where places are sought
 
-    rows, columns = np.nonzero((heights == maximum_filter(heights, size=3, mode="nearest")) & (heights > 0))
-    order = np.argsort(-heights[rows, columns], kind="stable")
+    highest = values == maximum_filter(values, size=3, mode="nearest")
+    rows, columns = np.nonzero(highest & (values > values.min()))
+    order = np.argsort(-values[rows, columns], kind="stable")
     return [(int(rows[place]), int(columns[place])) for place in order]
 
 
