@@ -214,3 +214,62 @@ def test_what_is_skipped_is_counted_and_what_cannot_be_read_fails(
     assert "gone.dcm: is a link that leads nowhere" in told
     assert "pipe.png: is a pipe, a socket or a device" in told
     assert "3 images" in told
+
+
+def test_an_unchanged_second_run_writes_nothing(monkeypatch, capsys, bundle, images, tmp_path):
+    out = tmp_path / "out"
+
+    def state():
+        return {
+            path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in out.rglob("*") if path.is_file()
+        }
+
+    arguments = ("assess", images, "--model", bundle, "--out", out)
+    assert xiqa(monkeypatch, *arguments) == 0
+    before = {path: at for path, at in state().items() if "lock" not in path.name}
+    assert xiqa(monkeypatch, *arguments) == 0
+    assert "3 of 3 images are done already" in capsys.readouterr().out
+    assert {path: at for path, at in state().items() if "lock" not in path.name} == before
+    (out / "results.csv").unlink()
+    assert xiqa(monkeypatch, *arguments) == 0
+    assert (out / "results.csv").is_file()
+    os.utime(out / "results.jsonl")  # a run that was ended before its report
+    assert xiqa(monkeypatch, *arguments) == 0
+    assert (out / "report.html").stat().st_mtime_ns > before[out / "report.html"][0]
+
+
+def test_rows_alone(monkeypatch, capsys, bundle, images, tmp_path):
+    out = tmp_path / "out"
+    assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out, "--no-report") == 0
+    assert "results.json" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir() if path.suffix} >= {"results.json", "results.csv"}
+    assert not (out / "report.html").exists()
+    assert not (out / "overlays").exists()
+    assert len(results(out)) == 3
+
+
+def test_json_for_programs_and_quiet_for_scripts(monkeypatch, capsys, bundle, images, tmp_path):
+    (images / "bad.png").write_text("no")
+    out = tmp_path / "out"
+    arguments = ("assess", images, tmp_path / "absent.png", "--model", bundle, "--out", out)
+    assert xiqa(monkeypatch, *arguments, "--json") == 1
+    captured = capsys.readouterr()
+    rows = [json.loads(line) for line in captured.out.splitlines()]
+    assert [row["verdict"] for row in rows] == ["reacquire"] * 3 + ["not_assessed"]
+    assert rows == json.loads((out / "results.json").read_text())
+    assert "absent.png" in captured.err
+    assert xiqa(monkeypatch, *arguments, "--quiet") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Not assessed" in captured.err
+    assert "absent.png" in " ".join(captured.err.split())
+
+
+def test_where_there_is_no_terminal_progress_is_a_line_now_and_then(
+    monkeypatch, capsys, bundle, images, tmp_path
+):
+    monkeypatch.setattr("xiqa.cli.assess._Log.EVERY", 0.0)
+    assert xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", tmp_path / "out") == 0
+    told = capsys.readouterr().out
+    assert "1 of 3, about" in told
+    assert "3 of 3, about 0 s left" in told

@@ -65,3 +65,29 @@ def test_an_unreadable_image_is_one_clear_line(monkeypatch, capsys, bundle, tmp_
     (tmp_path / "x.png").write_text("no")
     assert xiqa(monkeypatch, "explain", tmp_path / "x.png", "--model", bundle, "--out", tmp_path / "o") == 2
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_several_images_have_a_folder_each_and_a_bad_one_stops_none(
+    monkeypatch, capsys, bundle, images, tmp_path
+):
+    (images / "bad.png").write_text("no")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.png").write_bytes((images / "c.png").read_bytes())
+    out = images / "maps"  # inside what is explained
+    arguments = ("explain", images, other, "--method", "gradcam", "--model", bundle, "--out", out)
+    assert xiqa(monkeypatch, *arguments) == 1
+    told = capsys.readouterr().out
+    assert "Not explained: cannot read" in " ".join(told.split())
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "a.png-2", "b.png", "c.png"]
+    first, second = (np.load(out / name / "maps.npz")["gradcam"] for name in ("a.png-2", "c.png"))
+    np.testing.assert_array_equal(first, second)
+    assert xiqa(monkeypatch, *arguments) == 1  # its own pictures are no images
+    assert len(list(out.iterdir())) == 4
+
+
+def test_what_is_not_there_is_one_clear_line(monkeypatch, capsys, bundle, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path, told in (("absent.png", "absent.png"), ("empty", "no image to explain")):
+        assert xiqa(monkeypatch, "explain", tmp_path / path, "--model", bundle) == 2
+        assert told in capsys.readouterr().err

@@ -27,7 +27,10 @@ def add(
     config: Path | None = _CONFIG,
     password_stdin: bool = _STDIN,
 ) -> None:
-    """Make an account."""
+    """Make an account.
+
+    Example: xiqa serve user add ada --full-name "Ada Lovelace" --role technologist --config node.toml
+    """
     from xiqa.service.records.people import Role
 
     chosen, people = Role.named(role), _people(config)
@@ -37,7 +40,10 @@ def add(
 
 @app.command("list")
 def listed(config: Path | None = _CONFIG) -> None:
-    """Show all accounts."""
+    """Show all accounts.
+
+    Example: xiqa serve user list --config node.toml
+    """
     for row in _people(config).listed():
         state = "" if row["active"] else ", not active"
         typer.echo(f"{row['name']}: {row['full_name']}, {row['role']}{state}")
@@ -47,7 +53,10 @@ def listed(config: Path | None = _CONFIG) -> None:
 def role(
     name: str = _NAME, role: str = typer.Argument(help="The new role."), config: Path | None = _CONFIG
 ) -> None:
-    """Change what a person may do; ends the person's sessions."""
+    """Change what a person may do; ends the person's sessions.
+
+    Example: xiqa serve user role ada lead --config node.toml
+    """
     from xiqa.service.records.people import Role
 
     _people(config).change(name, role=Role.named(role).word)
@@ -56,21 +65,30 @@ def role(
 
 @app.command()
 def password(name: str = _NAME, config: Path | None = _CONFIG, password_stdin: bool = _STDIN) -> None:
-    """Set a new password; ends the person's sessions and unlocks the account."""
+    """Set a new password; ends the person's sessions and unlocks the account.
+
+    Example: xiqa serve user password ada --config node.toml
+    """
     _people(config).change(name, password=_password(password_stdin))
     typer.echo(f"{name} has a new password")
 
 
 @app.command()
 def unlock(name: str = _NAME, config: Path | None = _CONFIG) -> None:
-    """Let an account that was locked, or is not active, log in again."""
+    """Let an account that was locked, or is not active, log in again.
+
+    Example: xiqa serve user unlock ada --config node.toml
+    """
     _people(config).change(name, active=True)
     typer.echo(f"{name} can log in")
 
 
 @app.command()
 def disable(name: str = _NAME, config: Path | None = _CONFIG) -> None:
-    """Keep a person out from now on; what the person decided stays."""
+    """Keep a person out from now on; what the person decided stays.
+
+    Example: xiqa serve user disable ada --config node.toml
+    """
     _people(config).change(name, active=False)
     typer.echo(f"{name} cannot log in any more")
 

@@ -34,6 +34,8 @@ def command(
 
     Writes masks.png (masks and curves), masks.npz and curves.json. Each area costs `iterations` forward and
     backward passes twice, meaningful perturbation as many four times.
+
+    Example: xiqa area-curve radiographs/a.png --out curve
     """
     import json
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +64,11 @@ def command(
         help="Results as DICOM objects below --out: sc, sr, pr, ko, seg, pm, separated by commas.",
     ),
     send: str | None = typer.Option(None, help="Archive that they are sent to, as AE@host:port."),
+    page: bool = typer.Option(
+        True, "--report/--no-report", help="Draw pictures and the page, or rows alone."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the results as JSON, one a line, worst first."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but what went wrong."),
 ) -> None:
     """Say of each image whether it is good enough, and where the problem is.
 
@@ -71,6 +78,8 @@ def command(
 
     Slices of one series are taken in the order of their positions. A series, and a file with several frames,
     has a row for each image and one more with its own verdict.
+
+    Example: xiqa assess incoming/ --out today
     """
     from rich.console import Console
     from rich.markup import escape
@@ -78,12 +87,10 @@ def command(
     from xiqa import __version__
     from xiqa.assessment.loading import load_runtime
     from xiqa.assessment.series import check_tolerance
-    from xiqa.errors import XiqaError
     from xiqa.imaging.frames import chosen_frames
-    from xiqa.process import undisturbed
     from xiqa.report.folder import ResultsFolder, files_of
 
-    console = Console()
+    console = Console(stderr=as_json, quiet=quiet)
     items, refused, skipped = _items(paths, out, shard)
     files = [file for item in items for file in files_of(item)]
     chosen_frames(frames, 1)  # what is asked in vain is refused before the model is loaded
@@ -102,7 +109,7 @@ def command(
         "xiqa": __version__,
     }
     objects = _objects(out, settings, dicom_results, send)
-    with ResultsFolder.open(out, settings, identifiers=identifiers) as folder:
+    with ResultsFolder.open(out, settings, identifiers=identifiers, page=page) as folder:
         wanted = [
             item
             for item in items
@@ -113,30 +120,22 @@ def command(
         if len(wanted) < len(items):
             done = f"{len(items) - len(wanted)} of {_counted(items)} are done already"
             console.print(f"{done} (--force: again)")
-        try:
-            asked = {"method": settings["method"], "batch_size": batch_size, "fragility": fragility}
-            asked |= {"frames": frames, "tolerance": tolerance}
-            _run(runtime, wanted, folder, console, objects, asked)
-            with console.status("Writing the report"):
-                folder.finish()
-        except KeyboardInterrupt as stop:
-            with undisturbed():
-                folder.finish()
-            console.print(f"Interrupted. What is done is in {out}; the same command goes on there.")
-            raise typer.Exit(getattr(stop, "status", 130)) from None
-        except Exception:
-            with suppress(XiqaError, OSError):
-                folder.finish()  # the report of what is done, whatever ended the run
-            raise
+        asked = {"method": settings["method"], "batch_size": batch_size, "fragility": fragility}
+        asked |= {"frames": frames, "tolerance": tolerance}
+        _complete(runtime, wanted, folder, console, objects, asked)
         results = folder.results(files)
         if objects is not None:
             objects.send([(row.file, row.frame) for row in results if row.series is None])
-    _table(console, results, out)
+    _table(console, results, out, page=page)
+    if as_json:
+        for result in results:
+            typer.echo(json.dumps(result.disclosed(identifiers=identifiers).to_dict(), ensure_ascii=True))
     if skipped:
         console.print(escape(skipped), soft_wrap=True)
+    problems = Console(stderr=True) if quiet else console
     for error in refused:
-        console.print(f"[bold]Not assessed:[/] {escape(str(error))}", soft_wrap=True)
-    lacking = objects is not None and _tell_objects(console, objects)
+        problems.print(f"[bold]Not assessed:[/] {escape(str(error))}", soft_wrap=True)
+    lacking = objects is not None and _tell_objects(console, problems, objects)
     failed = bool(refused) or any(result.verdict == "not_assessed" for result in results)
     raise typer.Exit(int(lacking or failed))
 
@@ -156,19 +155,19 @@ def _objects(out: Path, settings: dict[str, Any], kinds: str | None, send: str |
     return ResultFiles(out, settings, kinds_of(kinds), None if send is None else Destination.parse(send))
 
 
-def _tell_objects(console: Console, objects: ResultFiles) -> bool:
+def _tell_objects(console: Console, problems: Console, objects: ResultFiles) -> bool:
     """Say what became of the DICOM results; true where one is lacking."""
     from rich.markup import escape
 
     console.print(f"DICOM results: {escape(str(objects.folder))}", soft_wrap=True)
     for file, problem in objects.refused.items():
-        console.print(f"[bold]No DICOM result:[/] {escape(file)}: {escape(problem)}", soft_wrap=True)
+        problems.print(f"[bold]No DICOM result:[/] {escape(file)}: {escape(problem)}", soft_wrap=True)
     sent = objects.deliveries
     failed = {path: delivery for path, delivery in sent.items() if not delivery.taken}
     if sent:
         console.print(f"{objects.to} has stored {len(sent) - len(failed)} of {len(sent)} objects")
     for path, delivery in failed.items():
-        console.print(f"[bold]Not stored:[/] {escape(f'{path}: {delivery}')}", soft_wrap=True)
+        problems.print(f"[bold]Not stored:[/] {escape(f'{path}: {delivery}')}", soft_wrap=True)
     return bool(objects.refused or failed)
 
 
@@ -203,6 +202,34 @@ def _counted(items: Sequence[str | Series]) -> str:
     parts = [f"{images} image{'' if images == 1 else 's'}" if images or not series else ""]
     parts += [f"{series} series" if series else ""]
     return " and ".join(filter(None, parts))
+
+
+def _complete(
+    runtime: Runtime,
+    items: Sequence[str | Series],
+    folder: ResultsFolder,
+    console: Console,
+    objects: ResultFiles | None,
+    asked: Mapping[str, Any],
+) -> None:
+    """Assess, and make the report of what is done, whatever ends the run; nothing where nothing is new."""
+    from xiqa.errors import XiqaError
+    from xiqa.process import undisturbed
+
+    try:
+        _run(runtime, items, folder, console, objects, asked)
+        if items or not folder.finished():
+            with console.status("Writing the report"):
+                folder.finish()
+    except KeyboardInterrupt as stop:
+        with undisturbed():
+            folder.finish()
+        console.print(f"Interrupted. What is done is in {folder.path}; the same command goes on there.")
+        raise typer.Exit(getattr(stop, "status", 130)) from None
+    except Exception:
+        with suppress(XiqaError, OSError):
+            folder.finish()
+        raise
 
 
 def _run(
@@ -246,6 +273,7 @@ def _run(
         Background(asked["batch_size"]) as background,
     ):
         task = progress.add_task("Assessing", total=len(items))
+        log = _Log(console, len(items))
 
         def on_result(*result: Any) -> None:
             if objects is not None:
@@ -253,12 +281,33 @@ def _run(
             background.submit(folder.add, *result)
             if result[0].series is not None or not result[0].source.series:
                 progress.advance(task)  # a series counts once
+                log.advance()
 
         if items:
             assess(runtime, items, on_result=on_result, keep_maps=False, **asked)
 
 
-def _table(console: Console, results: Sequence[Assessment], out: Path) -> None:
+class _Log:
+    """Progress as a line now and then, where there is no terminal for a bar."""
+
+    EVERY = 10.0  # seconds
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console, self.total, self.done = console, total, 0
+        self.begun = self.last = time.monotonic()
+
+    def advance(self) -> None:
+        """One image or series more."""
+        self.done += 1
+        now = time.monotonic()
+        if self.console.is_terminal or now - self.last < self.EVERY:
+            return
+        self.last = now
+        left = (now - self.begun) / self.done * (self.total - self.done)
+        self.console.print(f"{self.done} of {self.total}, about {left:.0f} s left")
+
+
+def _table(console: Console, results: Sequence[Assessment], out: Path, *, page: bool) -> None:
     """The worst images and series, and where to find the rest."""
     from rich.markup import escape
     from rich.table import Table
@@ -294,7 +343,8 @@ def _table(console: Console, results: Sequence[Assessment], out: Path) -> None:
     series = len([result for result in results if result.series is not None])
     held = f" and series ({len(images)} images)" if series else ""
     console.print(f"\n{len(results)} images{held}: {words or 'none'}")
-    console.print(f"Report: {escape(str(out / 'report.html'))}", soft_wrap=True)
+    name, file = ("Report", "report.html") if page else ("Results", "results.json")
+    console.print(f"{name}: {escape(str(out / file))}", soft_wrap=True)
 
 
 def _part(result: Assessment) -> str:

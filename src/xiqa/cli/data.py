@@ -20,7 +20,10 @@ LAYOUT = typer.Option("auto", help="Its layout (`xiqa data layouts`); auto: reco
 
 @app.command()
 def layouts() -> None:
-    """List the layouts of data sets that can be read, in the order in which they are tried."""
+    """List the layouts of data sets that can be read, in the order in which they are tried.
+
+    Example: xiqa data layouts
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -45,6 +48,8 @@ def check(
     same in two splits (perceptual hash, then correlation). What layouts there are: `xiqa data layouts`.
 
     Exit status 1 when a patient, or nearly the same picture, lies in two splits: results would be too good.
+
+    Example: xiqa data check our-images
     """
     from rich.progress import Progress
 
@@ -134,6 +139,8 @@ def convert(
     COCO JSON keeps everything: labels, patients, splits, boxes, polygons, ellipses and masks. A CSV keeps
     labels, patients, splits and degrees. Object-CXR's train.csv, dev.csv and test.csv keep the shapes of
     removable objects. Each of them is read back by every other command.
+
+    Example: xiqa data convert our-images --out our-images.json
     """
     from xiqa.datasets.convert import OBJECT_CXR_TABLES
     from xiqa.datasets.convert import convert as write

@@ -16,7 +16,10 @@ def group() -> None:
 
 @app.command()
 def read(file: Path = typer.Argument(help="A structured report that xiqa made.")) -> None:
-    """Show a structured report as text, without the patient."""
+    """Show a structured report as text, without the patient.
+
+    Example: xiqa dicom read today/dicom/1.2.3.sr.dcm
+    """
     from xiqa.dicom.read import read_report
 
     typer.echo(str(read_report(file)))

@@ -1,4 +1,4 @@
-"""`xiqa explain`: the maps of several methods for one image, as numbers and as pictures."""
+"""`xiqa explain`: the maps of several methods for images, as numbers and as pictures."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from xiqa.errors import ConfigError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from xiqa.assessment.runtime import Runtime
     from xiqa.types import Image, SaliencyMap
 
 
 def command(
-    image: Path = typer.Argument(help="One image."),
+    paths: list[str] = typer.Argument(help="Images, folders or patterns such as 'images/*.dcm'."),
     method: list[str] = typer.Option([], help="Saliency method; give it several times to compare."),
     model: str = typer.Option(
         "cxr-foreign-objects", help="A shipped model's name, a bundle's folder or an exported .onnx file."
@@ -25,26 +32,38 @@ def command(
     frame: int = typer.Option(0, min=0, help="Which frame or slice of a file with several, from 0."),
     target: str | None = typer.Option(None, help="Explained class; the poor-quality one unless told."),
     device: str = typer.Option("cpu", help="Where a bundle runs: cpu, cuda, cuda:1, ... or auto."),
-    out: Path = typer.Option(Path("xiqa-explain"), help="Folder for maps and pictures."),
+    out: Path = typer.Option(
+        Path("xiqa-explain"), help="Folder for maps and pictures; of several images one folder each in it."
+    ),
 ) -> None:
-    """Explain one image by one or more methods.
+    """Explain images by one or more methods.
 
     Writes maps.npz (raw maps, one array a method), for each method a 16-bit TIFF on the original's grid
     with its scale in the description and an overlay, and contact-sheet.png with all of them.
 
     An exported model has its own heat map, and needs no PyTorch for methods that score altered copies of the
-    image or of a layer: occlusion, rise, scorecam, iscam, reciprocam.
+    image or of a layer: occlusion, rise, scorecam, iscam, reciprocam. Exit status 1 when an image could not
+    be explained; the others are.
+
+    Example: xiqa explain a.png b.dcm --method gradcam --method normgrad_conv1x1:layers=multi --out maps
     """
     from rich.console import Console
+    from rich.markup import escape
 
-    from xiqa.assessment import explain
     from xiqa.assessment.loading import load_runtime
-    from xiqa.files import writing
-    from xiqa.imaging import read_image
-    from xiqa.report.maps import write_maps
+    from xiqa.errors import ImageReadError
+    from xiqa.imaging import image_files
 
     console = Console()
-    with console.status(f"Explaining {image.name}"):
+    refused: list[ImageReadError] = []
+    found = image_files(paths, refused=refused)
+    files = [file for file in found if not file.absolute().is_relative_to(out.absolute())]
+    if not files and not refused:
+        raise ConfigError("no image to explain", got=", ".join(paths))
+    alone = len(files) + len(refused) == 1
+    if refused and alone:
+        raise refused[0]
+    with console.status("Loading the model"):
         loaded = load_runtime(
             model,
             runtime_name,  # type: ignore[arg-type]  # checked there
@@ -52,9 +71,42 @@ def command(
             methods=tuple(method),
             gradients=target is not None,
         )
-        picture = read_image(image, frame=frame)
-        chosen = method or [str(loaded.resolve(None))]
-        maps = {text: found[0] for text, found in explain(loaded, picture, chosen, target=target).items()}
+    chosen = method or [str(loaded.resolve(None))]
+    folders = [out] if alone else [out / name for name in _names(files)]
+    for file, folder in zip(files, folders, strict=True):
+        try:
+            _explain(console, loaded, file, chosen, target, frame, folder)
+        except ImageReadError as error:
+            if alone:
+                raise
+            refused.append(error)
+    for problem in refused:
+        console.print(f"[bold]Not explained:[/] {escape(str(problem))}", soft_wrap=True)
+    raise typer.Exit(int(bool(refused)))
+
+
+def _explain(
+    console: Console,
+    runtime: Runtime,
+    file: Path,
+    methods: list[str],
+    target: str | None,
+    frame: int,
+    out: Path,
+) -> None:
+    """The maps of one image, written and told."""
+    from rich.markup import escape
+
+    from xiqa.assessment import explain
+    from xiqa.files import writing
+    from xiqa.imaging import read_image
+    from xiqa.imaging.options import printable
+    from xiqa.report.maps import write_maps
+
+    with console.status(f"Explaining {escape(printable(file.name))}"):
+        picture = read_image(file, frame=frame)
+        results = explain(runtime, picture, methods, target=target)
+        maps = {text: found[0] for text, found in results.items()}
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
             written = write_maps(out, picture, maps)
@@ -62,7 +114,18 @@ def command(
     _table(console, maps, picture)
     if picture.source.frames > 1:
         console.print(f"frame {frame} of 0 to {picture.source.frames - 1} (--frame: another)")
-    console.print(f"{len(written) + 1} files in {out}", soft_wrap=True)
+    console.print(f"{len(written) + 1} files in {escape(str(out))}", soft_wrap=True)
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """A folder's name for each file: its own, with a number where another has it as well."""
+    names: list[str] = []
+    for file in files:
+        name, number = file.name, 2
+        while name in names:
+            name, number = f"{file.name}-{number}", number + 1
+        names.append(name)
+    return names
 
 
 def _contact_sheet(image: Image, maps: dict[str, SaliencyMap]) -> Any:

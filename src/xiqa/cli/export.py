@@ -32,6 +32,8 @@ def command(
 
     The file runs without PyTorch: `xiqa assess --model model.onnx` with the extra `onnx` or `openvino`, or
     any ONNX runtime in any language; preprocessing, threshold, classes, licence and hash are in its metadata.
+
+    Example: xiqa export --model our-model --out our-model.onnx
     """
     from rich.console import Console
 

@@ -40,6 +40,8 @@ def train(
     of the test images of each --data. A recipe uses the network by:
 
     [preprocessing.region] name = "lungs", how = "crop" (or "multiply"), model = "FILE"
+
+    Example: xiqa lungs train --data our-masks --out lungs.safetensors
     """
     from rich.progress import Progress
 
@@ -107,6 +109,8 @@ def mask(
     Images whose masks can hardly be two lungs (one piece, very unequal ones, a ragged outline, ...) are
     counted and named with the reason: look at these. An image on which no lungs are found gets an empty
     mask; exit status 1.
+
+    Example: xiqa lungs mask radiographs/ --out masks
     """
     from dataclasses import replace
 

@@ -14,7 +14,10 @@ def command(
     name: str | None = typer.Argument(None, help="Only this method, with its whole description."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON for programs."),
 ) -> None:
-    """List the saliency methods with their parameters and sources."""
+    """List the saliency methods with their parameters and sources.
+
+    Example: xiqa methods gradcam
+    """
     import json
 
     from xiqa.saliency.registry import method_info, methods

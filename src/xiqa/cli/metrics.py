@@ -14,7 +14,10 @@ def command(
     name: str | None = typer.Argument(None, help="Only this metric, with its whole description."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON for programs."),
 ) -> None:
-    """List the metrics with their range, direction, parameters and sources."""
+    """List the metrics with their range, direction, parameters and sources.
+
+    Example: xiqa metrics pointing_game
+    """
     import json
 
     from xiqa.metrics.registry import get_metric, metrics

@@ -21,7 +21,10 @@ app = typer.Typer(
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that come with the package."""
+    """List the models that come with the package.
+
+    Example: xiqa models list
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -51,7 +54,10 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the card as a Markdown page.")] = None,
 ) -> None:
-    """Show a model's card: what it is, what it scores, what it must not be used for."""
+    """Show a model's card: what it is, what it scores, what it must not be used for.
+
+    Example: xiqa models show cxr-foreign-objects
+    """
     from xiqa.models.page import card_page
     from xiqa.models.shelf import read_card
 
@@ -78,7 +84,10 @@ def evaluate(
         list[str] | None, typer.Option(help="Saliency method to score; repeatable [a usual choice].")
     ] = None,
 ) -> None:
-    """Score a model's verdicts and places on images, and write the result to its card."""
+    """Score a model's verdicts and places on images, and write the result to its card.
+
+    Example: xiqa models evaluate our-model --data our-images
+    """
     from rich.progress import track
 
     from xiqa.datasets import by_split, read_foreign_objects
@@ -121,7 +130,10 @@ def report(
     ] = None,
     split: Annotated[str, typer.Option(help="Which images: train, val or test.")] = "test",
 ) -> None:
-    """Tell how a trained classifier does, class by class: precision, recall, AUC, confusion, calibration."""
+    """Tell how a trained classifier does, class by class: precision, recall, AUC, confusion, calibration.
+
+    Example: xiqa models report our-model --data our-images --out report
+    """
     from rich.console import Console
     from rich.markdown import Markdown
 
@@ -156,6 +168,8 @@ def calibrate(
 
     Probabilities, threshold, review band and guard are fitted to the site; the network stays. Images of a
     test split are left out. Refused where there are too few images: the message says how many it takes.
+
+    Example: xiqa models calibrate cxr-foreign-objects --data ours --site "St. Elsewhere" --out our-model
     """
     from rich.progress import track
 
@@ -179,7 +193,10 @@ def reference(
     data: Annotated[list[Path], typer.Option(help="Labelled images; repeatable.")],
     split: Annotated[str, typer.Option(help="Which of them: val or test.")] = "test",
 ) -> None:
-    """Keep scores and guard distances of images that nothing was fitted on, for `monitor` to compare with."""
+    """Keep scores and guard distances of images that nothing was fitted on, for `monitor` to compare with.
+
+    Example: xiqa models reference our-model --data our-images
+    """
     from rich.progress import track
 
     from xiqa.assessment.site import score_site, site_samples, with_reference
@@ -213,6 +230,8 @@ def monitor(
     """Tell whether a site's scores and guard distances have moved from the reference on the model's card.
 
     Exit status: 0 when nothing has moved, 1 when something has, 2 when it cannot be told.
+
+    Example: xiqa models monitor today --model our-model
     """
     import json
     from dataclasses import asdict

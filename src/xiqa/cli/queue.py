@@ -23,7 +23,10 @@ def listed(
     state: str = typer.Option("dead", help="waiting, leased, done, dead or dropped."),
     most: int = typer.Option(100, min=1, help="How many at most."),
 ) -> None:
-    """Show jobs, the longest unchanged first, and how many there are of each kind."""
+    """Show jobs, the longest unchanged first, and how many there are of each kind.
+
+    Example: xiqa queue list --config node.toml
+    """
     store = _store(config)
     for row in store.queue.listed([state], most):
         status = row["status"] and f" [{row['status']}]"
@@ -43,7 +46,10 @@ def retry(
     config: Path | None = _CONFIG,
     every: bool = typer.Option(False, "--all", help="All dead jobs."),
 ) -> None:
-    """Try jobs again now."""
+    """Try jobs again now.
+
+    Example: xiqa queue retry 17 18 --config node.toml
+    """
     _require(ids, every)
     store = _store(config)
     number = store.queue.revive(None if every else ids)
@@ -53,7 +59,10 @@ def retry(
 
 @app.command()
 def drop(ids: list[int] = _IDS, config: Path | None = _CONFIG) -> None:
-    """Never do jobs that wait or are dead."""
+    """Never do jobs that wait or are dead.
+
+    Example: xiqa queue drop 17 --config node.toml
+    """
     _require(ids, False)
     store = _store(config)
     number = store.queue.drop(ids)

@@ -64,7 +64,10 @@ def serve(
 
 @app.command()
 def check(context: typer.Context, config: Path | None = _CONFIG) -> None:
-    """Try disk, database, certificates, peers and models; exit status 1 when something is wrong."""
+    """Try disk, database, certificates, peers and models; exit status 1 when something is wrong.
+
+    Example: xiqa serve check --config node.toml
+    """
     from xiqa.service.checks import check as checked
 
     findings = list(checked(_settings(config or context.obj)))
@@ -82,7 +85,10 @@ def export(
     ),
     config: Path | None = _CONFIG,
 ) -> None:
-    """Write what people decided as a data set, for `xiqa train` and `xiqa models evaluate`."""
+    """Write what people decided as a data set, for `xiqa train` and `xiqa models evaluate`.
+
+    Example: xiqa serve export decisions --config node.toml
+    """
     from xiqa.service.node import open_store
     from xiqa.service.records.learning import export_decisions
 

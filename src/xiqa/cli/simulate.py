@@ -86,6 +86,8 @@ def chest(
     Writes images/, images.csv (label, split by seed), objects.csv (every object's box, kind, zone),
     annotations.csv (Object-CXR's layout: removable objects over the chest) and contact_sheet.png. The same
     seed gives the same image, and with other objects the same patient.
+
+    Example: xiqa simulate chest --count 8 --seed 1 --out radiographs
     """
     from rich.progress import track
 
@@ -134,6 +136,8 @@ def scenarios(
 
     Writes what `xiqa simulate chest` writes, and scenarios.csv: the scenario of every image. All images of a
     patient lie in one split.
+
+    Example: xiqa simulate scenarios --out scenarios
     """
     from rich.progress import track
 
@@ -177,6 +181,8 @@ def cardiac(
 
     Writes the layout that the LVOT reader expects: images/PATIENT/, masks/PATIENT/ under the same names,
     labels.csv (image, label, tilt of the plane, phase of the beat), and contact_sheet.png.
+
+    Example: xiqa simulate cardiac --count 20 --out hearts
     """
     from rich.progress import track
 
@@ -229,6 +235,8 @@ def corrupt_(
     Writes images/ and images.csv: image, label (the problem, or good), patient, split, degree (0 to 1), grade
     (none, slight, marked, severe), and contact_sheet.png. A classifier may learn the problem, an ordered
     head the grade, a regression the degree.
+
+    Example: xiqa simulate corrupt --count 20 --out problems
     """
     from rich.progress import track
 
@@ -282,7 +290,10 @@ def department(
     images: int = typer.Option(60, min=1, max=5000, help="Images on a usual day."),
     seed: int = typer.Option(0, min=0, help="Of the random numbers."),
 ) -> None:
-    """Simulate a department's images, verdicts and decisions, to try the reject analysis on."""
+    """Simulate a department's images, verdicts and decisions, to try the reject analysis on.
+
+    Example: xiqa simulate department --config node.toml
+    """
     from datetime import UTC, datetime
 
     from xiqa.service.node import open_store

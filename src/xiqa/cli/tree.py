@@ -19,6 +19,8 @@ def command(
 
     Writes tree.png (filters and leaves) and, for an image, way.png: at every node what each place of the
     image adds to its turn.
+
+    Example: xiqa tree runs/softtree/tree a.png
     """
     from xiqa.files import writing
     from xiqa.models.explainers.softtree import load_tree

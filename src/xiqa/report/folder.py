@@ -41,26 +41,30 @@ class ResultsFolder:
         path: The folder.
         settings: What every result of the run depends on; see `xiqa.types.result_key`.
         identifiers: Write accession number, patient and the other identifiers too, not the UIDs alone.
+        page: Draw pictures and make the page; without it the results alone are written.
 
     Raises:
         OutputError: The folder cannot be written, or another run holds it.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any], *, identifiers: bool = False) -> None:
-        self.path, self.settings, self.identifiers = path, dict(settings), identifiers
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], *, identifiers: bool = False, page: bool = True
+    ) -> None:
+        self.path, self.settings = path, dict(settings)
+        self.identifiers, self.page = identifiers, page
         self.journal = Journal(path / "results.jsonl")
 
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, settings: Mapping[str, Any], *, identifiers: bool = False
+        cls, path: Path, settings: Mapping[str, Any], *, identifiers: bool = False, page: bool = True
     ) -> Iterator[ResultsFolder]:
         """Hold the folder for one run."""
         with writing(path):
-            for folder in (path, path / "overlays", path / "pictures"):
+            for folder in (path, *((path / "overlays", path / "pictures") if page else ())):
                 folder.mkdir(parents=True, exist_ok=True)
         with folder_lock(path):
-            yield cls(path, settings, identifiers=identifiers)
+            yield cls(path, settings, identifiers=identifiers, page=page)
 
     def done(self, item: str | Series, frames: str = "all", tolerance: float = 0.0) -> bool:
         """Whether this very file was assessed with these settings; what could not be read is tried again.
@@ -89,7 +93,7 @@ class ResultsFolder:
     def add(self, assessment: Assessment, image: Image | None) -> None:
         """Write the pictures, then the journal's line: a line means that all is there."""
         path, picture = absolute(assessment.file), ""
-        if image is not None and assessment.probability is not None:
+        if self.page and image is not None and assessment.probability is not None:
             shown = absolute(assessment.source.path) if assessment.series else path
             picture = picture_stem(shown, slot_of(shown, assessment.source.frame, assessment.provenance))
             if assessment.series is None:  # a series shows the picture of its worst image
@@ -109,11 +113,24 @@ class ResultsFolder:
             if entry.slot == slot_of(entry.path, entry.result.frame, self.settings)
         )
 
+    def finished(self) -> bool:
+        """Whether what `finish` makes is there already, and made after the journal's last line."""
+        made = [
+            self.path / name
+            for name in ("results.json", "results.csv", *(["report.html"] if self.page else []))
+        ]
+        if not self.journal.path.is_file() or not all(file.is_file() for file in made):
+            return False
+        last = self.journal.path.stat().st_mtime_ns
+        return all(file.stat().st_mtime_ns >= last for file in made)
+
     def finish(self) -> None:
         """Make results.json, results.csv and report.html from the journal."""
         results = self.results()
         write_atomic(self.path / "results.json", json_pieces(results))
         write_atomic(self.path / "results.csv", csv_bytes(results))
+        if not self.page:
+            return
         page = report_pieces(self.journal.entries.values(), self._pictures)
         write_atomic(self.path / "report.html", (piece.encode("utf-8") for piece in page))
 
