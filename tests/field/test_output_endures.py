@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from xiqa.cli._terminal import Enduring, enduring_streams
+from xiqa.cli._parts.streams import Enduring, enduring_streams
 from xiqa.models.architecture import Architecture
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import save_bundle

@@ -24,7 +24,7 @@ OPTIONAL = {
 
 def main() -> None:
     """Run the command line; an expected error becomes one readable line and exit status 2."""
-    from xiqa.cli._terminal import enduring_streams
+    from xiqa.cli._parts.streams import enduring_streams
 
     with enduring_streams():
         _run()

@@ -123,22 +123,16 @@ def _command(recipe: str, data: Path | None, split: str | None, limit: int | Non
 
 def _list() -> None:
     """Every recipe with its name and question."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from xiqa.cli._parts.listing import print_listing
     from xiqa.experiments.recipe import Experiment
     from xiqa.recipes import recipe_files
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("recipe", no_wrap=True, style="bold")
-    table.add_column("images", no_wrap=True)
-    table.add_column("what it asks")
+    rows = []
     for path in recipe_files("benchmark").values():
         experiment = Experiment.read(path)
-        table.add_row(
-            path.stem, "real" if experiment.data.source == "folder" else "simulated", experiment.title
-        )
-    Console().print(table)
+        images = "real" if experiment.data.source == "folder" else "simulated"
+        rows.append((path.stem, images, experiment.title))
+    print_listing(("recipe", "images", "what it asks"), rows)
 
 
 def _resolve(

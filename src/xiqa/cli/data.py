@@ -24,15 +24,10 @@ def layouts() -> None:
 
     Example: xiqa data layouts
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from xiqa.cli._parts.listing import print_listing
     from xiqa.datasets.layout import layouts as known_layouts
 
-    table = Table("layout", "what it is")
-    for known in known_layouts():
-        table.add_row(known.name, known.summary)
-    Console().print(table)
+    print_listing(("layout", "what it is"), [(known.name, known.summary) for known in known_layouts()])
 
 
 @app.command()

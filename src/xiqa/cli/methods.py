@@ -61,16 +61,15 @@ def _written(info: MethodInfo, own: bool = False) -> str:
 
 def _table(chosen: list[MethodInfo]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("method", "kind", "needs", "source", "own parameters"):
-        table.add_column(column, overflow="fold", style="bold" if column == "method" else "")
-    for info in chosen:
-        table.add_row(info.name, info.kind.value, " ".join(_needs(info)), info.cite, _written(info, own=True))
-    console = Console()
-    console.print(table)
-    console.print(
+    from xiqa.cli._parts.listing import print_listing
+
+    rows = [
+        (info.name, info.kind.value, " ".join(_needs(info)), info.cite, _written(info, own=True))
+        for info in chosen
+    ]
+    print_listing(("method", "kind", "needs", "source", "own parameters"), rows, whole=("source",))
+    Console().print(
         f"\n{len(chosen)} methods. Write one as [bold]NAME:key=value,key=value[/]. What reads layers also "
         "takes layers=last, multi or names joined by +, and combine=geometric. `xiqa methods NAME` tells all."
     )

@@ -63,19 +63,14 @@ def _better(info: MetricInfo) -> str:
 
 
 def _table(chosen: list[MetricInfo]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from xiqa.cli._parts.listing import print_listing
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("metric", no_wrap=True, style="bold")
-    for column in ("kind", "range", "better", "what it is"):
-        table.add_column(column, no_wrap=column != "what it is")
-    for info in chosen:
-        low, high = info.bounds
-        table.add_row(info.name, info.kind, f"{low:g} to {high:g}", _better(info), info.summary)
-    console = Console()
-    console.print(table)
-    console.print(f"\n{len(chosen)} metrics. `xiqa metrics NAME` tells all about one.")
+    rows = [
+        (info.name, info.kind, "{:g} to {:g}".format(*info.bounds), _better(info), info.summary)
+        for info in chosen
+    ]
+    print_listing(("metric", "kind", "range", "better", "what it is"), rows)
+    typer.echo(f"\n{len(chosen)} metrics. `xiqa metrics NAME` tells all about one.")
 
 
 def _describe(info: MetricInfo) -> None:

@@ -25,27 +25,27 @@ def list_models() -> None:
 
     Example: xiqa models list
     """
-    from rich.console import Console
-    from rich.table import Table
+    from xiqa.cli._parts.listing import print_listing
+    from xiqa.models.shelf import shipped_models
 
-    from xiqa.models.shelf import SHIPPED, WEIGHTS, read_card, shipped_models
+    heads = ("model", "classes", "input", "AUC", "MB", "hash")
+    print_listing(heads, map(_listed, shipped_models()), whole=("AUC", "hash"))
 
-    table = Table("model", "classes", "input", "AUC", "MB", "hash")
-    for column in table.columns:
-        column.no_wrap = True
-    for name in shipped_models():
-        card = read_card(name)
-        size = (SHIPPED / name / WEIGHTS).stat().st_size / 1e6
-        latest = card.evaluations[-1]
-        table.add_row(
-            name,
-            ", ".join(card.classes),
-            "x".join(map(str, card.preprocessing.size)),
-            f"{latest.auc.value:.3f} ({latest.name})",
-            f"{size:.1f}",
-            card.hash,
-        )
-    Console().print(table)
+
+def _listed(name: str) -> tuple[str, ...]:
+    """A shipped model's line in the list."""
+    from xiqa.models.shelf import SHIPPED, WEIGHTS, read_card
+
+    card = read_card(name)
+    latest = card.evaluations[-1]
+    return (
+        name,
+        ", ".join(card.classes),
+        "x".join(map(str, card.preprocessing.size)),
+        f"{latest.auc.value:.3f} ({latest.name})",
+        f"{(SHIPPED / name / WEIGHTS).stat().st_size / 1e6:.1f}",
+        card.hash,
+    )
 
 
 @app.command("show")

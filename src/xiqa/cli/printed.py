@@ -54,19 +54,16 @@ def command(
 
 
 def _list(numbers: Sequence[Printed]) -> None:
-    from collections import Counter
+    from xiqa.cli._parts.listing import print_listing
 
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(box=None, pad_edge=False)
-    for head in ("printed table", "numbers", "data"):
-        shown.add_column(head, style="bold" if head == "printed table" else "")
-    counts = Counter(f"{number.paper}:{number.table}" for number in numbers)
-    for name, count in counts.items():
-        data = dict.fromkeys(number.data for number in numbers if f"{number.paper}:{number.table}" == name)
-        shown.add_row(name, str(count), ", ".join(data))
-    Console().print(shown)
+    tables: dict[str, list[Printed]] = {}
+    for number in numbers:
+        tables.setdefault(f"{number.paper}:{number.table}", []).append(number)
+    rows = [
+        (name, str(len(held)), ", ".join(dict.fromkeys(number.data for number in held)))
+        for name, held in tables.items()
+    ]
+    print_listing(("printed table", "numbers", "data"), rows)
 
 
 def _show(name: str, numbers: Sequence[Printed]) -> None:

@@ -33,19 +33,16 @@ def list_recipes(as_json: bool = typer.Option(False, "--json", help="Print JSON 
     """
     import json
 
-    from rich.console import Console
-    from rich.table import Table
+    from xiqa.cli._parts.listing import print_listing
 
     rows = _rows()
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("recipe", "command", "what it does"):
-        table.add_column(column, overflow="fold", style="bold" if column == "recipe" else "")
-    for row in rows:
-        table.add_row(row["name"], f"xiqa {row['command']}", row["summary"])
-    Console().print(table)
+    print_listing(
+        ("recipe", "command", "what it does"),
+        [(row["name"], f"xiqa {row['command']}", row["summary"]) for row in rows],
+    )
 
 
 @app.command()
@@ -85,18 +82,10 @@ def keys(kind: Kind = typer.Argument(Kind("classifier"), help="Kind of recipe.")
 
     Example: xiqa recipes keys experiment
     """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    from xiqa.cli._parts.listing import print_listing
     from xiqa.config import entries_of
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("entry", "type", "default", "what it is"):
-        table.add_column(column, overflow="fold", style="bold" if column == "entry" else "")
-    for entry in entries_of(_model(kind)):
-        table.add_row(*(escape(text) for text in entry))
-    Console().print(table)
+    print_listing(("entry", "type", "default", "what it is"), entries_of(_model(kind)))
 
 
 @app.command()

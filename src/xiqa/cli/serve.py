@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xiqa.cli import _users
+from xiqa.cli._parts import users
 
 if TYPE_CHECKING:
     from xiqa.service.settings import Settings
 
 app = typer.Typer(help="Run a node: images are pushed to it, forwarded, assessed, and results sent back.")
-app.add_typer(_users.app, name="user")
+app.add_typer(users.app, name="user")
 
 _CONFIG = typer.Option(None, "--config", "-c", help="The node's TOML file; without one, a node for a try.")
 
