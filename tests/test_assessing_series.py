@@ -245,8 +245,11 @@ def test_a_results_folder_knows_what_is_done_of_a_series(model, tmp_path):
         assess(model, [series, path], on_result=folder.add, keep_maps=False)
         assert done(folder) == [True, True]
         assert done(folder, frames="first") == done(folder, tolerance=0.5) == [False, False]
-        assert len(folder.results([path])) == 4
-        assert len(folder.results([str(file) for file in series.paths])) == 5
+        assert len(list(folder.results([path]))) == 4
+        both = folder.results([path, *map(str, series.paths)])
+        assert (len(list(both)), both.images, both.series) == (9, 7, 2)
+        assert list(both) == worst_first(both)
+        assert sum(both.counts().values()) == len(both.first(9)) == 2
         assert len(list((tmp_path / "out" / "overlays").iterdir())) == 7
         folder.finish()
         changed = series.paths[3]

@@ -144,6 +144,7 @@ def test_a_full_disk_is_one_clear_line_and_what_is_done_stays(monkeypatch, capsy
         sync(handle)
 
     monkeypatch.setattr(os, "fsync", filling)
+    monkeypatch.setattr("xiqa.report.journal.SECONDS", 0.0)  # every line by itself
     code = xiqa(monkeypatch, "assess", images, "--model", bundle, "--out", out, "--batch-size", 1)
     assert code == 2
     assert "No space left" in capsys.readouterr().err

@@ -113,3 +113,13 @@ def test_a_picture_that_fits_is_kept_as_it_is(make):
     assert content == small
     assert Pillow.open(io.BytesIO(content)).size == (30, 20)
     assert "heat" not in row
+
+
+def test_a_long_run_lists_the_worst_and_counts_the_rest(make, monkeypatch):
+    monkeypatch.setattr(html, "LISTED", 3)
+    made = [make(f"{number}.png", number / 10)[0] for number in range(1, 8)]
+    text = page(*made)
+    assert [row["name"] for row in rows_of(text)] == ["7.png", "6.png", "5.png"]
+    assert "The worst 3 of 7 images are listed" in text
+    assert "7 images" in text
+    assert "are listed here" not in page(*made[:3])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xiqa.dicom.files import ResultFiles
     from xiqa.errors import ImageReadError
     from xiqa.imaging import Series
-    from xiqa.report.folder import ResultsFolder
+    from xiqa.report.folder import Results, ResultsFolder
     from xiqa.types import Assessment
 
 SHOWN = 20
@@ -87,12 +87,13 @@ def command(
     from xiqa import __version__
     from xiqa.assessment.loading import load_runtime
     from xiqa.assessment.series import check_tolerance
+    from xiqa.engines import Shard
     from xiqa.imaging.frames import chosen_frames
     from xiqa.report.folder import ResultsFolder, files_of
 
     console = Console(stderr=as_json, quiet=quiet)
-    items, refused, skipped = _items(paths, out, shard)
-    files = [file for item in items for file in files_of(item)]
+    part = Shard(1, 1) if shard is None else Shard.parse(shard)
+    found, refused, skipped = _files(paths, out)
     chosen_frames(frames, 1)  # what is asked in vain is refused before the model is loaded
     check_tolerance(tolerance)
     runtime = load_runtime(
@@ -110,6 +111,8 @@ def command(
     }
     objects = _objects(out, settings, dicom_results, send)
     with ResultsFolder.open(out, settings, identifiers=identifiers, page=page) as folder:
+        items = part.of(_grouped(found, folder))
+        files = [file for item in items for file in files_of(item)]
         wanted = [
             item
             for item in items
@@ -136,7 +139,7 @@ def command(
     for error in refused:
         problems.print(f"[bold]Not assessed:[/] {escape(str(error))}", soft_wrap=True)
     lacking = objects is not None and _tell_objects(console, problems, objects)
-    failed = bool(refused) or any(result.verdict == "not_assessed" for result in results)
+    failed = bool(refused) or results.unread
     raise typer.Exit(int(lacking or failed))
 
 
@@ -171,17 +174,13 @@ def _tell_objects(console: Console, problems: Console, objects: ResultFiles) -> 
     return bool(objects.refused or failed)
 
 
-def _items(
-    paths: Sequence[str], out: Path, shard: str | None
-) -> tuple[list[str | Series], list[ImageReadError], str]:
-    """The files and series to assess, why some paths give none, and what is no image, in a line."""
+def _files(paths: Sequence[str], out: Path) -> tuple[list[str], list[ImageReadError], str]:
+    """The files to assess, why some paths give none, and what is no image, in a line."""
     from collections import Counter
 
-    from xiqa.engines import Shard
     from xiqa.errors import ConfigError
-    from xiqa.imaging import Series, find_series, image_files, skipped_files
+    from xiqa.imaging import image_files, skipped_files
 
-    part = Shard(1, 1) if shard is None else Shard.parse(shard)
     refused: list[ImageReadError] = []
     kinds: Counter[str] = Counter()
     found = image_files(paths, refused=refused, skipped=kinds)
@@ -191,8 +190,16 @@ def _items(
     if not files:
         got = ", ".join(paths) + (f" ({skipped})" if skipped else "")
         raise refused[0] if refused else ConfigError("no image to assess", got=got)
-    items = [item if isinstance(item, Series) else str(item) for item in find_series(files)]
-    return part.of(items), refused, skipped
+    return files, refused, skipped
+
+
+def _grouped(files: Sequence[str], folder: ResultsFolder) -> list[str | Series]:
+    """The files, slices of one series put together; what is known to be none is not read for that."""
+    from xiqa.imaging import Series, find_series
+    from xiqa.report.folder import absolute
+
+    items = find_series(files, lambda path: folder.alone(absolute(str(path)), radiograph=True))
+    return [item if isinstance(item, Series) else str(item) for item in items]
 
 
 def _counted(items: Sequence[str | Series]) -> str:
@@ -252,7 +259,7 @@ def _run(
     )
     from rich.text import Text
 
-    from xiqa.assessment import assess
+    from xiqa.assessment.pipeline import assess_each
     from xiqa.report.background import Background
 
     class Rate(ProgressColumn):
@@ -279,12 +286,15 @@ def _run(
             if objects is not None:
                 background.submit(objects.add, *result)
             background.submit(folder.add, *result)
-            if result[0].series is not None or not result[0].source.series:
-                progress.advance(task)  # a series counts once
-                log.advance()
 
-        if items:
-            assess(runtime, items, on_result=on_result, keep_maps=False, **asked)
+        def on_done(count: int) -> None:
+            progress.advance(task, count)
+            log.advance(count)
+
+        folder.on_done = on_done
+        for result in assess_each(runtime, items, **asked) if items else ():
+            on_result(*result)
+        background.submit(folder.commit)
 
 
 class _Log:
@@ -296,34 +306,33 @@ class _Log:
         self.console, self.total, self.done = console, total, 0
         self.begun = self.last = time.monotonic()
 
-    def advance(self) -> None:
-        """One image or series more."""
-        self.done += 1
+    def advance(self, count: int) -> None:
+        """So many images and series more are on the disk."""
+        self.done += count
         now = time.monotonic()
-        if self.console.is_terminal or now - self.last < self.EVERY:
+        if not self.done or self.console.is_terminal or now - self.last < self.EVERY:
             return
         self.last = now
         left = (now - self.begun) / self.done * (self.total - self.done)
         self.console.print(f"{self.done} of {self.total}, about {left:.0f} s left")
 
 
-def _table(console: Console, results: Sequence[Assessment], out: Path, *, page: bool) -> None:
+def _table(console: Console, results: Results, out: Path, *, page: bool) -> None:
     """The worst images and series, and where to find the rest."""
     from rich.markup import escape
     from rich.table import Table
 
     from xiqa.imaging.options import printable
-    from xiqa.report.rows import counts, standing_alone
     from xiqa.report.words import WORDS
 
-    images = [result for result in results if result.series is None]
-    results = standing_alone(results)
+    worst, counts = results.first(SHOWN), results.counts()
+    total = sum(counts.values())
     table = Table(box=None, pad_edge=False)
-    fragile = any(result.fragility for result in results)
+    fragile = any(result.fragility for result in worst)
     for column in ("verdict", "poor", *(("flips at",) if fragile else ()), "place", "file"):
         right = column in ("poor", "flips at")
         table.add_column(column, overflow="fold", justify="right" if right else "left")
-    for result in results[:SHOWN]:
+    for result in worst:
         first = next(iter(result.findings), None)
         # the reason where the numbers do not tell it
         why = "" if result.verdict in ("accept", "reacquire") else f"\n[dim]{escape(_short(result))}[/]"
@@ -335,14 +344,11 @@ def _table(console: Console, results: Sequence[Assessment], out: Path, *, page: 
             escape(printable(result.file) + _part(result)) + why,
         )
     console.print(table)
-    if len(results) > SHOWN:
-        console.print(f"... and {len(results) - SHOWN} more in {escape(str(out / 'results.csv'))}")
-    words = ", ".join(
-        f"{number} {WORDS[verdict].lower()}" for verdict, number in counts(results).items() if number
-    )
-    series = len([result for result in results if result.series is not None])
-    held = f" and series ({len(images)} images)" if series else ""
-    console.print(f"\n{len(results)} images{held}: {words or 'none'}")
+    if total > SHOWN:
+        console.print(f"... and {total - SHOWN} more in {escape(str(out / 'results.csv'))}")
+    words = ", ".join(f"{number} {WORDS[verdict].lower()}" for verdict, number in counts.items() if number)
+    held = f" and series ({results.images} images)" if results.series else ""
+    console.print(f"\n{total} images{held}: {words or 'none'}")
     name, file = ("Report", "report.html") if page else ("Results", "results.json")
     console.print(f"{name}: {escape(str(out / file))}", soft_wrap=True)
 

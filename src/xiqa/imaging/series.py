@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -30,16 +30,25 @@ class Series:
     notes: tuple[str, ...] = ()
 
 
-def find_series(paths: Iterable[str | Path]) -> list[Path | Series]:
+def _never(path: Path) -> bool:
+    """No file is known to stand alone."""
+    return False
+
+
+def find_series(paths: Iterable[str | Path], alone: Callable[[Path], bool] = _never) -> list[Path | Series]:
     """Files, with those that are slices of one series put together, in the order of the first of each.
 
     Slices are what has a place in the patient (ImagePositionPatient) and one frame: CT, MR, PET. Radiographs
     stand alone even where they share a series, and so does what cannot be read. Headers alone are looked at.
+
+    Args:
+        paths: The files.
+        alone: Says of a file, without reading it, that it is known to be no slice.
     """
     found: dict[object, list[tuple[Path, Plane]]] = {}
     single: dict[object, Path] = {}
     for path in map(Path, paths):
-        slice_ = _slice(path)
+        slice_ = None if alone(path) else _slice(path)
         if slice_ is None:
             single[path] = path
             found.setdefault(path, [])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,10 +18,10 @@ from xiqa.report.files import folder_lock
 from xiqa.report.html import report_pieces
 from xiqa.report.journal import Entry, Journal, slot_of
 from xiqa.report.overlay import map_picture, overlay_picture, picture_of
-from xiqa.report.rows import csv_bytes, json_pieces, worst_first
-from xiqa.types import WHOLE, Assessment, Image
+from xiqa.report.rows import csv_pieces, json_pieces
+from xiqa.types import WHOLE, Assessment, Image, Verdict
 
-__all__ = ["ResultsFolder"]
+__all__ = ["Results", "ResultsFolder"]
 
 # Longer sides in pixels of what is kept for the page: of an image, and of its map, which is smooth.
 SCREEN, MAP = 1536, 192
@@ -43,6 +45,9 @@ class ResultsFolder:
         identifiers: Write accession number, patient and the other identifiers too, not the UIDs alone.
         page: Draw pictures and make the page; without it the results alone are written.
 
+    Attributes:
+        on_done: Called with the number of images and series whose results have come to the disk.
+
     Raises:
         OutputError: The folder cannot be written, or another run holds it.
     """
@@ -52,7 +57,9 @@ class ResultsFolder:
     ) -> None:
         self.path, self.settings = path, dict(settings)
         self.identifiers, self.page = identifiers, page
-        self.journal = Journal(path / "results.jsonl")
+        self.on_done: Callable[[int], None] = lambda items: None
+        self._told: deque[bool] = deque()
+        self.journal = Journal(path / "results.jsonl", self._tell)
 
     @classmethod
     @contextmanager
@@ -64,7 +71,11 @@ class ResultsFolder:
             for folder in (path, *((path / "overlays", path / "pictures") if page else ())):
                 folder.mkdir(parents=True, exist_ok=True)
         with folder_lock(path):
-            yield cls(path, settings, identifiers=identifiers, page=page)
+            opened = cls(path, settings, identifiers=identifiers, page=page)
+            try:
+                yield opened
+            finally:
+                opened.journal.close()
 
     def done(self, item: str | Series, frames: str = "all", tolerance: float = 0.0) -> bool:
         """Whether this very file was assessed with these settings; what could not be read is tried again.
@@ -75,20 +86,31 @@ class ResultsFolder:
             tolerance: Of its verdict.
         """
         paths = [absolute(file) for file in files_of(item)]
-        whole = self.journal.entries.get(slot_of(paths[0], WHOLE, self.settings))
+        if len(paths) == 1 and self.alone(paths[0]):
+            return True
+        whole = self.journal.latest(paths[0], WHOLE, self.settings)
         series = None if whole is None else whole.result.series
         if series is None or (len(paths) > 1 and series.total != len(paths)):
-            return len(paths) == 1 and self._has(paths[0], 0, alone=True)
+            return False
         several = [(paths[place], 0) if len(paths) > 1 else (paths[0], place) for place in series.places]
         same = (series.frames, series.tolerance) == (frames, tolerance)
         return same and all(self._has(path, frame) for path, frame in several)
 
-    def _has(self, path: str, frame: int, *, alone: bool = False) -> bool:
+    def alone(self, path: str, *, radiograph: bool = False) -> bool:
+        """Whether this very file was assessed by itself; nothing is read.
+
+        Args:
+            path: The file's absolute path.
+            radiograph: Only where it cannot be a slice of a series, whatever lies beside it now.
+        """
+        known = self.journal.known(path, 0, self.settings)
+        alone = known is not None and known.assessed and not known.series
+        return alone and (not radiograph or bool(known and known.radiograph))
+
+    def _has(self, path: str, frame: int) -> bool:
         """Whether a frame of a file that is still the same was assessed."""
-        entry = self.journal.find(path, frame, self.settings)
-        if entry is None or entry.result.probability is None:
-            return False
-        return not (alone and entry.result.source.series)
+        known = self.journal.known(path, frame, self.settings)
+        return known is not None and known.assessed
 
     def add(self, assessment: Assessment, image: Image | None) -> None:
         """Write the pictures, then the journal's line: a line means that all is there."""
@@ -98,20 +120,21 @@ class ResultsFolder:
             picture = picture_stem(shown, slot_of(shown, assessment.source.frame, assessment.provenance))
             if assessment.series is None:  # a series shows the picture of its worst image
                 self._draw(picture, assessment, image)
+        self._told.append(assessment.series is not None or not assessment.source.series)
         self.journal.add(Entry(path, assessment.disclosed(identifiers=self.identifiers), picture))
 
-    def results(self, files: Iterable[str] | None = None) -> list[Assessment]:
-        """Results, worst first: of these files with this run's settings, or all that the folder knows."""
-        entries = self.journal.entries
-        if files is None:
-            return worst_first(entry.result for entry in entries.values())
-        paths = {absolute(file) for file in files}
-        mine = [entry for entry in entries.values() if entry.path in paths]
-        return worst_first(
-            entry.result
-            for entry in mine
-            if entry.slot == slot_of(entry.path, entry.result.frame, self.settings)
-        )
+    def commit(self) -> None:
+        """Wait until all that was added is on the disk."""
+        self.journal.commit()
+
+    def _tell(self, lines: int) -> None:
+        """So many lines are on the disk; a series counts once."""
+        self.on_done(sum(self._told.popleft() for _ in range(lines)))
+
+    def results(self, files: Iterable[str]) -> Results:
+        """The results of these files with this run's settings."""
+        self.journal.index.want(absolute(file) for file in files)
+        return Results(self.journal, self.settings)
 
     def finished(self) -> bool:
         """Whether what `finish` makes is there already, and made after the journal's last line."""
@@ -126,12 +149,14 @@ class ResultsFolder:
 
     def finish(self) -> None:
         """Make results.json, results.csv and report.html from the journal."""
-        results = self.results()
-        write_atomic(self.path / "results.json", json_pieces(results))
-        write_atomic(self.path / "results.csv", csv_bytes(results))
+        self.journal.commit()
+        journal, shape = self.journal, self.journal.index.shape()
+        write_atomic(self.path / "results.json", json_pieces(entry.result for entry in journal))
+        rows = csv_pieces((entry.result for entry in journal), **shape._asdict())
+        write_atomic(self.path / "results.csv", rows)
         if not self.page:
             return
-        page = report_pieces(self.journal.entries.values(), self._pictures)
+        page = report_pieces(journal, journal.index.counts(), self._pictures)
         write_atomic(self.path / "report.html", (piece.encode("utf-8") for piece in page))
 
     def _draw(self, picture: str, assessment: Assessment, image: Image) -> None:
@@ -155,6 +180,45 @@ class ResultsFolder:
         if not image.exists():
             return None
         return image.read_bytes(), heat.read_bytes() if heat.exists() else None
+
+
+class Results:
+    """The results of chosen files, worst first, read from the journal as they are asked for.
+
+    Args:
+        journal: Where they are; the files that its index was told to want.
+        settings: Of the run.
+    """
+
+    def __init__(self, journal: Journal, settings: Mapping[str, Any]) -> None:
+        self._journal, self._settings = journal, settings
+
+    def __iter__(self) -> Iterator[Assessment]:
+        return (entry.result for entry in self._journal.read(self._journal.index.offsets(self._settings)))
+
+    def first(self, most: int) -> list[Assessment]:
+        """The worst of those that stand alone: series, and images that are in none."""
+        alone = (r for r in self if r.series is not None or not r.source.series)
+        return list(islice(alone, most))
+
+    def counts(self) -> dict[Verdict, int]:
+        """How many of those that stand alone have each verdict, in order of urgency."""
+        return self._journal.index.counts(self._settings, alone=True)
+
+    @property
+    def images(self) -> int:
+        """How many images there are, those of series included."""
+        return sum(self._journal.index.counts(self._settings).values()) - self.series
+
+    @property
+    def series(self) -> int:
+        """How many series there are."""
+        return self._journal.index.series(self._settings)
+
+    @property
+    def unread(self) -> bool:
+        """Whether any could not be assessed."""
+        return bool(self._journal.index.counts(self._settings)[Verdict.NOT_ASSESSED])
 
 
 def files_of(item: str | Series) -> list[str]:

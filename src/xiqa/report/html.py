@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from xiqa.imaging.options import printable
@@ -16,14 +17,14 @@ from xiqa.report.cases import Pictures, case_of, pictures_of
 from xiqa.report.journal import Entry
 from xiqa.report.rows import counts, worst_first
 from xiqa.report.words import WORDS, limit_reason
-from xiqa.types import Assessment
+from xiqa.types import Verdict
 
-__all__ = ["PAGE_BYTES", "PICTURED", "report_html", "report_pieces"]
+__all__ = ["LISTED", "PAGE_BYTES", "PICTURED", "report_html", "report_pieces"]
 
 # What all pictures of a page may take together before base64 adds a third; more images, smaller ones.
 PAGE_BYTES = 24 * 2**20
-# So many images have a picture, the worst ones; a page of any number of rows opens in a moment.
-PICTURED = 1000
+# So many images have a picture, and so many are listed, the worst ones; the rest are counted.
+PICTURED, LISTED = 1000, 10_000
 
 STYLES = ("base", "list", "detail")
 SCRIPTS = ("start", "heat", "picture", "notes", "filter", "list", "viewer", "detail", "keys")
@@ -43,49 +44,82 @@ PROVENANCE = {
 
 
 def report_html(entries: Iterable[Entry], pictures: Pictures, *, made: datetime | None = None) -> str:
-    """The page as one text; see `report_pieces`."""
-    return "".join(report_pieces(entries, pictures, made=made))
+    """The page as one text, of entries in any order; see `report_pieces`."""
+    entry_of = {id(entry.result): entry for entry in entries}
+    results = worst_first(entry.result for entry in entry_of.values())
+    listed = [entry_of[id(result)] for result in results]
+    return "".join(report_pieces(listed, counts(results), pictures, made=made))
 
 
 def report_pieces(
-    entries: Iterable[Entry], pictures: Pictures, *, made: datetime | None = None
+    listed: Iterable[Entry],
+    counted: Mapping[Verdict, int],
+    pictures: Pictures,
+    *,
+    made: datetime | None = None,
 ) -> Iterator[str]:
     """The page, worst image first, piece by piece, so that no more than one image's is in memory.
 
-    The worst `PICTURED` images have pictures, which together stay within `PAGE_BYTES` before base64 adds a
-    third; the others have all but a picture.
+    The worst `LISTED` images are listed. The worst `PICTURED` of them have pictures, which together stay
+    within `PAGE_BYTES` before base64 adds a third; the others have all but a picture.
 
     Args:
-        entries: What the journal holds.
+        listed: What the journal holds, worst first; gone through twice, and no further than is listed.
+        counted: How many have each verdict, listed or not.
         pictures: Gives the files of image and map for an entry's ``picture``; None where there are none.
         made: Time shown at the top; now unless told.
     """
-    entry_of = {id(entry.result): entry for entry in entries}
-    results = worst_first(entry.result for entry in entry_of.values())
-    ordered = [entry_of[id(result)] for result in results]
+    about = _About()
+    for entry in islice(listed, LISTED):
+        about.add(entry)
     mark = secrets.token_hex(16)  # stands in the template where the rows go
-    before, _, after = _frame(results, made or datetime.now().astimezone(), mark).partition(mark)
+    before, _, after = _frame(about, counted, made or datetime.now().astimezone(), mark).partition(mark)
     yield before
-    for number, row in enumerate(_rows(ordered, pictures)):
+    share = PAGE_BYTES // max(1, min(PICTURED, about.pictured))
+    for number, row in enumerate(_rows(islice(listed, LISTED), pictures, share)):
         yield (",\n" if number else "") + json_in_html(row)
     yield after
 
 
-def _rows(entries: list[Entry], pictures: Pictures) -> Iterator[dict[str, Any]]:
+class _About:
+    """What the page says of all its images together."""
+
+    def __init__(self) -> None:
+        self.pictured = 0
+        self.found: dict[str, set[str]] = {}
+        self.wanted: set[Any] = set()
+
+    def add(self, entry: Entry) -> None:
+        """One image more."""
+        provenance = entry.result.provenance
+        self.pictured += bool(entry.picture)
+        self.wanted |= {provenance.get("sensitivity_wanted")} - {None}
+        for key, name in PROVENANCE.items():
+            value = provenance.get(key)
+            if value not in (None, "", ()):
+                self.found.setdefault(name, set()).add(_words(value))
+
+    def provenance(self) -> list[tuple[str, str]]:
+        """What all images share; a value that differs is said to."""
+        shared = [(name, self.found[name]) for name in PROVENANCE.values() if name in self.found]
+        return [(n, printable(next(iter(v))) if len(v) == 1 else f"several ({len(v)})") for n, v in shared]
+
+
+def _rows(entries: Iterable[Entry], pictures: Pictures, share: int) -> Iterator[dict[str, Any]]:
     """The rows of the page."""
-    pictured = [entry for entry in entries if entry.picture][:PICTURED]
-    shown, share = set(map(id, pictured)), PAGE_BYTES // max(1, len(pictured))
+    pictured = 0
     for entry in entries:
-        yield case_of(entry) | (pictures_of(entry, pictures, share) if id(entry) in shown else {})
+        shown = bool(entry.picture) and pictured < PICTURED
+        pictured += shown
+        yield case_of(entry) | (pictures_of(entry, pictures, share) if shown else {})
 
 
-def _frame(results: list[Assessment], made: datetime, mark: str) -> str:
+def _frame(about_all: _About, counted: Mapping[Verdict, int], made: datetime, mark: str) -> str:
     """Everything but the rows, with ``mark`` in their place."""
     from jinja2 import Environment  # noqa: PLC0415 - needed by the page only
 
-    provenance = _provenance(result.provenance for result in results)
+    provenance, wanted = about_all.provenance(), about_all.wanted
     style, script = _style(), _script()
-    wanted = {result.provenance.get("sensitivity_wanted") for result in results} - {None}
     about = {
         "words": {verdict.value: word for verdict, word in WORDS.items()},
         "pictured": PICTURED,
@@ -93,11 +127,10 @@ def _frame(results: list[Assessment], made: datetime, mark: str) -> str:
     }
     template = Environment(autoescape=True, trim_blocks=True).from_string(_file("report.html.jinja"))
     return template.render(
-        total=len(results),
+        total=sum(counted.values()),
         pictured=PICTURED,
-        verdicts=[
-            {"name": v.value, "word": WORDS[v], "count": number} for v, number in counts(results).items()
-        ],
+        listed=LISTED,
+        verdicts=[{"name": v.value, "word": WORDS[v], "count": number} for v, number in counted.items()],
         model=dict(provenance).get(PROVENANCE["model"]),
         provenance=provenance,
         limit_reason=about["reason"],
@@ -147,17 +180,6 @@ def _trusted(text: str) -> Any:
 def _hash(text: str) -> str:
     """The source's hash as a content security policy names it: nothing else on the page may run."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _provenance(each: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """What all images share; a value that differs is said to."""
-    found: dict[str, set[str]] = {}
-    for provenance, (key, name) in ((p, item) for p in each for item in PROVENANCE.items()):
-        value = provenance.get(key)
-        if value not in (None, "", ()):
-            found.setdefault(name, set()).add(_words(value))
-    shared = [(name, found[name]) for name in PROVENANCE.values() if name in found]
-    return [(n, printable(next(iter(v))) if len(v) == 1 else f"several ({len(v)})") for n, v in shared]
 
 
 def _words(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from xiqa.imaging.options import printable
@@ -14,6 +14,7 @@ from xiqa.types import Assessment, Finding, Verdict
 __all__ = [
     "counts",
     "csv_bytes",
+    "csv_pieces",
     "json_bytes",
     "json_pieces",
     "standing_alone",
@@ -44,6 +45,7 @@ COLUMNS = (
     "model",
     "model_hash",
 )
+_PIECE = 2**16  # bytes of a table that are written at once
 # Only where fragility was asked for.
 FRAGILITY = ("fgsm", "linf", "mean_square", "relative")
 # Only where there is a series; places count from 0, ``row`` is image, frame or series.
@@ -107,16 +109,48 @@ def json_bytes(results: Iterable[Assessment]) -> bytes:
 
 
 def csv_bytes(results: Iterable[Assessment]) -> bytes:
-    """``results.csv``: one line an image with its first finding; no cell can act as a formula."""
-    text, results = io.StringIO(newline=""), list(results)
-    fragile = [f"fragility_{name}" for name in FRAGILITY] if any(r.fragility for r in results) else []
-    known = {name for result in results for name in result.source.identifiers}
-    people = [column for column, name in PEOPLE.items() if name in known]
-    series = SERIES if any(result.source.series for result in results) else ()
-    writer = csv.DictWriter(text, (*COLUMNS, *people, *fragile, *series), extrasaction="ignore")
+    """``results.csv`` as a whole; see `csv_pieces`."""
+    results = list(results)
+    return b"".join(
+        csv_pieces(
+            results,
+            fragile=any(result.fragility for result in results),
+            series=any(result.source.series for result in results),
+            identifiers={name for result in results for name in result.source.identifiers},
+        )
+    )
+
+
+def csv_pieces(
+    results: Iterable[Assessment], *, fragile: bool, series: bool, identifiers: Collection[str]
+) -> Iterator[bytes]:
+    """``results.csv``: one line an image with its first finding; no cell can act as a formula.
+
+    Args:
+        results: In their order, gone through once.
+        fragile: Whether any has a fragility, which has columns then.
+        series: Whether any belongs to a series.
+        identifiers: The identifiers that any has.
+    """
+    more = [f"fragility_{name}" for name in FRAGILITY] if fragile else []
+    people = [column for column, name in PEOPLE.items() if name in identifiers]
+    text = io.StringIO(newline="")
+    names = (*COLUMNS, *people, *more, *(SERIES if series else ()))
+    writer = csv.DictWriter(text, names, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({**_cells(result), **_people(result, people), **_series(result)} for result in results)
-    return text.getvalue().encode("utf-8")
+    for result in results:
+        writer.writerow({**_cells(result), **_people(result, people), **_series(result)})
+        if text.tell() > _PIECE:
+            yield _emptied(text)
+    yield _emptied(text)
+
+
+def _emptied(text: io.StringIO) -> bytes:
+    """What was written, once."""
+    content = text.getvalue().encode("utf-8")
+    text.seek(0)
+    text.truncate()
+    return content
 
 
 def _cells(result: Assessment) -> dict[str, Any]:
