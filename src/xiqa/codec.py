@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -131,59 +131,88 @@ def frozen(value: Any) -> Any:
 
 def _decode(kind: Any, data: Any) -> Any:
     """A value of a declared type."""
+    return _decoder(kind)(data)
+
+
+@cache
+def _decoder(kind: Any) -> Callable[[Any], Any]:
+    """What reads a declared type; made once for each."""
     if kind is Any:
-        return _anything(data)
+        return _anything
     if get_origin(kind) is not None:
-        return _generic(get_origin(kind), get_args(kind), data)
+        return _generic(get_origin(kind), get_args(kind))
     if is_dataclass(kind):
-        return _dataclass(kind, data)
+        return _dataclass(kind)
     if hasattr(kind, "_fields"):  # a named tuple
-        hints = _hints(kind)
-        pairs = zip(kind._fields, data, strict=True)
-        return kind(*(_decode(hints[name], item) for name, item in pairs))
-    return _scalar(kind, data)
+        return _named(kind)
+    return _scalar(kind)
 
 
-def _generic(origin: Any, inner: tuple[Any, ...], data: Any) -> Any:
-    """A value of a type with parameters: optional, array, tuple or mapping."""
+def _generic(origin: Any, inner: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """Reads what has parameters: optional, array, tuple or mapping."""
     if origin in (Union, UnionType):
-        return None if data is None else _decode(next(part for part in inner if part is not type(None)), data)
+        some = _decoder(next(part for part in inner if part is not type(None)))
+        return lambda data: None if data is None else some(data)
     if origin is np.ndarray:
-        return _array(data)
+        return _array
     if origin is tuple:
-        return _tuple(inner, data)
-    return {str(key): _decode(inner[1], item) for key, item in data.items()}
+        return _tuple(inner)
+    item = _decoder(inner[1])
+    return lambda data: {str(key): item(value) for key, value in data.items()}
 
 
-def _dataclass(kind: Any, data: Mapping[str, Any]) -> Any:
-    hints = _hints(kind)
-    unknown = sorted(set(data) - {each.name for each in fields(kind)})
-    if unknown:
-        raise KeyError(f"no field {', '.join(unknown)}")
-    return kind(**{name: _decode(hints[name], item) for name, item in data.items()})
+def _dataclass(kind: Any) -> Callable[[Any], Any]:
+    readers = {each.name: _decoder(_hints(kind)[each.name]) for each in fields(kind)}
+
+    def read(data: Mapping[str, Any]) -> Any:
+        unknown = sorted(set(data) - set(readers))
+        if unknown:
+            raise KeyError(f"no field {', '.join(unknown)}")
+        return kind(**{name: readers[name](item) for name, item in data.items()})
+
+    return read
 
 
-def _tuple(inner: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
-    if isinstance(data, (str, Mapping)):
-        raise TypeError(f"a list, not {type(data).__name__}")
-    if len(inner) == 2 and inner[1] is Ellipsis:
-        return tuple(_decode(inner[0], item) for item in data)
-    return tuple(_decode(part, item) for part, item in zip(inner, data, strict=True))
+def _named(kind: Any) -> Callable[[Any], Any]:
+    readers = [_decoder(_hints(kind)[name]) for name in kind._fields]
+    return lambda data: kind(*(read(item) for read, item in zip(readers, data, strict=True)))
 
 
-def _scalar(kind: Any, data: Any) -> Any:
+def _tuple(inner: tuple[Any, ...]) -> Callable[[Any], Any]:
+    many = len(inner) == 2 and inner[1] is Ellipsis
+    readers = [_decoder(part) for part in inner if part is not Ellipsis]
+
+    def read(data: Any) -> Any:
+        if isinstance(data, (str, Mapping)):
+            raise TypeError(f"a list, not {type(data).__name__}")
+        if many:
+            return tuple(map(readers[0], data))
+        return tuple(part(item) for part, item in zip(readers, data, strict=True))
+
+    return read
+
+
+def _scalar(kind: Any) -> Callable[[Any], Any]:
     if kind is float:
-        number = _anything(data)
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise TypeError(f"a number, not {type(data).__name__}")
-        return float(number)
+        return _number
     if issubclass(kind, Enum):
-        return kind(data)
+        return lambda data: kind(data)
     if kind is datetime:
-        return datetime.fromisoformat(data)
-    if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
-        raise TypeError(f"{kind.__name__}, not {type(data).__name__}")
-    return data
+        return datetime.fromisoformat
+
+    def read(data: Any) -> Any:
+        if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
+            raise TypeError(f"{kind.__name__}, not {type(data).__name__}")
+        return data
+
+    return read
+
+
+def _number(data: Any) -> float:
+    number = _anything(data)
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise TypeError(f"a number, not {type(data).__name__}")
+    return float(number)
 
 
 def _anything(data: Any) -> Any:

@@ -27,13 +27,15 @@ CREATE TABLE rows (
     radiograph INTEGER,
     PRIMARY KEY (path, run, frame)
 ) WITHOUT ROWID;
+CREATE TABLE wholes (
+    series TEXT, run INTEGER, offset INTEGER, urgency INTEGER, probability REAL, file BLOB,
+    PRIMARY KEY (series, run)
+) WITHOUT ROWID;
 CREATE TABLE wanted (path BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 # As `xiqa.report.rows.worst_first` orders: a series before its images, and where its own row belongs.
 _ORDERED = """
-FROM rows AS r LEFT JOIN (
-    SELECT series, urgency, probability, file, frame, path, run FROM rows WHERE frame = -1
-) AS w ON r.series != '' AND w.series = r.series AND w.run = r.run {where}
+FROM rows AS r LEFT JOIN wholes AS w ON w.series = r.series AND w.run = r.run {where}
 ORDER BY coalesce(w.urgency, r.urgency), coalesce(w.probability, r.probability) DESC,
     coalesce(w.file, r.file), r.series, CASE WHEN r.frame = -1 THEN -1 ELSE r.place END, r.frame
 """
@@ -99,14 +101,17 @@ class Index:
             data: The line as it is in JSON.
             offset: Where it begins.
         """
-        with self._lock:
-            self._base.execute(
-                f"INSERT OR REPLACE INTO rows VALUES ({','.join('?' * 15)})", self._row(data, offset)
-            )
+        row = self._row(data, offset)
+        self._ask(f"INSERT OR REPLACE INTO rows VALUES ({','.join('?' * len(row))})", row)
+        if row[2] == WHOLE:
+            _, run, _, _, _, _, _, urgency, probability, file, series, *_ = row
+            whole = (series, run, offset, urgency, probability, file)
+            self._ask("INSERT OR REPLACE INTO wholes VALUES (?, ?, ?, ?, ?, ?)", whole)
 
     def drop_from(self, offset: int) -> None:
         """Forget the lines from an offset on."""
-        self._ask("DELETE FROM rows WHERE offset >= ?", (offset,))
+        for table in ("rows", "wholes"):
+            self._ask(f"DELETE FROM {table} WHERE offset >= ?", (offset,))
 
     def find(self, path: str, frame: int, settings: Mapping[str, Any]) -> Known | None:
         """What is known of a frame of a file with this model and method."""

@@ -94,11 +94,10 @@ def counts(results: Iterable[Assessment]) -> dict[Verdict, int]:
 
 
 def json_pieces(results: Iterable[Assessment]) -> Iterator[bytes]:
-    """``results.json``, an object at a time: a list; any file name survives in ASCII escapes."""
+    """``results.json``, an object at a time: a list, a line each; any file name survives in ASCII escapes."""
     before = "[\n "
     for result in results:
-        row = json.dumps(result.to_dict(), indent=1, allow_nan=False)
-        yield (before + row.replace("\n", "\n ")).encode("ascii")
+        yield (before + json.dumps(result.to_dict(), allow_nan=False)).encode("ascii")
         before = ",\n "
     yield b"[]\n" if before.startswith("[") else b"\n]\n"
 
