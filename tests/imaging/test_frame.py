@@ -163,3 +163,19 @@ def test_a_frame_is_frozen():
 def test_what_does_not_fit_is_refused(make):
     with pytest.raises(GeometryError):
         make()
+
+
+def test_a_picture_of_other_proportions_shows_the_region_scaled_along_each_axis():
+    frame = Frame.crop((40, 60), Box(6, 4, 35, 23), (10, 12))
+    shown = frame.of_picture((20, 15))  # rows halved, columns quartered
+    assert (shown.region, shown.window) == (Box(1.5, 2, 8, 11), frame.window)
+    assert (shown.original_size, shown.model_size) == ((20, 15), (10, 12))
+
+
+@given(frames(), SIZE)
+def test_the_same_share_of_a_picture_lies_at_the_same_place_of_the_model(frame, picture):
+    (rows, columns), shown = frame.original_size, frame.of_picture(picture)
+    edges = np.array([[0.0, 0.0], [0.3, 0.8], [1.0, 1.0]])
+    there = frame.points_to_model(edges * (columns, rows) - 0.5)
+    again = shown.points_to_model(edges * picture[::-1] - 0.5)
+    np.testing.assert_allclose(again, there, atol=1e-6 * max(frame.model_size) * max(frame.original_size))

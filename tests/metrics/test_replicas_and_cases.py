@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from tests.metrics.networks import picture, small_network
-from tests.metrics.test_registry import call, same
 from tests.metrics.test_robustness import gradient_map
 from tests.metrics.truths import BOX, FULL, OBJECTS, SIZE, random_map
 from tests.reference.metrics import faithfulness, localisation, maps, pointing
@@ -16,7 +15,7 @@ from xiqa.geometry import Box, Point
 from xiqa.metrics.localisation.froc import froc
 from xiqa.metrics.randomisation import parameter_randomisation
 from xiqa.metrics.registry import get_metric, metrics
-from xiqa.metrics.truth import object_mask, union_mask
+from xiqa.metrics.truth import union_mask
 from xiqa.saliency.probe import TorchProbe
 from xiqa.types import Annotation
 
@@ -386,63 +385,3 @@ WORDS = [
 def test_what_is_declared_in_words_happens(name, case, told):
     ours, expected = TOLD[told](name)
     assert ours == pytest.approx(expected, rel=1e-5, abs=1e-9)
-
-
-BROKEN = [info for info in metrics() if info.kind in ("robustness", "randomisation")]
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-@pytest.mark.parametrize("info", BROKEN, ids=[info.name for info in BROKEN])
-def test_a_method_that_gives_broken_maps_has_no_robustness(info, bad):
-    def explain(images):
-        found = images.abs().sum(dim=1)
-        found[:, 5, 6] = bad
-        return found
-
-    given = {"network": NETWORK, "target": 1}
-    required = {key: given[key] for key in given if key in info.params and info.kind == "robustness"}
-    arguments = (explain, IMAGE) if info.kind == "robustness" else (NETWORK, explain, IMAGE)
-    assert math.isnan(info.function(*arguments, **required))
-
-
-@pytest.mark.parametrize("info", BROKEN, ids=[info.name for info in BROKEN])
-def test_a_method_that_gives_constant_maps_is_answered_as_declared(info):
-    def explain(images):
-        return torch.full((len(images), *SIZE), 0.3)
-
-    given = {"network": NETWORK, "target": 1}
-    required = {key: given[key] for key in given if key in info.params and info.kind == "robustness"}
-    arguments = (explain, IMAGE) if info.kind == "robustness" else (NETWORK, explain, IMAGE)
-    value, declared = info.function(*arguments, **required), info.cases["constant"]
-    if isinstance(declared, float):
-        assert same(value, declared)
-
-
-REFERRED = [info for info in metrics() if info.truth == "map"]
-
-
-@pytest.mark.parametrize("info", REFERRED, ids=[info.name for info in REFERRED])
-def test_an_empty_a_full_and_a_broken_reference_are_answered_as_declared(info):
-    saliency = random_map(3)
-    for case, level in (("no_truth", 0.0), ("full_truth", 1.0)):
-        declared, value = info.cases[case], info.function(saliency, np.full(SIZE, level))
-        if isinstance(declared, float):
-            assert same(value, declared), case
-    for bad in (math.nan, math.inf):
-        reference = random_map(7)
-        reference[5, 6] = bad
-        assert math.isnan(info.function(saliency, reference))
-
-
-LOCALISATION = [info for info in metrics() if info.truth == "objects"]
-
-
-@pytest.mark.parametrize("info", LOCALISATION, ids=[info.name for info in LOCALISATION])
-def test_an_object_without_a_pixel_is_no_better_than_none(info):
-    """An empty mask is never a hit: 0, or not defined."""
-    empty = [Annotation(Box(4, 5, 11, 9), mask=np.zeros(SIZE, bool))]
-    assert not object_mask(empty[0], SIZE).any()
-    value = call(info, random_map(3), empty)
-    if info.name in ("peak_offset", "localisation_accuracy", "energy_pointing_game"):  # they look at the box
-        return
-    assert math.isnan(value) or value == 0

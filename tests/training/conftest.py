@@ -64,3 +64,20 @@ def make_recipe():
         return Recipe.model_validate(entries | changes)
 
     return make
+
+
+@pytest.fixture
+def tiny(make_recipe):
+    """A recipe with a network of a few thousand weights."""
+
+    def make(**changes):
+        entries = {
+            "architecture": {"backbone": "test_resnet", "classes": 2},
+            "pretrained": False,
+            "augmentation": False,
+            "guard_layers": [],
+            "phases": [{"epochs": 2, "learning_rate": 1e-2}],
+        }
+        return make_recipe(**(entries | changes))
+
+    return make
