@@ -26,7 +26,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cache, singledispatch
 from types import UnionType
-from typing import Any, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -196,7 +196,7 @@ def _scalar(kind: Any) -> Callable[[Any], Any]:
     if kind is float:
         return _number
     if issubclass(kind, Enum):
-        return lambda data: kind(data)
+        return cast("Callable[[Any], Any]", kind)
     if kind is datetime:
         return datetime.fromisoformat
 

@@ -1,13 +1,14 @@
 """Which files are read, and what becomes of errors."""
 
 import os
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from tests.imaging.dicom_files import radiograph, write
 from xiqa.errors import ImageReadError
-from xiqa.imaging import Limits, image_files, iter_images, read_image
+from xiqa.imaging import Limits, image_files, iter_image_files, iter_images, read_image
 
 
 @pytest.fixture
@@ -125,3 +126,44 @@ def test_a_bug_of_a_library_becomes_a_typed_error(tmp_path, monkeypatch):
         read_image(path)
     assert caught.value.code == "corrupt"
     assert isinstance(caught.value.__cause__, AttributeError)
+
+
+def test_files_come_one_by_one_as_they_are_found(folder, monkeypatch):
+    (folder / "loop").symlink_to(folder)
+    refused, skipped = [], Counter()
+    found = list(iter_image_files([folder], refused=refused, skipped=skipped))
+    whole = Counter()
+    assert sorted(found) == image_files(folder, skipped=whole)
+    assert (skipped, refused) == (whole, [])
+    monkeypatch.setattr("xiqa.imaging.files._LISTED", 2)
+    assert sorted(iter_image_files([folder], refused=refused, skipped=Counter())) == sorted(found)
+
+
+def test_a_folder_of_many_files_is_never_held_as_a_whole(tmp_path, monkeypatch):
+    for number in range(50):
+        (tmp_path / f"{number:02}.png").touch()
+    monkeypatch.setattr("xiqa.imaging.files._LISTED", 10)
+    scandir, taken = os.scandir, [0]
+
+    class Counting:
+        def __init__(self, path):
+            self.listing = scandir(path)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.listing.close()
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            taken[0] += 1
+            return next(self.listing)
+
+    monkeypatch.setattr(os, "scandir", Counting)
+    stream = iter_image_files([tmp_path], refused=[], skipped=Counter())
+    next(stream)
+    assert taken[0] == 10
+    assert len(list(stream)) == 49

@@ -4,7 +4,7 @@ Start with `reading`, which chooses the reader by what a file holds; `dicom/`, `
 the readers, `series` finds the files that belong together, `decoding/` runs codecs in a child process.
 """
 
-from xiqa.imaging.files import image_files, skipped_files
+from xiqa.imaging.files import image_files, iter_image_files, skipped_files
 from xiqa.imaging.limits import Limits
 from xiqa.imaging.reading import iter_images, open_image, read_image
 from xiqa.imaging.series import Series, find_series
@@ -15,6 +15,7 @@ __all__ = [
     "Series",
     "find_series",
     "image_files",
+    "iter_image_files",
     "iter_images",
     "open_image",
     "read_image",

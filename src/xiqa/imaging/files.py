@@ -9,6 +9,7 @@ import stat
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -16,10 +17,11 @@ from xiqa.errors import Code, ImageReadError
 from xiqa.imaging.options import printable
 from xiqa.imaging.sniff import sniff
 
-__all__ = ["image_files", "skipped_files"]
+__all__ = ["image_files", "iter_image_files", "skipped_files"]
 
 _SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
 _MAGIC = ((b"%PDF", "PDF"), (b"PK\x03\x04", "ZIP"), (b"\x1f\x8b", "GZ"), (b"GIF8", "GIF"), (b"BM", "BMP"))
+_LISTED = 10_000  # entries of a folder that are held and sorted at once
 _FOLDERS = ("hidden folder", "link into its own folder")  # what is skipped and is no file
 
 
@@ -55,6 +57,22 @@ def image_files(
     elif search.errors:
         raise search.errors[0]
     return sorted(files, key=os.fsencode)
+
+
+def iter_image_files(
+    paths: Iterable[str | Path],
+    *,
+    refused: list[ImageReadError],
+    skipped: Counter[str],
+) -> Iterator[Path]:
+    """`image_files` one by one as they are found, whatever their number: sorted in no more than ten thousand.
+
+    What several of the paths name comes as often.
+    """
+    search = _Search(skipped, follow=True)
+    search.errors = refused
+    for path in paths:
+        yield from search.files_of(Path(path))
 
 
 def skipped_files(skipped: Counter[str]) -> str:
@@ -150,14 +168,17 @@ class _Search:
         """What lies in a folder, without what is hidden or leads nowhere."""
         try:
             with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+                while entries := sorted(islice(listing, _LISTED), key=lambda entry: os.fsencode(entry.name)):
+                    yield from self._seen(entries, place)
         except OSError as error:
             self._refuse(Path(folder), _code(error), f"cannot be listed ({error.strerror})")
-            return
+
+    def _seen(self, entries: Iterable[os.DirEntry[str]], place: Path) -> Iterator[os.DirEntry[str]]:
+        """The entries that are not hidden and lead somewhere."""
         for entry in entries:
             if entry.name.startswith("."):
                 self.skipped["hidden folder" if entry.is_dir(follow_symlinks=False) else "hidden"] += 1
-            elif not Path(entry.path).exists():
+            elif entry.is_symlink() and not Path(entry.path).exists():
                 self._no_target(Path(entry.path))
             elif not self.follow and entry.is_symlink() and not _is_inside(entry.path, place):
                 self._refuse(Path(entry.path), Code.LINK_OUTSIDE, "leads out of its folder")
