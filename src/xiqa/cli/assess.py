@@ -19,11 +19,7 @@ if TYPE_CHECKING:
     from xiqa.dicom.files import ResultFiles
     from xiqa.errors import ImageReadError
     from xiqa.imaging import Series
-    from xiqa.report.folder import Results, ResultsFolder
-    from xiqa.types import Assessment
-
-SHOWN = 20
-COLOURS = {"reacquire": "bold red", "review": "bold yellow", "accept": "bold green", "not_assessed": "bold"}
+    from xiqa.report.folder import ResultsFolder
 
 
 def command(
@@ -69,6 +65,13 @@ def command(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the results as JSON, one a line, worst first."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but what went wrong."),
+    engine: str = typer.Option(
+        "local",
+        help="local, or ray: on many processes or machines, from folders, lists (@list.txt), "
+        "addresses such as s3://bucket/prefix, and DICOMweb; files stand alone, rows are in Parquet.",
+    ),
+    address: str | None = typer.Option(None, help="Ray cluster; without one, Ray is started here."),
+    workers: int | None = typer.Option(None, min=1, help="Workers on Ray; as many as there is room for."),
 ) -> None:
     """Say of each image whether it is good enough, and where the problem is.
 
@@ -87,15 +90,24 @@ def command(
     from xiqa import __version__
     from xiqa.assessment.loading import load_runtime
     from xiqa.assessment.series import check_tolerance
+    from xiqa.cli._parts.results import show_results
+    from xiqa.cli._parts.spread import check_engine, only_rows, spread
     from xiqa.engines import Shard
     from xiqa.imaging.frames import chosen_frames
     from xiqa.report.folder import ResultsFolder, files_of
 
     console = Console(stderr=as_json, quiet=quiet)
-    part = Shard(1, 1) if shard is None else Shard.parse(shard)
-    found, refused, skipped = _files(paths, out)
+    check_engine(engine, address, workers)
     chosen_frames(frames, 1)  # what is asked in vain is refused before the model is loaded
     check_tolerance(tolerance)
+    asked: dict[str, Any] = {"method": method, "batch_size": batch_size, "frames": frames}
+    if engine == "ray":
+        only_rows(fragility=fragility, shard=shard, dicom_results=dicom_results, force=force, json=as_json)
+        asked |= {"model": model, "engine": runtime_name, "device": device, "out": str(out)}
+        asked |= {"tolerance": tolerance, "identifiers": identifiers}
+        raise typer.Exit(not spread(paths, asked, console, address=address, workers=workers))
+    part = Shard(1, 1) if shard is None else Shard.parse(shard)
+    found, refused, skipped = _files(paths, out)
     runtime = load_runtime(
         model,
         runtime_name,  # type: ignore[arg-type]  # checked there
@@ -123,13 +135,12 @@ def command(
         if len(wanted) < len(items):
             done = f"{len(items) - len(wanted)} of {_counted(items)} are done already"
             console.print(f"{done} (--force: again)")
-        asked = {"method": settings["method"], "batch_size": batch_size, "fragility": fragility}
-        asked |= {"frames": frames, "tolerance": tolerance}
+        asked |= {"method": settings["method"], "fragility": fragility, "tolerance": tolerance}
         _complete(runtime, wanted, folder, console, objects, asked)
         results = folder.results(files)
         if objects is not None:
             objects.send([(row.file, row.frame) for row in results if row.series is None])
-    _table(console, results, out, page=page)
+    show_results(console, results, out, page=page)
     if as_json:
         for result in results:
             typer.echo(json.dumps(result.disclosed(identifiers=identifiers).to_dict(), ensure_ascii=True))
@@ -315,71 +326,3 @@ class _Log:
         self.last = now
         left = (now - self.begun) / self.done * (self.total - self.done)
         self.console.print(f"{self.done} of {self.total}, about {left:.0f} s left")
-
-
-def _table(console: Console, results: Results, out: Path, *, page: bool) -> None:
-    """The worst images and series, and where to find the rest."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from xiqa.imaging.options import printable
-    from xiqa.report.words import WORDS
-
-    worst, counts = results.first(SHOWN), results.counts()
-    total = sum(counts.values())
-    table = Table(box=None, pad_edge=False)
-    fragile = any(result.fragility for result in worst)
-    for column in ("verdict", "poor", *(("flips at",) if fragile else ()), "place", "file"):
-        right = column in ("poor", "flips at")
-        table.add_column(column, overflow="fold", justify="right" if right else "left")
-    for result in worst:
-        first = next(iter(result.findings), None)
-        # the reason where the numbers do not tell it
-        why = "" if result.verdict in ("accept", "reacquire") else f"\n[dim]{escape(_short(result))}[/]"
-        table.add_row(
-            f"[{COLOURS[result.verdict]}]{WORDS[result.verdict]}[/]",
-            _rounded(result.probability),
-            *((_step(result),) if fragile else ()),
-            "" if first is None else f"({first.peak.x:.0f}, {first.peak.y:.0f})",
-            escape(printable(result.file) + _part(result)) + why,
-        )
-    console.print(table)
-    if total > SHOWN:
-        console.print(f"... and {total - SHOWN} more in {escape(str(out / 'results.csv'))}")
-    words = ", ".join(f"{number} {WORDS[verdict].lower()}" for verdict, number in counts.items() if number)
-    held = f" and series ({results.images} images)" if results.series else ""
-    console.print(f"\n{total} images{held}: {words or 'none'}")
-    name, file = ("Report", "report.html") if page else ("Results", "results.json")
-    console.print(f"{name}: {escape(str(out / file))}", soft_wrap=True)
-
-
-def _part(result: Assessment) -> str:
-    """How much of a series is poor, behind its first file's name."""
-    summary = result.series
-    if summary is None:
-        return ""
-    return f" ({len(summary.poor)} of {len(summary.places)} poor, worst {summary.worst + 1})"
-
-
-def _rounded(probability: float | None) -> str:
-    """Two digits; what is not certain is not rounded to certainty."""
-    if probability is None:
-        return ""
-    if 0 < probability < 0.01 or 0.99 < probability < 1:
-        return "<0.01" if probability < 0.5 else ">0.99"
-    return f"{probability:.2f}"
-
-
-def _step(result: Assessment) -> str:
-    """The smallest change of any pixel that flips a verdict, in grey levels of eight bits."""
-    if result.fragility is None:
-        return ""
-    return "nothing" if result.fragility.linf is None else f"{255 * result.fragility.linf:.2g}/255"
-
-
-def _short(result: Assessment) -> str:
-    """The reason without the file's name, which stands above it, and without advice."""
-    from xiqa.imaging.options import printable
-
-    reason = printable(result.reason.replace(f"cannot read {result.file}: ", ""))
-    return reason.partition(": expected")[0].partition("; no place")[0]
