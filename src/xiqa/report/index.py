@@ -10,6 +10,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from xiqa.report.rows import PEOPLE, URGENCY
@@ -93,6 +94,16 @@ class Index:
 
     def __len__(self) -> int:
         return int(self._ask("SELECT count(*) FROM rows")[0][0])
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Many lines at once: sooner than one by one."""
+        with self._lock:
+            self._base.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._base.execute("COMMIT")
 
     def put(self, data: Mapping[str, Any], offset: int) -> None:
         """Take in a line, which replaces an older one of the same file, frame, model and method.

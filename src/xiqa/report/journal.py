@@ -86,7 +86,7 @@ class Journal:
         """Take in what is there, and cut off a line that is not whole."""
         if not self.path.exists():
             return
-        with self.path.open("rb") as file:
+        with self.path.open("rb") as file, self.index.together():
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
