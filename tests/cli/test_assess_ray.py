@@ -1,13 +1,11 @@
 """A run on Ray leaves the rows of a local one, also where a driver or a machine is lost on the way."""
 
 import csv
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from tests.cli.test_assess import xiqa
@@ -138,38 +136,3 @@ def test_a_machine_that_is_lost_loses_nothing_and_doubles_nothing(bundle, many, 
         cluster.shutdown()
     assert sum(block.files for block in done) == 25
     same(bundle, many, tmp_path / "out")
-
-
-def test_a_file_that_no_worker_outlives_is_a_row(bundle, many, tmp_path, monkeypatch):
-    """Whatever ends a worker's process ends that of the file alone, and is told."""
-    home = tmp_path / "site"
-    home.mkdir()
-    (home / "sitecustomize.py").write_text(
-        "import os\n"
-        "def deadly():\n"
-        "    import xiqa.assessment.reading as reading\n"
-        "    read = reading._frames\n"
-        "    def frames(file, *more):\n"
-        "        if file.endswith('d07.png'):\n"
-        "            os._exit(1)\n"
-        "        return read(file, *more)\n"
-        "    reading._frames = frames\n"
-        "import sys\n"
-        "if any('default_worker' in part for part in sys.orig_argv):\n"
-        "    import importlib.abc, importlib.util\n"
-        "    class Hook(importlib.abc.MetaPathFinder):\n"
-        "        def find_spec(self, name, path, target=None):\n"
-        "            if name == 'xiqa.assessment.pipeline':\n"
-        "                sys.meta_path.remove(self)\n"
-        "                deadly()\n"
-        "    sys.meta_path.insert(0, Hook())\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", f"{home}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setattr("xiqa.engines.ray._RETRIES", 0)
-    asked = work(bundle, tmp_path / "out")
-    items = [item for item in items_of([str(many)], refused=[], skipped={}) if Path(item.uri).name > "d05"]
-    assess_on_ray(items, asked, workers=1, block=4)
-    rows = {Path(uri).name: row for uri, row in Store(tmp_path / "out", asked.settings).rows()}
-    assert len(rows) == len(items)
-    assert {name for name, row in rows.items() if row.probability is None} == {"d07.png"}
-    assert json.loads(json.dumps(rows["d07.png"].to_dict()))["verdict"] == "not_assessed"
