@@ -53,14 +53,23 @@ def _read() -> dict:
 
 
 def hinted(source: str, function: str) -> list[str]:
-    """Test files for a function; those of the whole file, or of the room, where it is not known."""
+    """Test files for a function; those of the whole file, or of the room, where it is not known.
+
+    A file that is named like the room comes first, known or not: what is new in it is tried at once.
+    """
     kept = _read()
     functions = kept["functions"].get(source, {})
     numbers = functions.get(function) or [
         n for n, _ in Counter(chain.from_iterable(functions.values())).most_common(KEPT)
     ]
     known = [name for name in (kept["files"][n] for n in numbers) if (ROOT / name).exists()]
-    return known or mirrored(source)
+    return list(dict.fromkeys([*namesake(source), *known])) or mirrored(source)
+
+
+def namesake(source: str) -> list[str]:
+    """The test file of a room that is one file, if there is one."""
+    name = f"tests/test_{source}"
+    return [name] if "/" not in source and (ROOT / name).exists() else []
 
 
 def noted(source: str, function: str) -> bool:
