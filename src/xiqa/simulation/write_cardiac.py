@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
 from xiqa.errors import DatasetError
 from xiqa.imaging.masks import write_mask
 from xiqa.simulation.cardiac import simulate_cardiac
+from xiqa.simulation.folder import SimulatedFolder, write_png
 from xiqa.simulation.mr import CinePlace, write_mr, write_nifti, write_nifti_mask
 from xiqa.simulation.phantom import Phantom
-from xiqa.simulation.write import claim_folder, write_png, write_table
 from xiqa.types import MaskArray
 
 __all__ = ["CineFolder", "simulate_cines"]
@@ -42,7 +41,7 @@ def simulate_cines(seed: int, frames: int, size: tuple[int, int]) -> list[list[P
     ]
 
 
-class CineFolder:
+class CineFolder(SimulatedFolder):
     """Writes cines patient by patient: ``images/PATIENT/``, ``masks/PATIENT/``, ``labels.csv``.
 
     Args:
@@ -56,9 +55,8 @@ class CineFolder:
     """
 
     def __init__(self, folder: Path, *, format: Format = "png", force: bool = False) -> None:
-        claim_folder(folder, TABLE, COLUMNS, ("images", "masks"), force=force)
-        self.folder, self.format = folder, format
-        self.rows: list[Mapping[str, Any]] = []
+        self.format = format
+        super().__init__(folder, {TABLE: COLUMNS}, ("images", "masks"), force=force)
 
     def add(self, cines: Sequence[Sequence[Phantom]]) -> int:
         """Write the cines of one patient.
@@ -78,7 +76,8 @@ class CineFolder:
                 raise DatasetError(f"two patients called {patient}", got=f"seed {seed} twice") from None
         for series, frames in enumerate(cines):
             names = self._write(patient, series, frames)
-            self.rows += [_row(name, frame) for name, frame in zip(names, frames, strict=True)]
+            for name, frame in zip(names, frames, strict=True):
+                self.describe(TABLE, _row(name, frame))
         return sum(frame.label for frames in cines for frame in frames)
 
     def _write(self, patient: str, series: int, frames: Sequence[Phantom]) -> list[str]:
@@ -102,15 +101,6 @@ class CineFolder:
             names.append(f"{patient}/{name}.{suffix}")
         return names
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Write the table; also of what was done before an error, so that what is there is described."""
-        write_table(self.folder / TABLE, COLUMNS, self.rows)
-
 
 def _mask(phantom: Phantom) -> MaskArray:
     """The tract's pixels; all False where it does not show."""
@@ -119,11 +109,11 @@ def _mask(phantom: Phantom) -> MaskArray:
     return np.zeros(phantom.image.size, dtype=np.bool_)
 
 
-def _row(name: str, phantom: Phantom) -> dict[str, Any]:
+def _row(name: str, phantom: Phantom) -> tuple[Any, ...]:
     """One row of ``labels.csv``."""
     parameters = phantom.parameters
     spacing = phantom.image.spacing or (1.0, 1.0)
-    values = (
+    return (
         name,
         phantom.label,
         f"{parameters['tilt']:.2f}",
@@ -131,4 +121,3 @@ def _row(name: str, phantom: Phantom) -> dict[str, Any]:
         f"{spacing[0]:.5f}",
         parameters["seed"],
     )
-    return dict(zip(COLUMNS, values, strict=True))

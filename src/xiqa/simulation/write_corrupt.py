@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 import numpy as np
 
 from xiqa.errors import ConfigError, DatasetError
 from xiqa.simulation.corrupt import CORRUPTIONS, corrupt
-from xiqa.simulation.write import claim_folder, split_of, write_png, write_table
+from xiqa.simulation.folder import SimulatedFolder, split_of, write_png
 from xiqa.types import Image, Split
 
 __all__ = ["GOOD", "GRADES", "CorruptFolder", "draw_problem", "grade_of"]
@@ -61,7 +59,7 @@ def draw_problem(seed: int, *, least: float = 0.1, problems: Sequence[str] = ())
     return (GOOD, 0.0) if problem == GOOD else (problem, round(degree, 3))
 
 
-class CorruptFolder:
+class CorruptFolder(SimulatedFolder):
     """Writes images one by one: ``images/`` and ``images.csv``.
 
     The table's ``label`` is the problem, ``degree`` its degree from 0 to 1, ``grade`` the ordered class of
@@ -76,10 +74,8 @@ class CorruptFolder:
     """
 
     def __init__(self, folder: Path, *, force: bool = False) -> None:
-        claim_folder(folder, TABLE, COLUMNS, ("images",), force=force)
+        super().__init__(folder, {TABLE: COLUMNS}, ("images",), force=force)
         (folder / "images").mkdir()
-        self.folder = folder
-        self.rows: list[Mapping[str, Any]] = []
 
     def add(
         self,
@@ -115,14 +111,5 @@ class CorruptFolder:
         name = f"images/{path.name}"
         owner = patient or f"sim{seed:06d}"
         values = (name, problem, owner, split or split_of(seed), f"{degree:.3f}", grade_of(degree), seed)
-        self.rows.append(dict(zip(COLUMNS, values, strict=True)))
+        self.describe(TABLE, values)
         return made
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Write the table; also of what was done before an error, so that what is there is described."""
-        write_table(self.folder / TABLE, COLUMNS, self.rows)

@@ -15,7 +15,8 @@ from xiqa.datasets.object_cxr import parse_annotation
 from xiqa.errors import DatasetError
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.dx import write_dx
-from xiqa.simulation.write import PhantomFolder, split_of
+from xiqa.simulation.folder import split_of
+from xiqa.simulation.write import PhantomFolder
 
 SMALL = (128, 160)
 SEEDS = (0, 1, 2, 3, 8)
