@@ -49,7 +49,6 @@ import quantus
 import timm
 
 from xiqa.assessment.runtimes.folding import folded
-from xiqa.experiments.stats import mean_intervals, paired_differences, rank_stability
 from xiqa.geometry import Box
 from xiqa.metrics.faithfulness.aopc import aopc_curve
 from xiqa.metrics.faithfulness.insertion_deletion import deletion_curve
@@ -60,6 +59,7 @@ from xiqa.models import load_model
 from xiqa.process import keep_freed_memory
 from xiqa.saliency.perturbation.copies import chunks
 from xiqa.saliency.probe import TorchProbe, class_score
+from xiqa.scoring.differences import mean_intervals, paired_differences, rank_stability
 from xiqa.types import Annotation
 
 RESULTS = Path(__file__).parent / "results" / "metrics.csv"

@@ -41,7 +41,7 @@ INTRODUCTION = """\
 <!-- Written by docs/make_metrics.py from the docstrings; change those. -->
 
 A metric is a pure function of one image; means, intervals and ranks are the business of
-`xiqa.experiments.stats`. `xiqa metrics` lists them, `xiqa metrics NAME` describes one.
+`xiqa.scoring.differences`. `xiqa metrics` lists them, `xiqa metrics NAME` describes one.
 
 ```console
 $ xiqa metrics pointing_game

@@ -4,7 +4,7 @@ python -m studies.paired_tests            # writes studies/results/paired_tests.
 
 Two methods that are interchangeable on every patient are compared on few patients with one to three images
 each. A test holds its level where it rejects in 5 % of such data sets at the most. Beside the exchange of
-signs that `xiqa.experiments.stats` makes: the bootstrap of patients (how often a resampled mean is as far
+signs that `xiqa.scoring.differences` makes: the bootstrap of patients (how often a resampled mean is as far
 from the observed one as that is from zero) and Student's t-test of the patients' means. Power is the share of
 rejections where the first method is better by one standard deviation of the patients' differences.
 """
@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.tables import write_rows
 from scipy import stats
 
-from xiqa.experiments.stats import sign_flip_p
 from xiqa.scoring.bootstrap import bootstrap_means
+from xiqa.scoring.differences import sign_flip_p
 
 RESULTS = Path(__file__).parent / "results" / "paired_tests.csv"
 PATIENTS = (6, 8, 10, 12, 15, 30)

@@ -9,10 +9,10 @@ from xiqa.errors import ConfigError
 from xiqa.experiments.recipe import TableSpec
 from xiqa.experiments.render import cell_text, to_csv, to_html, to_latex, to_markdown
 from xiqa.experiments.rows import frame_of
-from xiqa.experiments.stats import paired_differences
 from xiqa.experiments.tables import make_table
 from xiqa.metrics.roc import roc_auc
 from xiqa.scoring.classifier import classifier_report
+from xiqa.scoring.differences import paired_differences
 
 PATIENTS = ["p", "p", "q", "r", "s", "t", "u", "v"]
 RNG = np.random.default_rng(0)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.metrics.truths import OBJECTS, random_map
-from xiqa.experiments.stats import mean_intervals, paired_differences, rank_stability
 from xiqa.geometry import Box, Point
 from xiqa.metrics import metrics
 from xiqa.metrics.localisation.froc import froc, froc_curve
+from xiqa.scoring.differences import mean_intervals, paired_differences, rank_stability
 from xiqa.types import Annotation
 
 TRUTHS = [

@@ -96,7 +96,7 @@ def command(
 
 def _compare(earlier: Path, folder: Path, console: Console) -> None:
     """Tell whether the tables are those of an earlier run; exit status 1 where they are not."""
-    from xiqa.experiments.compare import compare_tables
+    from xiqa.experiments.repeats import compare_tables
 
     changes = compare_tables(earlier, folder)
     for change in changes.changes:

@@ -12,11 +12,11 @@ import pandas as pd
 from xiqa.errors import ConfigError
 from xiqa.experiments.measures import bounds_of
 from xiqa.experiments.recipe import Experiment, FigureSpec, Key
-from xiqa.experiments.stats import mean_intervals
 from xiqa.experiments.tables import ResultTable, chosen_rows
 from xiqa.report.classifier_files import draw_history
 from xiqa.scoring.bootstrap import bootstrap_means
 from xiqa.scoring.classifier import ClassifierReport
+from xiqa.scoring.differences import mean_intervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

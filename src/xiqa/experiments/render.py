@@ -8,10 +8,10 @@ from html import escape
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from xiqa.experiments.tables import Cell, ResultTable
+from xiqa.experiments.tables import Cell, Name, ResultTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -93,10 +93,21 @@ def _latex(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
-def to_latex(table: ResultTable) -> str:
-    """As a ``table`` with ``booktabs`` rules (``amssymb`` for the marks)."""
+def to_latex(table: ResultTable, *, bold: Collection[tuple[Name, Name]] = ()) -> str:
+    """As a ``table`` with ``booktabs`` rules (``amssymb`` for the marks).
+
+    Args:
+        table: The table.
+        bold: Cells to be set in bold, by row and column.
+    """
     heads = _heads(table)
-    body = [" & ".join(map(_latex, row)) + r" \\" for row in _lines(table)]
+    body = []
+    for row, line in zip(table.rows, _lines(table), strict=True):
+        texts = list(map(_latex, line))
+        for place, column in enumerate(table.columns, start=len(table.keys)):
+            if (row, column) in bold:
+                texts[place] = rf"\textbf{{{texts[place]}}}"
+        body.append(" & ".join(texts) + r" \\")
     columns = "l" * len(table.keys) + "r" * len(table.columns)
     return "\n".join(
         [

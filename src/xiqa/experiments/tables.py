@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from xiqa.errors import ConfigError
 from xiqa.experiments.measures import STATISTICS, bounds_of, direction_of
 from xiqa.experiments.recipe import Experiment, TableSpec
-from xiqa.experiments.stats import FEWEST, exchange_p, holm, mean_intervals, paired_differences
 from xiqa.scoring.bootstrap import bootstrap_means
+from xiqa.scoring.differences import FEWEST, exchange_p, holm, mean_intervals, paired_differences
 from xiqa.scoring.intervals import Interval, independent_pairs, interval_of, statistic_interval
 
-__all__ = ["SIGNIFICANT", "Cell", "ResultTable", "chosen_rows", "make_table"]
+__all__ = ["SIGNIFICANT", "Cell", "Name", "ResultTable", "chosen_rows", "make_table"]
 
 Floats = NDArray[np.float64]
 Scored = tuple[Floats, Floats]  # values of images, and which of them are positive

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats as scipy_stats
 
 from xiqa.errors import XiqaError
-from xiqa.experiments.stats import holm, mean_intervals, paired_differences, rank_stability
 from xiqa.scoring.bootstrap import bootstrap_means
+from xiqa.scoring.differences import holm, mean_intervals, paired_differences, rank_stability
 from xiqa.scoring.intervals import statistic_interval
 
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from xiqa.experiments.stats import exchange_p, paired_differences, rank_stability, sign_flip_p
 from xiqa.metrics.roc import roc_auc
+from xiqa.scoring.differences import exchange_p, paired_differences, rank_stability, sign_flip_p
 
 
 def slow_p(differences, patients):
