@@ -1,6 +1,11 @@
 """Sphinx configuration: Markdown pages, docstrings, and one bibliography."""
 
+import sys
+from pathlib import Path
+
 import xiqa
+
+sys.path.insert(0, str(Path(__file__).parent))  # the extension `modules`
 
 project = "xiqa"
 author = "The xiqa authors"
@@ -12,7 +17,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
     "sphinxcontrib.bibtex",
+    "modules",
 ]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3

@@ -1,13 +1,13 @@
 """What a distributed run assesses: files, folders, lists, addresses that fsspec opens, and DICOMweb queries.
 
-===========================================  ==================================================
-given                                        is
-===========================================  ==================================================
-``images/``, ``a.dcm``, ``images/*.png``      as in `xiqa.imaging.image_files`, listed as it goes
-``@list.txt``                                one of the others a line
-``s3://bucket/prefix``, ``gcs://``, ...       what fsspec opens; the package for it is installed apart
-``dicomweb+https://host/dicom-web?Modality=DX``  a QIDO-RS query, its instances fetched by WADO-RS
-===========================================  ==================================================
+================================================  ==================================================
+given                                             is
+================================================  ==================================================
+``images/``, ``a.dcm``, ``images/*.png``          as in `xiqa.imaging.image_files`, listed as it goes
+``@list.txt``                                     one of the others a line
+``s3://bucket/prefix``, ``gcs://``, ...           what fsspec opens; the package for it is installed apart
+``dicomweb+https://host/dicom-web?Modality=DX``   a QIDO-RS query, its instances fetched by WADO-RS
+================================================  ==================================================
 """
 
 from __future__ import annotations

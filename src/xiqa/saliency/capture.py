@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["Context", "ForwardPass", "ImageRecord", "LayerRecord", "Rule", "Watch", "usable"]
 
 
+def _whole(features: Tensor) -> Tensor:
+    """All features, in memory of their own."""
+    return features.clone()
+
+
 @dataclass(frozen=True)
 class Watch:
     """What else is kept of the first pass on the images as they are, beside what methods read.
@@ -40,7 +45,7 @@ class Watch:
     """
 
     layers: tuple[str, ...] = ()
-    pool: Callable[[Tensor], Tensor] = torch.clone
+    pool: Callable[[Tensor], Tensor] = _whole
 
 
 @dataclass(frozen=True)
