@@ -103,6 +103,20 @@ def test_each_image_is_explained_for_its_own_problem(model, images):
         assert result.saliency.target == alone.target
 
 
+def test_graded_problems_tell_their_grades(model, images):
+    card = model.card
+    for image, result in zip(images, xiqa.assess(model, images), strict=True):
+        grades = result.provenance.get("grades")
+        if card.outputs.task != "ordered":
+            assert grades is None
+            continue
+        array, _ = model.prepare(image)
+        with torch.inference_mode():
+            logits = model.network(torch.from_numpy(array)[None]).reshape(len(card.problems), -1)
+        likely = [sum(bool(value >= 0) for value in row) for row in logits]  # the logits of a problem fall
+        assert grades == {name: card.classes[k] for name, k in zip(card.problems, likely, strict=True)}
+
+
 def test_explain_takes_the_likeliest_problem_too(model, images):
     names = [result.provenance["problem"] for result in xiqa.assess(model, images)]
     (maps,) = xiqa.explain(model, images, "gradcam").values()

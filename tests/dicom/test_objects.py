@@ -179,6 +179,12 @@ class TestReport:
         assert haze.finding_type is None
         assert read_report(made(assessed)["sr"]).numbers["probability of motion blur"] == (0.8, 0.6)
 
+    def test_a_graded_problem_tells_its_grade(self, tmp_path):
+        told = {"problems": {"motion_blur": 0.8, "noise": 0.2}, "grades": {"motion_blur": "marked"}}
+        assessed = assessment(provenance={**assessment().provenance, **told})
+        text = dsrdump(saved(made(assessed)["sr"], tmp_path / "sr.dcm"))
+        assert text.count("grade: ") == text.count("grade: marked") == 1
+
     def test_an_image_for_review_has_no_coded_quality(self):
         assert read_report(made(assessment(Verdict.REVIEW))["sr"]).quality == ""
         accepted = read_report(made(assessment(Verdict.ACCEPT))["sr"])

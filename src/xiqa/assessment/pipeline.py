@@ -294,14 +294,18 @@ def _provenance(runtime: Runtime, method: Method) -> dict[str, Any]:
 
 
 def _problems(card: BundleCard, reading: Reading | None, place: int) -> dict[str, Any]:
-    """The likeliest problem, which the map explains, and the probability of each."""
+    """The likeliest problem, which the map explains; the probability of each, and its grade if it has one."""
     if reading is None:
         return {}
     problem = card.problems[int(reading.problems[place])]
     each = {
         name: round(float(value), 4) for name, value in zip(card.problems, reading.each[place], strict=True)
     }
-    return {"target": problem, "problem": problem, "problems": each}
+    found: dict[str, Any] = {"target": problem, "problem": problem, "problems": each}
+    if reading.grades is not None:
+        grades = [card.classes[int(grade)] for grade in reading.grades[place]]
+        found["grades"] = dict(zip(card.problems, grades, strict=True))
+    return found
 
 
 def _view(card: BundleCard, views: Sequence[float] | None) -> dict[str, Any]:

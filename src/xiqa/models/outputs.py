@@ -112,12 +112,14 @@ class Reading(NamedTuple):
         each: ``(N, P)`` of each problem.
         problems: ``(N,)`` index of the likeliest problem.
         targets: ``(N,)`` the class that a saliency method explains for it.
+        grades: ``(N, P)`` of each problem, by its place in the classes; None of a model that does not grade.
     """
 
     probabilities: NDArray[np.float64]
     each: NDArray[np.float64]
     problems: NDArray[np.int64]
     targets: NDArray[np.int64]
+    grades: NDArray[np.int64] | None = None
 
 
 def poor_classes(meaning: Meaning) -> tuple[int, ...]:
@@ -220,7 +222,15 @@ def read_outputs(
     each = np.asarray(expit(margins(meaning, scores) / temperature), dtype=np.float64)
     worst = each.argmax(axis=1)
     targets = np.array([target_of(meaning, problem) for problem in range(each.shape[1])])[worst]
-    return Reading(_mapped(each.max(axis=1), beta), each, worst, targets)
+    return Reading(_mapped(each.max(axis=1), beta), each, worst, targets, _grades(meaning, scores))
+
+
+def _grades(meaning: Meaning, logits: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """The highest grade of each problem that is likelier reached than not."""
+    if meaning.outputs.task != "ordered":
+        return None
+    reached = logits.reshape(len(logits), -1, len(meaning.classes) - 1) >= 0
+    return np.asarray(np.logical_and.accumulate(reached, axis=2).sum(axis=2), dtype=np.int64)
 
 
 def target_of(meaning: Meaning, problem: int) -> int:

@@ -82,8 +82,12 @@ def device_observer(case: Case) -> sr.ObserverContext:
 
 def _groups(case: Case) -> Iterator[Group]:
     yield _quality(case)
+    grades = case.provenance.get("grades") or {}
     for name, probability in (case.provenance.get("problems") or {}).items():
-        yield _problem(case, str(name), float(probability))
+        group = _problem(case, str(name), float(probability))
+        if name in grades:
+            _comment(group, f"grade: {grades[name]}")
+        yield group
     for number, finding in enumerate(case.findings, start=1):
         yield _region(case, number, finding)
 
@@ -102,14 +106,19 @@ def _quality(case: Case) -> sr.MeasurementsAndQualitativeEvaluations:
         qualitative_evaluations=evaluations,
         source_images=[sr.SourceImageForMeasurementGroup(*_reference(case))],
     )
+    _comment(group, f"{assessment.verdict.value}: {assessment.reason}")
+    return group
+
+
+def _comment(group: sr.MeasurementsAndQualitativeEvaluations, text: str) -> None:
+    """Add words to a group, for which there is no code."""
     group[0].ContentSequence.append(
         sr.TextContentItem(
             name=Concept.COMMENT.value,
-            value=f"{assessment.verdict.value}: {assessment.reason}"[:_LONGEST_COMMENT],
+            value=text[:_LONGEST_COMMENT],
             relationship_type=_RELATION.CONTAINS,
         )
     )
-    return group
 
 
 def _problem(case: Case, name: str, probability: float) -> sr.MeasurementsAndQualitativeEvaluations:
