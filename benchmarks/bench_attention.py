@@ -18,8 +18,8 @@ from benchmarks.tables import write_lines
 from torch import nn
 
 from xiqa.metrics.roc import roc_auc
-from xiqa.models.attention import AttentionNet, StageNet
 from xiqa.models.backbones import Architecture, build_network
+from xiqa.models.heads.attention import AttentionNet, StageNet
 from xiqa.simulation.chest import simulate_chest
 from xiqa.simulation.seeds import TRAINING
 

@@ -31,11 +31,12 @@ def plugin_peak(saliency: FloatArray) -> float:
 '''
 LAYOUT = '''
 """Folders called a and b."""
+from xiqa.datasets.collection import Collection
 from xiqa.datasets.layout import layout
 
 @layout("plugin_pairs", recognise=lambda path: (path / "a").is_dir() and (path / "b").is_dir(), rank=9)
 def read_pairs(folder):
-    raise NotImplementedError
+    return Collection("plugin_pairs", ("a", "b"), ())
 '''
 ENTRIES = """
 [xiqa.methods]

@@ -13,7 +13,6 @@ from tests.reference import softtree as reference
 from torch import nn
 
 from xiqa.errors import BundleError, SaliencyError
-from xiqa.models.attention import AttentionNet
 from xiqa.models.card import Estimate
 from xiqa.models.explainers.generator_bundle import Achieved, GeneratorCard, Networks, save_generators
 from xiqa.models.explainers.generators import Generators, network_hash
@@ -26,6 +25,7 @@ from xiqa.models.explainers.softtree import (
     save_tree,
     tree_input,
 )
+from xiqa.models.heads.attention import AttentionNet
 from xiqa.saliency.engine import attribute
 from xiqa.saliency.peaks import find
 from xiqa.training.generators import Classifier, GeneratorLoss, generator_loss

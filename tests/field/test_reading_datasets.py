@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image as Raster
 
+from tests.datasets import layouts
+from tests.datasets.layouts import NIH_HEADER as NIH
+from tests.datasets.layouts import png
 from tests.imaging.dicom_files import radiograph
 from xiqa.datasets.check import check_dataset
 from xiqa.datasets.coco import read_coco, write_coco
 from xiqa.datasets.detect import read_dataset
 from xiqa.datasets.folder import read_csv
+from xiqa.datasets.lvot import read_lvot
+from xiqa.datasets.nih_chestxray14 import read_nih_chestxray14
 from xiqa.errors import DatasetError, ImageReadError
 from xiqa.metrics.truth import object_mask
 
@@ -221,3 +226,30 @@ def test_splits_hold_in_each_class(tmp_path, layout, few, many):
         for split, part in (("train", 0.8), ("val", 0.1), ("test", 0.1)):
             assert counts[label, split] >= 1
             assert abs(counts[label, split] - part * total) <= 1.5
+
+
+def test_splits_hold_in_each_class_of_hearts(tmp_path):
+    """Of 20 patients three show the tract: without strata they may all be in one split."""
+    for patient in range(20):
+        png(tmp_path / "images" / f"P{patient:02d}" / "slice0.png", patient)
+    for patient in (3, 8, 15):
+        png(tmp_path / "masks" / f"P{patient:02d}" / "slice0.png", patient)
+    for seed in range(5):
+        samples = read_lvot(tmp_path, seed=seed).samples
+        assert {sample.split for sample in samples if sample.label} == {"train", "val", "test"}
+        assert Counter(sample.split for sample in samples if not sample.label)["train"] in (13, 14)
+
+
+def test_splits_hold_in_each_class_of_findings(tmp_path):
+    """The hospital names what is for testing; of the rest, each class is in training and validation."""
+    layouts.nih(tmp_path)
+    rows = [f"{n:08d}_000.png,{'Hernia' if n % 10 == 5 else 'No Finding'},0,{n}" for n in range(10, 110)]
+    (tmp_path / "Data_Entry_2017.csv").write_text("\n".join([NIH, *rows]))
+    (tmp_path / "train_val_list.txt").write_text("\n".join(row.split(",")[0] for row in rows))
+    (tmp_path / "test_list.txt").write_text("")
+    for row in rows:
+        png(tmp_path / "images_001" / "images" / row.split(",")[0], 1)
+    for seed in range(5):
+        samples = read_nih_chestxray14(tmp_path, val_fraction=0.1, seed=seed).samples
+        assert Counter(sample.split for sample in samples if sample.label) == {"train": 9, "val": 1}
+        assert Counter(sample.split for sample in samples if not sample.label) == {"train": 81, "val": 9}

@@ -7,8 +7,8 @@ from tests.reference import attention as replica
 from torch import nn
 
 from xiqa.errors import ModelError, SaliencyError
-from xiqa.models.attention import AttentionNet, FeatureImportance, StageNet, unit_range
 from xiqa.models.backbones import Architecture, build_network
+from xiqa.models.heads.attention import AttentionNet, FeatureImportance, StageNet, unit_range
 from xiqa.models.layers import target_layers
 from xiqa.saliency.engine import attribute
 

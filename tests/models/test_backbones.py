@@ -8,7 +8,7 @@ from torch import nn
 
 from xiqa.errors import ModelError
 from xiqa.models.backbones import Architecture, build_network
-from xiqa.models.evidence import EvidenceNet, SmoothMax
+from xiqa.models.heads.evidence import EvidenceNet, SmoothMax
 from xiqa.models.pretrained import load_imagenet, state_in_order
 
 

@@ -12,7 +12,7 @@ from xiqa.datasets import Sample
 from xiqa.errors import DatasetError, ModelError
 from xiqa.models.architecture import Architecture
 from xiqa.models.backbones import build_network
-from xiqa.models.heads import OrderedLinear, PooledMLP, he_initialise, zero_residuals
+from xiqa.models.heads.pooled import OrderedLinear, PooledMLP, he_initialise, zero_residuals
 from xiqa.training.data import EpochLoader, ImageSet, load_images
 from xiqa.training.goals import degrees_in, goal_of, is_poor, truth_of
 from xiqa.training.losses import image_loss

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.killing import whole_and_resumed
 from xiqa.datasets import Sample
 from xiqa.errors import DatasetError
 from xiqa.models.bundle import load_model
-from xiqa.models.heads import PooledMLP
+from xiqa.models.heads.pooled import PooledMLP
 from xiqa.training.data import load_images
 from xiqa.training.fit import fit, read_history
-from xiqa.training.module import QualityModule
 from xiqa.training.train import report_bundle, starting_network, train
 
 from .conftest import make_samples
@@ -66,10 +66,6 @@ def test_a_head_of_degrees_learns_and_its_bundle_names_the_problem(tiny, tmp_pat
     assert all(name in result.reason for name, result in zip(named, results, strict=True))
 
 
-class Stop(Exception):
-    """Stands for a kill."""
-
-
 @pytest.mark.parametrize(
     "optimiser",
     [
@@ -100,19 +96,8 @@ def test_a_kill_inside_an_epoch_changes_nothing(tiny, tmp_path, monkeypatch, opt
         fit(network, recipe, train_images, val_images, folder, resume=resume, progress=False)
         return network.state_dict(), read_history(folder, 1)
 
-    whole, told = run(tmp_path / "whole")
-    step = QualityModule.training_step
-
-    def killed(self, batch, index):
-        if self.global_step == 7:  # in the second epoch; the last checkpoint is from step 6
-            raise Stop
-        return step(self, batch, index)
-
-    monkeypatch.setattr(QualityModule, "training_step", killed)
-    with pytest.raises(Stop):
-        run(tmp_path / "killed")
-    monkeypatch.setattr(QualityModule, "training_step", step)
-    resumed, history = run(tmp_path / "killed", resume=True)
+    # in the second epoch; the last checkpoint is from step 6
+    (whole, told), (resumed, history) = whole_and_resumed(run, tmp_path, monkeypatch, step=7)
     for name, value in whole.items():
         assert torch.equal(resumed[name], value), name
     assert history == told

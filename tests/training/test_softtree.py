@@ -1,35 +1,15 @@
 """Soft trees: loops, closed forms, distilling a known classifier, going on after a kill."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from tests.reference import softtree as reference
+from tests.training.softtrees import draw, random_tree, recipe
 from xiqa.errors import ConfigError, ModelError
 from xiqa.models.explainers.softtree import SoftTree
-from xiqa.training.softtree.distil import Seen, SoftTreeRecipe, fidelity, fit_tree
+from xiqa.training.softtree.distil import Seen, fidelity, fit_tree
 from xiqa.training.softtree.loss import Shares, tree_loss, turn_penalty
-
-RECIPES = Path(__file__).resolve().parents[2] / "src" / "xiqa" / "recipes"
-
-
-def random_tree(depth=3, inputs=4, classes=3, sharpness=1.5):
-    tree = SoftTree(depth, inputs, classes, sharpness).double()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weight in tree.parameters():
-            weight.normal_(generator=generator)
-    return tree
-
-
-def draw(count, inputs=4, seed=2):
-    return torch.randn(count, inputs, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def recipe(**changes):
-    return SoftTreeRecipe(kind="softtree", name="tree", **changes)
 
 
 class TestTree:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tests.reference import softtree as reference
+from tests.training.softtrees import RECIPES, recipe
 from xiqa.datasets import Sample
 from xiqa.errors import BundleError, DatasetError, ModelError
 from xiqa.models.architecture import Architecture
@@ -18,25 +19,6 @@ from xiqa.models.outputs import Outputs
 from xiqa.models.preprocess import Preprocessing
 from xiqa.training.softtree.distil import SoftTreeRecipe, distil, tree_targets
 from xiqa.types import Image
-
-RECIPES = Path(__file__).resolve().parents[2] / "src" / "xiqa" / "recipes"
-
-
-def random_tree(depth=3, inputs=4, classes=3, sharpness=1.5):
-    tree = SoftTree(depth, inputs, classes, sharpness).double()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weight in tree.parameters():
-            weight.normal_(generator=generator)
-    return tree
-
-
-def draw(count, inputs=4, seed=2):
-    return torch.randn(count, inputs, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def recipe(**changes):
-    return SoftTreeRecipe(kind="softtree", name="tree", **changes)
 
 
 class Small(nn.Module):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.killing import whole_and_resumed
 from xiqa.errors import DatasetError
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
@@ -52,10 +53,6 @@ def test_a_loader_goes_on_inside_an_epoch(make_recipe, samples):
     assert all(torch.equal(a, b) for a, b in zip(rest, whole[1:], strict=True))
 
 
-class Stop(Exception):
-    """Stands for a kill."""
-
-
 @pytest.mark.long
 def test_training_that_is_killed_inside_an_epoch_ends_with_the_same_weights(
     make_recipe, samples, tmp_path, monkeypatch
@@ -70,19 +67,7 @@ def test_training_that_is_killed_inside_an_epoch_ends_with_the_same_weights(
         fit(network, recipe, train, val, folder, resume=resume, progress=False)
         return network.state_dict()
 
-    whole = run(tmp_path / "whole")
-    step = QualityModule.training_step
-
-    def killed(self, batch, index):
-        if self.global_step == 5:
-            raise Stop
-        return step(self, batch, index)
-
-    monkeypatch.setattr(QualityModule, "training_step", killed)
-    with pytest.raises(Stop):
-        run(tmp_path / "killed")
-    monkeypatch.setattr(QualityModule, "training_step", step)
-    resumed = run(tmp_path / "killed", resume=True)
+    whole, resumed = whole_and_resumed(run, tmp_path, monkeypatch, step=5)
     for name, value in whole.items():
         torch.testing.assert_close(resumed[name], value, msg=name)
 

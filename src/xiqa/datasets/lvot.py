@@ -69,7 +69,9 @@ def read_lvot(folder: Path, *, seed: int = 0) -> Collection:
     samples = [
         sample for file in files for sample in _slices(folder, file, masks.get(_stem(file, images)), labels)
     ]
-    splits = assign_splits([sample.patient for sample in samples], seed=seed)
+    splits = assign_splits(
+        [sample.patient for sample in samples], seed=seed, labels=[sample.label for sample in samples]
+    )
     split = tuple(replace(sample, split=part) for sample, part in zip(samples, splits, strict=True))
     known = {sample.key for sample in samples} | {f"{sample.key}#0" for sample in samples}
     known |= {file.relative_to(images).as_posix() for file in files}

@@ -98,7 +98,12 @@ def read_nih_chestxray14(folder: Path, *, val_fraction: float = 0.125, seed: int
         raise DatasetError("no image of the table is present", expected=f"{folder}/images/*.png")
     table = folder / "BBox_List_2017.csv"
     boxes = read_boxes(table) if table.is_file() else {}
-    drawn = assign_splits([row["Patient ID"] for row in present], (1 - val_fraction, val_fraction, 0), seed)
+    drawn = assign_splits(
+        [row["Patient ID"] for row in present],
+        (1 - val_fraction, val_fraction, 0),
+        seed,
+        labels=[int(bool(_tags(row))) for row in present],
+    )
     samples = tuple(
         Sample(
             key=row["Image Index"],

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xiqa.experiments.recipe import Network, State
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import LoadedModel, load_model
-from xiqa.models.evidence import EvidenceNet
+from xiqa.models.heads.evidence import EvidenceNet
 from xiqa.models.layers import TargetLayers
 from xiqa.models.shelf import read_card
 from xiqa.simulation.chest import simulate_chest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ ORIENTATION = 0x0112  # an EXIF and TIFF tag
 SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
-class RasterReader:
+class RasterReader(ABC):
     """What PNG, JPEG and TIFF have in common; see `xiqa.imaging.options.Reader`.
 
     The file is opened once and read through that one opening. The orientation of EXIF is applied,
@@ -48,12 +49,12 @@ class RasterReader:
             self.close()
             raise
 
-    def _look(self) -> None:
+    def _look(self) -> None:  # noqa: B027 - not every format has something to look at first
         """Read what stands before the pixels."""
 
+    @abstractmethod
     def _values(self, frame: int, notes: list[str]) -> tuple[NDArray[Any], int, int]:
         """A page's samples, the bits of a sample, and the page's orientation."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Close the file."""

@@ -11,9 +11,9 @@ import torch
 import xiqa._torchvision  # noqa: F401 - lets timm and torchvision load beside a CPU-only torch
 from xiqa.errors import ModelError
 from xiqa.models.architecture import Architecture
-from xiqa.models.attention import AttentionNet, StageNet
-from xiqa.models.evidence import EvidenceNet
-from xiqa.models.heads import OrderedLinear, PooledMLP, replace_last_linear
+from xiqa.models.heads.attention import AttentionNet, StageNet
+from xiqa.models.heads.evidence import EvidenceNet
+from xiqa.models.heads.pooled import OrderedLinear, PooledMLP, replace_last_linear
 from xiqa.models.pretrained import PACKAGES, load_imagenet
 
 if TYPE_CHECKING:

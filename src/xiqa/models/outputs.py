@@ -9,7 +9,7 @@ task       outputs                                                 probability o
 classes    one logit a class, exactly one of which is right        :math:`\mathrm{softmax}(z/T)_c`
 labels     one logit a label, any number of which may be right     :math:`\sigma(z_c/T)`
 ordered    :math:`G-1` cumulative logits a problem, by grade       :math:`\sigma(z_{p,k}/T)`, the problem's
-           (`xiqa.models.heads.OrderedLinear`)                     grade is at least :math:`k`
+           (`xiqa.models.heads.pooled.OrderedLinear`)                     grade is at least :math:`k`
 degree     one value :math:`v_p` a problem                         :math:`\sigma((v_p - \ell)/T)`, the
                                                                    degree exceeds the limit :math:`\ell`
 =========  ======================================================  =========================================

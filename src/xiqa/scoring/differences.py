@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xiqa.errors import XiqaError
 from xiqa.scoring.bootstrap import bootstrap_means, patient_numbers
-from xiqa.scoring.intervals import Interval, mean_interval
+from xiqa.scoring.intervals import Bounds, Interval, mean_interval
 
 __all__ = [
     "FEWEST",
@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Bounds = tuple[float, float]
 
 FEWEST = 6
 """Patients of a test: with fewer, no choice of signs has a chance below 0.05."""

@@ -14,6 +14,7 @@ from xiqa.models.card import Estimate
 from xiqa.scoring.bootstrap import bootstrap_values, patient_numbers
 
 __all__ = [
+    "Bounds",
     "Interval",
     "exact_ends",
     "independent_pairs",

@@ -23,9 +23,9 @@ from xiqa.models.calibration import (
     threshold_at_sensitivity,
 )
 from xiqa.models.card import BundleCard, Estimate, Evaluation, Layers, Training
-from xiqa.models.evidence import EvidenceNet
 from xiqa.models.guard import fit_guard, out_of_fold_distances, pooled
-from xiqa.models.heads import PooledMLP
+from xiqa.models.heads.evidence import EvidenceNet
+from xiqa.models.heads.pooled import PooledMLP
 from xiqa.models.layers import target_layers
 from xiqa.models.outputs import (
     class_scores,

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from xiqa.datasets.balance import label_weights
-from xiqa.models.heads import PooledMLP
+from xiqa.models.heads.pooled import PooledMLP
 from xiqa.training.data import EpochLoader, FeatureSet, ImageSet
 from xiqa.training.disk import ImagesOnDisk
 from xiqa.training.loop import make_trainer

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xiqa.errors import TrainingError
 from xiqa.metrics.roc import roc_auc
-from xiqa.models.evidence import EvidenceNet
+from xiqa.models.heads.evidence import EvidenceNet
 from xiqa.models.outputs import class_scores, read_outputs
 from xiqa.training.goals import is_poor, truth_of
 from xiqa.training.loop import require_finite
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from xiqa.models.heads import PooledMLP
+    from xiqa.models.heads.pooled import PooledMLP
     from xiqa.training.data import Batch
     from xiqa.training.losses import Mean
     from xiqa.training.recipe import Optimiser, Phase, Recipe

@@ -23,8 +23,8 @@ from xiqa.errors import ConfigError, DatasetError, ModelError
 from xiqa.models.backbones import build_network
 from xiqa.models.bundle import load_model
 from xiqa.models.calibration import require_enough
-from xiqa.models.evidence import EvidenceNet
-from xiqa.models.heads import he_initialise, zero_residuals
+from xiqa.models.heads.evidence import EvidenceNet
+from xiqa.models.heads.pooled import he_initialise, zero_residuals
 from xiqa.models.views.check import ViewCheck
 from xiqa.report.classifier_files import write_report
 from xiqa.training.data import load_images

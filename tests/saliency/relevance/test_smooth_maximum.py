@@ -10,7 +10,7 @@ from torch import nn
 
 from xiqa.geometry import Frame
 from xiqa.models.bundle import load_model
-from xiqa.models.evidence import SmoothMax
+from xiqa.models.heads.evidence import SmoothMax
 from xiqa.models.layers import TargetLayers
 from xiqa.models.shelf import shipped_models
 from xiqa.saliency.engine import attribute

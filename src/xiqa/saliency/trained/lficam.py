@@ -28,8 +28,9 @@ def lficam(image: ImageRecord) -> Tensor:
     names: the map of both classes is the same. It costs one forward pass more.
 
     Args:
-        image: The images, and a network with an attention branch: `xiqa.models.attention.AttentionNet`, or
-            any module with a method ``attention_map`` from images to ``(N, h, w)``.
+        image: The images, and a network with an attention branch:
+            `xiqa.models.heads.attention.AttentionNet`, or any module with a method
+            ``attention_map`` from images to ``(N, h, w)``.
 
     Returns:
         ``(N, h, w)`` in [0, 1].

@@ -1,4 +1,4 @@
-"""Heads that the libraries do not have: a small perceptron on pooled features, and ordered grades."""
+"""Heads on pooled features that the libraries do not have: a small perceptron, and ordered grades."""
 
 from __future__ import annotations
 

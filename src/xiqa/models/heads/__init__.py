@@ -1,0 +1,4 @@
+"""What sits on a network's features: a map of evidence, ordered grades, a branch of attention.
+
+Start with `evidence`, the shipped model's.
+"""
