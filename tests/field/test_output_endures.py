@@ -125,7 +125,12 @@ def test_streams_that_were_closed_before_cost_nothing(stream, place, tmp_path):
 def test_a_run_that_is_told_to_end_reports_what_is_done_and_goes_on_there(name, place, tmp_path):
     out, number = tmp_path / "out", getattr(signal, name)
     process = subprocess.Popen(
-        command(place, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(place, out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # nohup and a shell's background jobs pass on that signals are ignored
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs here
     )
     journal, deadline = out / "results.jsonl", time.monotonic() + 200
     while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
